@@ -1,0 +1,103 @@
+//! What can go wrong in a store, and whether the write may have happened.
+
+use std::{error::Error, fmt};
+
+/// What went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum StoreErrorKind {
+    /// The thing asked for is not there.
+    NotFound,
+    /// The write contradicts what is stored (another event at this seq, an external id that is taken).
+    Conflict,
+    /// A newer epoch has claimed the room: the caller is no longer its writer.
+    Fenced,
+    /// The arguments can never succeed.
+    Invalid,
+    /// Stored bytes do not decode or do not authenticate.
+    Corrupt,
+    /// The store has too much to do; nothing was written.
+    Overloaded,
+    /// No answer in time; the write may happen yet.
+    Timeout,
+    /// The store cannot be reached or is closed; the write may have happened.
+    Unavailable,
+}
+
+/// Whether a failed write may have happened. This alone decides between an answer and a reload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Outcome {
+    /// Certainly not.
+    NotApplied,
+    /// Perhaps, now or later.
+    Unknown,
+}
+
+impl StoreErrorKind {
+    /// Whether a write that failed like this may have happened.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::NotFound | Self::Conflict | Self::Fenced | Self::Invalid | Self::Corrupt | Self::Overloaded => {
+                Outcome::NotApplied
+            }
+            Self::Timeout | Self::Unavailable => Outcome::Unknown,
+        }
+    }
+}
+
+/// An operation of the store failed.
+pub struct StoreError {
+    kind: StoreErrorKind,
+    op: &'static str,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error of `kind` in operation `op`, with no deeper cause.
+    #[must_use]
+    pub const fn new(kind: StoreErrorKind, op: &'static str) -> Self {
+        Self { kind, op, source: None }
+    }
+
+    /// An error of `kind` in operation `op`, because of `source`.
+    #[must_use]
+    pub fn because(kind: StoreErrorKind, op: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, op, source: Some(source.into()) }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// The operation that failed.
+    #[must_use]
+    pub const fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// Whether the write may have happened.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.kind.outcome()
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store operation {} failed ({:?})", self.op, self.kind)
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreError").field("kind", &self.kind).field("op", &self.op).field("source", &self.source).finish()
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|e| &**e as &(dyn Error + 'static))
+    }
+}
