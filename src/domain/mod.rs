@@ -1,3 +1,11 @@
 //! The rules of a chat, pure: no I/O, no clock, no async. What happens is decided here and nowhere else.
 
+pub mod event;
+pub mod fold;
 pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod position;
+pub mod reject;
+pub mod room;
+pub mod snowflake;

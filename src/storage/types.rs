@@ -3,7 +3,11 @@
 
 use bytes::Bytes;
 
-use crate::domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId};
+pub use crate::domain::position::{Position, RoomHead};
+
+use crate::domain::ids::{
+    BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
+};
 
 /// One event of a room's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,23 +56,6 @@ pub struct MessageRef {
     pub hash: BodyHash,
 }
 
-/// The newest numbers of a room; one small row, rewritten with every append.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct RoomHead {
-    /// Newest event.
-    pub seq: Seq,
-    /// Newest message's ordinal.
-    pub n: Ordinal,
-    /// Newest message's seq; 0 if there is none.
-    pub message_seq: Seq,
-    /// Newest message's id; 0 if there is none. Ids of a room never get smaller.
-    pub message_id: MessageId,
-    /// Time of the newest message (the creation if none), milliseconds since the Unix epoch.
-    pub activity_ms: i64,
-    /// Number of members.
-    pub members: u32,
-}
-
 /// A member's row in a room, and the room's row in the member's list: written and removed together.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MemberRow {
@@ -111,38 +98,6 @@ pub struct RoomPrefs {
     pub hidden_at: Option<Ordinal>,
     /// Messages this user has hidden for themselves in the room.
     pub hidden_messages: u32,
-}
-
-/// How far a member has come in a room. Every field only grows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Position {
-    /// Read up to here.
-    pub read_seq: Seq,
-    /// Ordinal of the newest message at or before `read_seq`.
-    pub read_n: Ordinal,
-    /// Delivered up to here.
-    pub delivered_seq: Seq,
-    /// Ordinal of the member's own newest message.
-    pub sent_n: Ordinal,
-    /// Ordinal of the newest message that does not count for the member (sent before joining or clearing).
-    pub floor_n: Ordinal,
-    /// The member sees only events after this one.
-    pub floor_seq: Seq,
-}
-
-impl Position {
-    /// Field by field the greater of both: how positions are stored, so that they never move back.
-    #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        Self {
-            read_seq: self.read_seq.max(other.read_seq),
-            read_n: self.read_n.max(other.read_n),
-            delivered_seq: self.delivered_seq.max(other.delivered_seq),
-            sent_n: self.sent_n.max(other.sent_n),
-            floor_n: self.floor_n.max(other.floor_n),
-            floor_seq: self.floor_seq.max(other.floor_seq),
-        }
-    }
 }
 
 /// One user's reaction to one message.

@@ -1,0 +1,290 @@
+//! A room as its writer keeps it warm: settings, members, positions, the newest messages.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{Member, Role, RoomInfo};
+use crate::domain::{
+    event::{Event, EventBody},
+    ids::{ClientMessageId, Epoch, RoomId, Seq, UserId},
+    message::Message,
+    position::{Position, RoomHead},
+};
+
+/// What decided commands do, in order. Empty when nothing has to be written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Change {
+    /// New entries of the log.
+    pub events: Vec<Event>,
+    /// Positions that move without an event.
+    pub positions: Vec<(UserId, Position)>,
+    /// The message an event changed, in its new state.
+    pub touched: Option<Arc<Message>>,
+    /// Places in the log whose content must go.
+    pub redacted: Vec<Seq>,
+}
+
+impl Change {
+    /// Whether nothing has to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.positions.is_empty()
+    }
+}
+
+/// A room.
+#[derive(Clone, Debug)]
+pub struct RoomState {
+    /// The room.
+    pub id: RoomId,
+    /// Epoch of the writer that keeps this state.
+    pub epoch: Epoch,
+    /// Settings; none before the room was made.
+    pub info: Option<Arc<RoomInfo>>,
+    /// Newest numbers.
+    pub head: RoomHead,
+    /// Members.
+    pub members: BTreeMap<UserId, Member>,
+    /// Positions, also of those who left.
+    pub positions: BTreeMap<UserId, Position>,
+    /// Pinned messages: (message, pin event).
+    pub pins: Vec<(Seq, Seq)>,
+    /// p2p: whether either side has blocked the other.
+    pub blocked: bool,
+    tail: VecDeque<Arc<Message>>,
+    tail_max: usize,
+    tail_after: Seq,
+    recent: HashMap<(UserId, ClientMessageId), Seq>,
+}
+
+impl RoomState {
+    /// A room without events. `tail_max` messages are kept warm, at least 1.
+    #[must_use]
+    pub fn empty(id: RoomId, epoch: Epoch, tail_max: usize) -> Self {
+        Self {
+            id,
+            epoch,
+            info: None,
+            head: RoomHead::default(),
+            members: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            pins: Vec::new(),
+            blocked: false,
+            tail: VecDeque::new(),
+            tail_max: tail_max.max(1),
+            tail_after: Seq(0),
+            recent: HashMap::new(),
+        }
+    }
+
+    /// Gives a state read from a store its newest messages, oldest first. Every message after `after` must be there.
+    pub fn warm(&mut self, after: Seq, messages: impl IntoIterator<Item = Arc<Message>>) {
+        self.tail.clear();
+        self.recent.clear();
+        self.tail_after = after;
+        for message in messages {
+            self.push(message);
+        }
+    }
+
+    /// The newest messages, oldest first; all those after [`RoomState::tail_after`].
+    #[must_use]
+    pub const fn tail(&self) -> &VecDeque<Arc<Message>> {
+        &self.tail
+    }
+
+    /// Messages up to here are not in the tail.
+    #[must_use]
+    pub const fn tail_after(&self) -> Seq {
+        self.tail_after
+    }
+
+    /// The message at `seq`, if it is warm.
+    #[must_use]
+    pub fn warm_message(&self, seq: Seq) -> Option<&Arc<Message>> {
+        self.tail
+            .binary_search_by_key(&seq, |m| m.seq)
+            .ok()
+            .and_then(|i| self.tail.get(i))
+    }
+
+    /// A warm message by the sender's own id.
+    #[must_use]
+    pub fn recent(&self, sender: UserId, client_id: &ClientMessageId) -> Option<&Arc<Message>> {
+        // A borrowed pair cannot look up an owned one; the clone is short and happens once a send.
+        self.recent
+            .get(&(sender, client_id.clone()))
+            .and_then(|seq| self.warm_message(*seq))
+    }
+
+    /// The settings, unless the room does not exist or was deleted.
+    #[must_use]
+    pub fn live_info(&self) -> Option<&Arc<RoomInfo>> {
+        self.info.as_ref().filter(|info| !info.deleted)
+    }
+
+    /// The position of a user; zero if there is none.
+    #[must_use]
+    pub fn position(&self, user: UserId) -> Position {
+        self.positions.get(&user).copied().unwrap_or_default()
+    }
+
+    /// Messages the user has not seen.
+    #[must_use]
+    pub fn unread(&self, user: UserId) -> u64 {
+        self.position(user).unread(self.head.n)
+    }
+
+    /// The member who becomes OWNER when `leaving` go and no OWNER would be left: the oldest ADMIN, else the oldest
+    /// MEMBER. None if an OWNER stays or nobody does.
+    #[must_use]
+    pub fn heir(&self, leaving: &[UserId]) -> Option<UserId> {
+        let mut staying = self
+            .members
+            .iter()
+            .filter(|(user, _)| !leaving.contains(user))
+            .peekable();
+        staying.peek()?;
+        let (user, member) =
+            staying.min_by_key(|(user, member)| (member.role, member.joined_seq, **user))?;
+        (member.role != Role::Owner).then_some(*user)
+    }
+
+    /// Positions that follow from an event: the sender's own newest message, and what does not count for new members.
+    #[must_use]
+    pub fn positions_of(&self, event: &Event) -> Vec<(UserId, Position)> {
+        match &event.body {
+            EventBody::Message(message) if message.sender != UserId::SERVER => {
+                vec![(
+                    message.sender,
+                    Position {
+                        sent_n: message.n,
+                        ..Position::default()
+                    },
+                )]
+            }
+            EventBody::Joined { members } => {
+                let visible = self.info.as_ref().is_some_and(|info| info.history_visible);
+                let floor_seq = if visible {
+                    Seq(0)
+                } else {
+                    Seq(event.seq.0 - 1)
+                };
+                let floor = Position {
+                    floor_n: event.n,
+                    floor_seq,
+                    ..Position::default()
+                };
+                members.iter().map(|(user, _)| (*user, floor)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Does what was decided (or what a log says happened). Events must come in order.
+    pub fn apply(&mut self, change: &Change) {
+        for event in &change.events {
+            self.apply_event(event);
+        }
+        for (user, position) in &change.positions {
+            self.move_position(*user, *position);
+        }
+        if let Some(message) = &change.touched {
+            self.replace(message);
+        }
+    }
+
+    fn move_position(&mut self, user: UserId, position: Position) {
+        let entry = self.positions.entry(user).or_default();
+        *entry = entry.merge(position);
+    }
+
+    /// Does what one event says.
+    pub fn apply_event(&mut self, event: &Event) {
+        debug_assert_eq!(
+            event.seq,
+            self.head.seq.next(),
+            "events are applied in order, without gaps"
+        );
+        for (user, position) in self.positions_of(event) {
+            self.move_position(user, position);
+        }
+        debug_assert!(
+            event
+                .message()
+                .is_none_or(|m| m.n == self.head.n.next() && m.id > self.head.message_id),
+            "ordinals have no gaps, and ids of a room grow"
+        );
+        self.head = self.head.after(event);
+        match &event.body {
+            EventBody::Created { info, members } => {
+                self.info = Some(Arc::clone(info));
+                self.join(members, event);
+            }
+            EventBody::Message(message) => self.push(Arc::clone(message)),
+            EventBody::Joined { members } => self.join(members, event),
+            EventBody::Left { users, heir, .. } => {
+                for user in users {
+                    self.members.remove(user);
+                }
+                if let Some(member) = heir.and_then(|user| self.members.get_mut(&user)) {
+                    member.role = Role::Owner;
+                }
+            }
+            EventBody::MemberChanged { user, member } => {
+                self.members.insert(*user, member.clone());
+            }
+            EventBody::InfoChanged(info) => self.info = Some(Arc::clone(info)),
+            EventBody::Closed => {
+                self.info = self.info.as_deref().map(|info| Arc::new(info.closed()))
+            }
+            EventBody::Pinned {
+                target,
+                pinned: true,
+            } => self.pins.push((target.seq, event.seq)),
+            EventBody::Pinned {
+                target,
+                pinned: false,
+            }
+            | EventBody::Deleted(target) => {
+                self.pins.retain(|(seq, _)| *seq != target.seq);
+            }
+            EventBody::Edited(_) | EventBody::Reacted { .. } => {}
+        }
+        debug_assert_eq!(
+            self.head.members as usize,
+            self.members.len(),
+            "the head counts the members"
+        );
+    }
+
+    fn join(&mut self, members: &[(UserId, Role)], event: &Event) {
+        self.members.extend(
+            members
+                .iter()
+                .map(|(user, role)| (*user, Member::joining(*role, event))),
+        );
+    }
+
+    fn push(&mut self, message: Arc<Message>) {
+        self.recent
+            .insert((message.sender, message.client_id.clone()), message.seq);
+        self.tail.push_back(message);
+        while self.tail.len() > self.tail_max {
+            if let Some(old) = self.tail.pop_front() {
+                self.tail_after = old.seq;
+                self.recent.remove(&(old.sender, old.client_id.clone()));
+            }
+        }
+    }
+
+    fn replace(&mut self, message: &Arc<Message>) {
+        if let Ok(i) = self.tail.binary_search_by_key(&message.seq, |m| m.seq) {
+            if let Some(slot) = self.tail.get_mut(i) {
+                *slot = Arc::clone(message);
+            }
+        }
+    }
+}
