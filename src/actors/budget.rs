@@ -1,0 +1,50 @@
+//! How often a room may fail before it is left alone for a while.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+/// Failures allowed within [`WINDOW`].
+const FAILURES_MAX: usize = 5;
+/// See above.
+const WINDOW: Duration = Duration::from_secs(10);
+/// How long a room is left alone when its budget is used up.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A room's failures of late.
+#[derive(Debug, Default)]
+pub(crate) struct RestartBudget {
+    failures: VecDeque<Instant>,
+}
+
+impl RestartBudget {
+    /// Notes a failure.
+    pub(crate) fn failed(&mut self) {
+        self.failures.push_back(Instant::now());
+        while self.failures.len() > FAILURES_MAX {
+            self.failures.pop_front();
+        }
+    }
+
+    /// How long the room must not be woken yet; none if it may be.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let first = self
+            .failures
+            .front()
+            .filter(|_| self.failures.len() == FAILURES_MAX)?;
+        let last = self.failures.back()?;
+        if last.duration_since(*first) > WINDOW {
+            return None;
+        }
+        PAUSE
+            .checked_sub(last.elapsed())
+            .filter(|pause| !pause.is_zero())
+    }
+
+    /// Whether nothing worth remembering is in it.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.failures
+            .back()
+            .is_none_or(|last| last.elapsed() > WINDOW)
+    }
+}

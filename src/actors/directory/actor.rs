@@ -1,0 +1,398 @@
+//! The directory's actor. For each room it knows one of: waking, awake, falling asleep. Who asks for a room that is
+//! neither awake nor asleep waits here until it is.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use parking_lot::RwLock;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::oneshot;
+
+use crate::{
+    actors::{
+        Context,
+        budget::RestartBudget,
+        error::{Call, CallError},
+        room::{RoomActor, RoomHandle, RoomMsg, RoomSeed, Shared, load, published},
+        user::Users,
+    },
+    domain::{
+        ids::{RoomId, Seq},
+        room::RoomState,
+    },
+    storage::{Result as StoreResult, StoreError},
+    tasks::{self, TaskKind},
+};
+
+/// Pause before a draining directory asks a busy room again.
+const DRAIN_PAUSE: Duration = Duration::from_millis(10);
+
+type Waiter = oneshot::Sender<Call<RoomHandle>>;
+
+/// A room read from the store, and where the bus stands in its log.
+type Loaded = StoreResult<(RoomState, Seq)>;
+
+/// What the directory is told.
+#[derive(Debug)]
+pub(crate) enum DirectoryMsg {
+    Wake {
+        room: RoomId,
+        reply: Waiter,
+    },
+    Loaded {
+        room: RoomId,
+        loaded: Box<Loaded>,
+    },
+    Sweep,
+    Passivate {
+        room: RoomId,
+        reply: Option<oneshot::Sender<bool>>,
+    },
+    Asleep {
+        room: RoomId,
+        asleep: bool,
+    },
+    Drain {
+        reply: oneshot::Sender<()>,
+    },
+    #[cfg(any(test, feature = "testkit"))]
+    Kill {
+        room: RoomId,
+    },
+}
+
+/// The actor; all its state is in [`State`].
+#[derive(Debug)]
+pub(crate) struct Directory;
+
+/// What the directory is started with.
+#[derive(Debug)]
+pub(crate) struct DirectorySeed {
+    pub(crate) context: Arc<Context>,
+    pub(crate) users: Users,
+    pub(crate) active: Arc<DashMap<RoomId, RoomHandle>>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Waking(Vec<Waiter>),
+    Awake(RoomHandle, ActorRef<RoomMsg>),
+    Sleeping {
+        handle: RoomHandle,
+        actor: ActorRef<RoomMsg>,
+        waiters: Vec<Waiter>,
+        reply: Option<oneshot::Sender<bool>>,
+    },
+}
+
+/// The directory's private side.
+#[derive(Debug)]
+pub(crate) struct State {
+    seed: DirectorySeed,
+    rooms: BTreeMap<RoomId, Entry>,
+    by_actor: HashMap<ActorId, RoomId>,
+    budgets: HashMap<RoomId, RestartBudget>,
+    draining: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Actor for Directory {
+    type Msg = DirectoryMsg;
+    type State = State;
+    type Arguments = DirectorySeed;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<DirectoryMsg>,
+        seed: DirectorySeed,
+    ) -> Result<State, ActorProcessingErr> {
+        let (rooms, by_actor, budgets) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Ok(State {
+            seed,
+            rooms,
+            by_actor,
+            budgets,
+            draining: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<DirectoryMsg>,
+        message: DirectoryMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            DirectoryMsg::Wake { room, reply } => state.wake(room, reply, &myself),
+            DirectoryMsg::Loaded { room, loaded } => state.loaded(room, *loaded, &myself).await,
+            DirectoryMsg::Sweep => state.sweep(),
+            DirectoryMsg::Passivate { room, reply } => state.passivate(room, reply),
+            DirectoryMsg::Asleep { room, asleep } => state.asleep(room, asleep, &myself),
+            DirectoryMsg::Drain { reply } => state.drain(reply),
+            #[cfg(any(test, feature = "testkit"))]
+            DirectoryMsg::Kill { room } => {
+                if let Some(Entry::Awake(_, actor) | Entry::Sleeping { actor, .. }) =
+                    state.rooms.get(&room)
+                {
+                    actor.kill();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<DirectoryMsg>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorTerminated(actor, _, _) => {
+                state.gone(actor.get_id(), false, &myself)
+            }
+            SupervisionEvent::ActorFailed(actor, error) => {
+                tracing::warn!(%error, "a room failed");
+                state.gone(actor.get_id(), true, &myself);
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn wake(&mut self, room: RoomId, reply: Waiter, myself: &ActorRef<DirectoryMsg>) {
+        if self.draining.is_some() {
+            drop(reply.send(Err(CallError::Draining)));
+            return;
+        }
+        match self.rooms.get_mut(&room) {
+            Some(Entry::Awake(handle, _)) => drop(reply.send(Ok(handle.clone()))),
+            Some(Entry::Waking(waiters) | Entry::Sleeping { waiters, .. }) => waiters.push(reply),
+            None => match self.budgets.get(&room).and_then(RestartBudget::pause) {
+                Some(pause) => {
+                    let retry_after_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                    drop(reply.send(Err(CallError::Failed { retry_after_ms })));
+                }
+                None => self.load(room, vec![reply], myself),
+            },
+        }
+    }
+
+    /// Claims and reads a room beside the directory, so that a slow one blocks no other.
+    fn load(&mut self, room: RoomId, waiters: Vec<Waiter>, myself: &ActorRef<DirectoryMsg>) {
+        self.rooms.insert(room, Entry::Waking(waiters));
+        let (context, myself) = (Arc::clone(&self.seed.context), myself.clone());
+        tasks::spawn(TaskKind::Load, async move {
+            let loaded = async {
+                let epoch = context.store.claim(room).await?;
+                let state =
+                    load::state(&*context.store, room, epoch, context.options.warm_messages)
+                        .await?;
+                Ok((state, published(&context, room).await?))
+            };
+            let loaded = Box::new(loaded.await);
+            let _ = myself.cast(DirectoryMsg::Loaded { room, loaded });
+        });
+    }
+
+    async fn loaded(&mut self, room: RoomId, loaded: Loaded, myself: &ActorRef<DirectoryMsg>) {
+        let Some(Entry::Waking(waiters)) = self.rooms.remove(&room) else {
+            return;
+        };
+        let woken = match loaded {
+            Ok((state, published)) => self.spawn(state, published, myself).await,
+            Err(error) => {
+                tracing::warn!(%room, error = %crate::error::Chain(&error), "room not woken");
+                self.budgets.entry(room).or_default().failed();
+                Err(error)
+            }
+        };
+        match woken {
+            Ok((handle, actor)) => {
+                self.by_actor.insert(actor.get_id(), room);
+                self.rooms.insert(room, Entry::Awake(handle.clone(), actor));
+                self.seed.active.insert(room, handle.clone());
+                waiters
+                    .into_iter()
+                    .for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
+            }
+            Err(error) => {
+                let (kind, op) = (error.kind(), error.op());
+                waiters
+                    .into_iter()
+                    .for_each(|waiter| drop(waiter.send(Err(StoreError::new(kind, op).into()))));
+            }
+        }
+        self.finish_drain();
+    }
+
+    async fn spawn(
+        &self,
+        state: RoomState,
+        published: Seq,
+        myself: &ActorRef<DirectoryMsg>,
+    ) -> StoreResult<(RoomHandle, ActorRef<RoomMsg>)> {
+        let context = &self.seed.context;
+        let id = state.id;
+        let hub = context.hubs.get(id);
+        hub.set_head(state.head);
+        let last_used_ms = context.clock.now_ms().into();
+        let shared = Arc::new(Shared {
+            state: RwLock::new(state),
+            hub,
+            last_used_ms,
+        });
+        let seed = RoomSeed {
+            context: Arc::clone(context),
+            directory: myself.clone(),
+            users: self.seed.users.clone(),
+            shared: Arc::clone(&shared),
+            published,
+        };
+        let spawned = Actor::spawn_linked(None, RoomActor, seed, myself.get_cell()).await;
+        let (actor, _) = spawned.map_err(|e| {
+            StoreError::because(
+                crate::storage::StoreErrorKind::Overloaded,
+                "spawn_room",
+                e.to_string(),
+            )
+        })?;
+        let options = &context.options;
+        let permits = Arc::clone(&context.permits);
+        let handle = RoomHandle::new(
+            id,
+            actor.clone(),
+            shared,
+            options.queue_max,
+            permits,
+            options.request_timeout,
+        );
+        Ok((handle, actor))
+    }
+
+    fn sweep(&mut self) {
+        let idle =
+            i64::try_from(self.seed.context.options.room_idle.as_millis()).unwrap_or(i64::MAX);
+        let before = self.seed.context.clock.now_ms().saturating_sub(idle);
+        let idle = |entry: &Entry| matches!(entry, Entry::Awake(handle, _) if handle.last_used_ms() <= before);
+        let rooms: Vec<RoomId> = self
+            .rooms
+            .iter()
+            .filter(|(_, entry)| idle(entry))
+            .map(|(room, _)| *room)
+            .collect();
+        rooms
+            .into_iter()
+            .for_each(|room| self.passivate(room, None));
+        self.budgets.retain(|_, budget| !budget.is_clear());
+    }
+
+    /// Asks a room to sleep. From here on nobody finds it: who asks for it waits.
+    fn passivate(&mut self, room: RoomId, reply: Option<oneshot::Sender<bool>>) {
+        match self.rooms.remove(&room) {
+            Some(Entry::Awake(handle, actor)) => {
+                self.seed.active.remove(&room);
+                // A room that has just died says so by a supervision event.
+                let _ = actor.cast(RoomMsg::Sleep);
+                self.rooms.insert(
+                    room,
+                    Entry::Sleeping {
+                        handle,
+                        actor,
+                        waiters: Vec::new(),
+                        reply,
+                    },
+                );
+            }
+            Some(other) => {
+                self.rooms.insert(room, other);
+                reply.into_iter().for_each(|reply| {
+                    let _ = reply.send(false);
+                });
+            }
+            None => reply.into_iter().for_each(|reply| {
+                let _ = reply.send(false);
+            }),
+        }
+    }
+
+    /// The room says whether it can sleep. If it can, its actor is about to end; if not, it stays awake.
+    fn asleep(&mut self, room: RoomId, asleep: bool, myself: &ActorRef<DirectoryMsg>) {
+        if asleep {
+            return;
+        }
+        if let Some(Entry::Sleeping {
+            handle,
+            actor,
+            waiters,
+            reply,
+        }) = self.rooms.remove(&room)
+        {
+            self.seed.active.insert(room, handle.clone());
+            waiters
+                .into_iter()
+                .for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
+            reply.into_iter().for_each(|reply| {
+                let _ = reply.send(false);
+            });
+            self.rooms.insert(room, Entry::Awake(handle, actor));
+            if self.draining.is_some() {
+                self.passivate_later(room, myself);
+            }
+        }
+    }
+
+    /// An incarnation has ended; whoever waits for the room gets the next one.
+    fn gone(&mut self, actor: ActorId, failed: bool, myself: &ActorRef<DirectoryMsg>) {
+        let Some(room) = self.by_actor.remove(&actor) else {
+            return;
+        };
+        if failed {
+            self.budgets.entry(room).or_default().failed();
+        }
+        self.seed.active.remove(&room);
+        if let Some(Entry::Sleeping { waiters, reply, .. }) = self.rooms.remove(&room) {
+            reply.into_iter().for_each(|reply| {
+                let _ = reply.send(!failed);
+            });
+            if self.draining.is_some() {
+                waiters
+                    .into_iter()
+                    .for_each(|waiter| drop(waiter.send(Err(CallError::Draining))));
+            } else if !waiters.is_empty() {
+                self.load(room, waiters, myself);
+            }
+        }
+        self.finish_drain();
+    }
+
+    fn drain(&mut self, reply: oneshot::Sender<()>) {
+        self.draining.get_or_insert_default().push(reply);
+        let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
+        rooms
+            .into_iter()
+            .for_each(|room| self.passivate(room, None));
+        self.finish_drain();
+    }
+
+    fn passivate_later(&self, room: RoomId, myself: &ActorRef<DirectoryMsg>) {
+        let myself = myself.clone();
+        tasks::spawn(TaskKind::Sweep, async move {
+            tokio::time::sleep(DRAIN_PAUSE).await;
+            let _ = myself.cast(DirectoryMsg::Passivate { room, reply: None });
+        });
+    }
+
+    fn finish_drain(&mut self) {
+        if self.rooms.is_empty() {
+            for reply in self.draining.iter_mut().flat_map(std::mem::take) {
+                let _ = reply.send(());
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a call to an actor failed.
+
+use thiserror::Error;
+
+use crate::{
+    domain::reject::Reject,
+    storage::{Outcome, StoreError},
+};
+
+/// A call to a room or a user failed.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The rules do not allow it; nothing happened.
+    #[error(transparent)]
+    Rejected(#[from] Reject),
+    /// A queue is full; nothing happened.
+    #[error("too much to do")]
+    Overloaded,
+    /// The actor went to sleep or was replaced before it took the command up; nothing happened.
+    #[error("the actor is gone")]
+    Gone,
+    /// The actor died with the command in hand; it may have happened.
+    #[error("the actor died")]
+    Dropped,
+    /// No answer in time; it may happen yet.
+    #[error("no answer in time")]
+    Deadline,
+    /// The room failed too often lately; nothing happened.
+    #[error("the room failed, try again later")]
+    Failed {
+        /// When to try again, milliseconds from now.
+        retry_after_ms: u64,
+    },
+    /// The user has as many streams as they may have; nothing happened.
+    #[error("too many streams")]
+    TooManyStreams,
+    /// The node is going down; nothing happened.
+    #[error("the node is draining")]
+    Draining,
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+impl CallError {
+    /// Whether the command may have happened all the same.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Rejected(_)
+            | Self::Overloaded
+            | Self::Gone
+            | Self::Failed { .. }
+            | Self::TooManyStreams
+            | Self::Draining => Outcome::NotApplied,
+            Self::Dropped | Self::Deadline => Outcome::Unknown,
+            Self::Store(error) => error.outcome(),
+        }
+    }
+}
+
+/// Result of a call to an actor.
+pub type Call<T> = Result<T, CallError>;

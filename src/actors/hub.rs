@@ -1,0 +1,163 @@
+//! The meeting point of a room and those who listen: the room's newest numbers and its audience on this node.
+//!
+//! A hub lives as long as anyone holds it, whether the room is awake or not: a user's room list holds the hubs of its
+//! rooms, an awake room holds its own. It knows nothing of rules.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU64, Ordering},
+};
+
+use dashmap::DashMap;
+use parking_lot::RwLock;
+
+use super::stream::{EventBatch, Moment, StreamQueue};
+use crate::domain::{
+    fold::fold,
+    ids::{RoomId, UserId},
+    position::RoomHead,
+};
+
+/// Someone who listens to a room.
+#[derive(Clone, Debug)]
+struct Listener {
+    user: UserId,
+    queue: Arc<StreamQueue>,
+}
+
+/// One room's hub.
+#[derive(Debug)]
+pub struct RoomHub {
+    id: RoomId,
+    head: RwLock<Option<RoomHead>>,
+    name: RwLock<Option<Arc<str>>>,
+    positions_version: AtomicU64,
+    audience: RwLock<Vec<Listener>>,
+    registry: Weak<DashMap<RoomId, Weak<RoomHub>>>,
+}
+
+impl RoomHub {
+    /// The room.
+    #[must_use]
+    pub const fn id(&self) -> RoomId {
+        self.id
+    }
+
+    /// The newest durable numbers, if anyone has told them yet.
+    #[must_use]
+    pub fn head(&self) -> Option<RoomHead> {
+        *self.head.read()
+    }
+
+    /// Tells the newest numbers; older ones than known change nothing.
+    pub fn set_head(&self, head: RoomHead) {
+        let mut slot = self.head.write();
+        if slot.is_none_or(|old| old.seq <= head.seq) {
+            *slot = Some(head);
+        }
+    }
+
+    /// The room's name without accents and case, if anyone has told it yet.
+    #[must_use]
+    pub fn folded_name(&self) -> Option<Arc<str>> {
+        self.name.read().clone()
+    }
+
+    /// Tells the room's name.
+    pub fn set_name(&self, name: &str) {
+        *self.name.write() = Some(fold(name).into());
+    }
+
+    /// Changes whenever a position in the room moves: what was read at an older version may be outdated.
+    #[must_use]
+    pub fn positions_version(&self) -> u64 {
+        self.positions_version.load(Ordering::Acquire)
+    }
+
+    /// Says that a position has moved.
+    pub fn positions_moved(&self) {
+        self.positions_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Adds a stream of `user`.
+    pub fn listen(&self, user: UserId, queue: &Arc<StreamQueue>) {
+        let mut audience = self.audience.write();
+        if !audience.iter().any(|l| Arc::ptr_eq(&l.queue, queue)) {
+            audience.push(Listener {
+                user,
+                queue: Arc::clone(queue),
+            });
+        }
+    }
+
+    /// Takes a stream away.
+    pub fn unlisten(&self, queue: &Arc<StreamQueue>) {
+        let mut audience = self.audience.write();
+        audience.retain(|l| !Arc::ptr_eq(&l.queue, queue));
+        if audience.is_empty() {
+            audience.shrink_to_fit();
+        }
+    }
+
+    /// Gives a batch to everyone.
+    pub fn tell(&self, batch: EventBatch) {
+        let audience = self.audience.read();
+        if audience.is_empty() {
+            return;
+        }
+        let batch = Arc::new(batch);
+        for listener in audience.iter() {
+            listener.queue.push_batch(&batch);
+        }
+    }
+
+    /// Gives a moment to everyone but `but`, or to `only`.
+    pub fn tell_moment(&self, moment: &Arc<Moment>, only: Option<UserId>, but: Option<UserId>) {
+        for listener in self.audience.read().iter() {
+            if only.is_none_or(|user| user == listener.user) && but != Some(listener.user) {
+                listener.queue.push_moment(moment);
+            }
+        }
+    }
+
+    /// How many streams listen.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        self.audience.read().len()
+    }
+}
+
+impl Drop for RoomHub {
+    fn drop(&mut self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.remove_if(&self.id, |_, hub| hub.strong_count() == 0);
+        }
+    }
+}
+
+/// All hubs of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Hubs {
+    registry: Arc<DashMap<RoomId, Weak<RoomHub>>>,
+}
+
+impl Hubs {
+    /// The room's hub; the same for all who hold it at the same time.
+    #[must_use]
+    pub fn get(&self, id: RoomId) -> Arc<RoomHub> {
+        let mut slot = self.registry.entry(id).or_default();
+        if let Some(hub) = slot.upgrade() {
+            return hub;
+        }
+        let hub = Arc::new(RoomHub {
+            id,
+            head: RwLock::default(),
+            name: RwLock::default(),
+            positions_version: AtomicU64::new(0),
+            audience: RwLock::default(),
+            registry: Arc::downgrade(&self.registry),
+        });
+        *slot = Arc::downgrade(&hub);
+        hub
+    }
+}

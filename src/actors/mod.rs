@@ -1,0 +1,112 @@
+//! The running node: rooms and users as actors, and the operations the API calls.
+//!
+//! What is decided is decided in [`crate::domain`]; what is kept is kept by a [`crate::storage::Store`]. Here is when
+//! and in which order. Nothing outside this layer sees an actor: only handles.
+
+mod budget;
+pub mod directory;
+pub mod error;
+pub mod hub;
+pub mod ops;
+pub mod presence;
+pub mod room;
+pub mod stream;
+pub mod user;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+pub use ops::Node;
+
+use crate::{
+    clock::SharedClock,
+    domain::{event::Event, ids::RoomId, snowflake::Snowflakes},
+    events::EventBus,
+    storage::{Durability, Store},
+};
+
+/// Settings of the actors.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A room sleeps after this long without a command.
+    pub room_idle: Duration,
+    /// Messages a room keeps warm, at least 1.
+    pub warm_messages: usize,
+    /// Commands a room takes before it answers `Overloaded`.
+    pub queue_max: usize,
+    /// Sends of one append.
+    pub batch_max: usize,
+    /// Members of a room.
+    pub members_max: usize,
+    /// Commands the node takes before it answers `Overloaded`.
+    pub in_flight_max: usize,
+    /// Streams of a user.
+    pub streams_per_user_max: usize,
+    /// Bytes that wait for a stream before it is served from the log.
+    pub stream_queue_bytes_max: usize,
+    /// Events a stream is given from the log before it is told to resynchronise.
+    pub catch_up_max: u64,
+    /// Pause between two `Connected`.
+    pub heartbeat: Duration,
+    /// A user's actor goes after this long without a stream or a call.
+    pub user_idle: Duration,
+    /// How long a command may take.
+    pub request_timeout: Duration,
+    /// Worker number of the message ids.
+    pub worker_id: u16,
+    /// What a write has survived when it is acknowledged.
+    pub durability: Durability,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            room_idle: Duration::from_secs(120),
+            warm_messages: 256,
+            queue_max: 1_024,
+            batch_max: 256,
+            members_max: 100_000,
+            in_flight_max: 65_536,
+            streams_per_user_max: 32,
+            stream_queue_bytes_max: 1 << 20,
+            catch_up_max: 10_000,
+            heartbeat: Duration::from_secs(15),
+            user_idle: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(10),
+            worker_id: 0,
+            durability: Durability::Synced,
+        }
+    }
+}
+
+/// Makes the keys that clients encrypt with.
+pub trait RoomKeys: Debug + Send + Sync + 'static {
+    /// A fresh key for a room, wrapped (`encryption_data`).
+    fn fresh(&self, room: RoomId) -> String;
+
+    /// The text of a message that a client encrypted under the room's key; none if it does not decrypt.
+    fn decrypt(&self, encryption_data: &str, content: &str) -> Option<String>;
+}
+
+/// Is told what happens, for metrics.
+pub trait Observer: Debug + Send + Sync + 'static {
+    /// Events became durable.
+    fn appended(&self, events: &[Event]);
+}
+
+/// What all actors of a node share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) clock: SharedClock,
+    pub(crate) keys: Arc<dyn RoomKeys>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) options: Options,
+    pub(crate) hubs: hub::Hubs,
+    pub(crate) presence: presence::Presence,
+    pub(crate) ids: Mutex<Snowflakes>,
+    pub(crate) permits: Arc<Semaphore>,
+}

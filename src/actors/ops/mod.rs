@@ -1,0 +1,205 @@
+//! What the API calls: one method of [`Node`] for each thing a client can do, in terms of the domain.
+//!
+//! An operation finds the room, asks it or reads it, and puts together what the caller wants to know. It decides
+//! nothing: rules are the domain's.
+
+mod access;
+mod admin;
+mod history;
+mod join_all;
+mod members;
+mod people;
+mod rooms;
+mod search;
+mod send;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+pub use access::Access;
+pub use admin::{NodeStatus, StoredRoom};
+pub use history::{Page, PageAt, Receipt, Receipts};
+pub use people::{Device, SyncState, UserProfile};
+pub use rooms::{NewRoom, Person, RoomPage, RoomSummary, UnreadExplained};
+pub use search::Found;
+
+use super::{
+    Context, Observer, Options, RoomKeys,
+    directory::Rooms,
+    error::{Call, CallError},
+    hub::Hubs,
+    presence::Presence,
+    room::RoomHandle,
+    user::Users,
+};
+use crate::{
+    clock::SharedClock,
+    domain::{
+        ids::{RoomId, UserId},
+        snowflake::Snowflakes,
+    },
+    events::EventBus,
+    storage::{Result as StoreResult, Store},
+    tasks::{self, TaskKind},
+};
+
+/// How often an operation asks again when the room it asked had just gone.
+const ATTEMPTS_MAX: u32 = 6;
+/// Rooms woken at once after a crash.
+const RECOVER_AT_ONCE: usize = 16;
+/// Locks for what belongs to users; a user always has the same one.
+const USER_LOCKS: usize = 64;
+
+/// What a node is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where it keeps everything.
+    pub store: Arc<dyn Store>,
+    /// Where it publishes.
+    pub bus: Arc<dyn EventBus>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Keys for clients.
+    pub keys: Arc<dyn RoomKeys>,
+    /// Is told what happens.
+    pub observer: Arc<dyn Observer>,
+    /// Settings.
+    pub options: Options,
+}
+
+/// A running node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    context: Arc<Context>,
+    rooms: Rooms,
+    users: Users,
+    user_locks: Arc<[tokio::sync::Mutex<()>]>,
+    profiles: Arc<people::ProfileCache>,
+}
+
+impl Node {
+    /// Starts a node.
+    ///
+    /// # Errors
+    /// When its actors cannot be spawned.
+    pub async fn start(parts: Parts) -> Result<Self, ractor::SpawnErr> {
+        let options = parts.options;
+        let context = Arc::new(Context {
+            store: parts.store,
+            bus: parts.bus,
+            clock: parts.clock,
+            keys: parts.keys,
+            observer: parts.observer,
+            hubs: Hubs::default(),
+            presence: Presence::default(),
+            ids: Mutex::new(Snowflakes::new(options.worker_id)),
+            permits: Arc::new(Semaphore::new(options.in_flight_max)),
+            options,
+        });
+        let users = Users::start(Arc::clone(&context)).await?;
+        let rooms = Rooms::start(Arc::clone(&context), users.clone()).await?;
+        let user_locks = std::iter::repeat_with(Default::default)
+            .take(USER_LOCKS)
+            .collect();
+        Ok(Self {
+            context,
+            rooms,
+            users,
+            user_locks,
+            profiles: Arc::default(),
+        })
+    }
+
+    /// The rooms.
+    #[must_use]
+    pub const fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// The users.
+    #[must_use]
+    pub const fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Settings of the actors.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.context.options
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.context.clock.now_ms()
+    }
+
+    /// Wakes the rooms that were awake when their process died, so that what they had not published goes out, and goes
+    /// on with unfinished background work. Returns how many rooms it found.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn recover(&self) -> StoreResult<usize> {
+        let mut after = None;
+        let mut found = 0;
+        let at_once = Arc::new(Semaphore::new(RECOVER_AT_ONCE));
+        loop {
+            let page = self.context.store.active_rooms(after, 1_000).await?;
+            let Some(last) = page.last().copied() else {
+                break;
+            };
+            after = Some(last);
+            for room in page {
+                found += 1;
+                let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else {
+                    break;
+                };
+                let rooms = self.rooms.clone();
+                tasks::spawn(TaskKind::Recover, async move {
+                    if let Err(error) = rooms.wake(room, true).await {
+                        tracing::warn!(%room, error = %crate::error::Chain(&error), "room not recovered");
+                    }
+                    drop(permit);
+                });
+            }
+        }
+        self.resume_join_jobs().await?;
+        Ok(found)
+    }
+
+    /// Goes down in order: streams end, rooms finish what is under way and sleep. Returns whether all was done within
+    /// `limit`. The store is left open.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.users.close_streams();
+        self.rooms.drain(limit).await
+    }
+
+    /// Does something with a room that is awake, again if the room had gone meanwhile.
+    async fn with_room<T, F, R>(&self, room: RoomId, to_create: bool, ask: F) -> Call<T>
+    where
+        F: Fn(RoomHandle) -> R + Send,
+        R: Future<Output = Call<T>> + Send,
+    {
+        for attempt in 1..=ATTEMPTS_MAX {
+            let handle = self.rooms.wake(room, to_create).await?;
+            match ask(handle).await {
+                Err(CallError::Gone) if attempt < ATTEMPTS_MAX => pause(attempt).await,
+                answer => return answer,
+            }
+        }
+        Err(CallError::Gone)
+    }
+
+    /// The lock for what belongs to `user`.
+    fn user_lock(&self, user: UserId) -> &tokio::sync::Mutex<()> {
+        let index = usize::try_from(user.0.unsigned_abs()).unwrap_or(0) % USER_LOCKS;
+        &self.user_locks[index]
+    }
+}
+
+/// Before asking again: a room needs a moment to come back.
+async fn pause(attempt: u32) {
+    tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
+}

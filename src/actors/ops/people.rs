@@ -1,0 +1,389 @@
+//! What belongs to users: profiles, blocks, devices, preferences, presence; and a room's synchronisation state.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use sha2::{Digest as _, Sha256};
+
+use super::Node;
+use crate::{
+    actors::{error::Call, room::RoomMsg},
+    domain::{
+        ids::{RoomId, UserId},
+        limits,
+        reject::{Flaw, Reject, text},
+        room::{Author, Role},
+    },
+    storage::{DeviceRow, Result as StoreResult, RoomPrefs, codec},
+};
+
+/// Profiles remembered; beyond, the memory is cleared.
+const PROFILES_MAX: usize = 100_000;
+
+/// A user's name and picture, from the product's tokens.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UserProfile {
+    /// Display name, empty if unknown.
+    pub name: String,
+    /// Picture URL, empty if unknown.
+    pub picture: String,
+}
+
+/// Profiles read or written lately.
+#[derive(Debug, Default)]
+pub(super) struct ProfileCache {
+    known: DashMap<UserId, Arc<UserProfile>>,
+}
+
+impl ProfileCache {
+    fn put(&self, user: UserId, profile: Arc<UserProfile>) {
+        if self.known.len() >= PROFILES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(user, profile);
+    }
+}
+
+/// A device that wants push requests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Device {
+    /// The device.
+    pub client_id: String,
+    /// The push service's token.
+    pub token: String,
+    /// Number of the platform, at least 1.
+    pub platform: u8,
+    /// Milliseconds since the Unix epoch; set by the server.
+    pub registered_at_ms: i64,
+}
+
+/// How far a room is synchronised with another system.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SyncState {
+    /// The caller's own position.
+    pub position: String,
+    /// Milliseconds since the Unix epoch.
+    pub updated_at_ms: i64,
+}
+
+impl Node {
+    /// Notes what a token says of its user. Written only when it is new.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn seen(&self, user: UserId, name: &str, picture: &str) -> StoreResult<()> {
+        let known = self
+            .profiles
+            .known
+            .get(&user)
+            .map(|profile| Arc::clone(&profile));
+        if known.is_some_and(|known| known.name == name && known.picture == picture) {
+            return Ok(());
+        }
+        let stored = self.profiles_from_store(&[user]).await?.pop().flatten();
+        let profile = UserProfile {
+            name: name.to_owned(),
+            picture: picture.to_owned(),
+        };
+        if stored.as_ref() != Some(&profile) {
+            self.context
+                .store
+                .put_profile(user, codec::encode_profile(name, picture))
+                .await?;
+        }
+        self.profiles.put(user, Arc::new(profile));
+        Ok(())
+    }
+
+    async fn profiles_from_store(&self, users: &[UserId]) -> StoreResult<Vec<Option<UserProfile>>> {
+        let bodies = self.context.store.profiles(users).await?;
+        let decode = |body: Option<bytes::Bytes>| {
+            let decoded = body.map(|body| codec::decode_profile(&body)).transpose()?;
+            Ok(decoded.map(|(name, picture)| UserProfile { name, picture }))
+        };
+        bodies.into_iter().map(decode).collect()
+    }
+
+    /// Profiles of users, in their order; empty where nothing is known.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn profiles(&self, users: &[UserId]) -> StoreResult<Vec<UserProfile>> {
+        let mut profiles: Vec<Option<UserProfile>> = users
+            .iter()
+            .map(|user| {
+                self.profiles
+                    .known
+                    .get(user)
+                    .map(|profile| UserProfile::clone(&profile))
+            })
+            .collect();
+        let unknown: Vec<UserId> = users
+            .iter()
+            .zip(&profiles)
+            .filter(|(_, p)| p.is_none())
+            .map(|(user, _)| *user)
+            .collect();
+        if !unknown.is_empty() {
+            let mut read = self.profiles_from_store(&unknown).await?.into_iter();
+            for (user, slot) in users
+                .iter()
+                .zip(&mut profiles)
+                .filter(|(_, slot)| slot.is_none())
+            {
+                *slot = read.next().flatten();
+                if let Some(profile) = slot {
+                    self.profiles.put(*user, Arc::new(profile.clone()));
+                }
+            }
+        }
+        Ok(profiles
+            .into_iter()
+            .map(Option::unwrap_or_default)
+            .collect())
+    }
+
+    /// Blocks or unblocks a user.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn block(&self, author: Author, whom: UserId, blocked: bool) -> Call<()> {
+        if whom.0 < 1 {
+            return Err(Reject::invalid("user_id", Flaw::OutOfRange).into());
+        }
+        if whom == author.user {
+            return Err(Reject::invalid("user_id", Flaw::NotAllowedHere).into());
+        }
+        let _lock = self.user_lock(author.user).lock().await;
+        self.context
+            .store
+            .put_block(author.user, whom, blocked)
+            .await?;
+        let Some(room) = self.context.store.find_p2p_room(author.user, whom).await? else {
+            return Ok(());
+        };
+        // A room that is being woken may have read the blocks before this one: only an awake one can be told.
+        if self.context.store.head(room).await?.is_some() {
+            let handle = self.rooms.wake(room, false).await?;
+            let blocked = self.either_blocks(author.user, whom).await?;
+            handle.tell(RoomMsg::Blocked(blocked))?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn either_blocks(&self, a: UserId, b: UserId) -> StoreResult<bool> {
+        Ok(self.context.store.has_block(a, b).await? || self.context.store.has_block(b, a).await?)
+    }
+
+    /// Whom the author has blocked, with their profiles.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn blocked_users(&self, author: Author) -> Call<Vec<(UserId, UserProfile)>> {
+        let users = self
+            .context
+            .store
+            .blocks(author.user, UserId(0), 10_000)
+            .await?;
+        let profiles = self.profiles(&users).await?;
+        Ok(users.into_iter().zip(profiles).collect())
+    }
+
+    /// Registers a device.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn register_device(&self, author: Author, device: Device) -> Call<()> {
+        text(
+            "token.token",
+            &device.token,
+            1,
+            limits::DEVICE_TOKEN_BYTES_MAX,
+        )?;
+        text(
+            "token.client_id",
+            &device.client_id,
+            1,
+            limits::CLIENT_ID_BYTES_MAX,
+        )?;
+        let _lock = self.user_lock(author.user).lock().await;
+        let devices = self.context.store.devices(author.user).await?;
+        let known = devices
+            .iter()
+            .any(|known| known.client_id == device.client_id);
+        if !known && devices.len() >= limits::DEVICES_MAX {
+            return Err(Reject::invalid("token", Flaw::TooMany).into());
+        }
+        let row = DeviceRow {
+            token_hash: Sha256::digest(device.token.as_bytes()).into(),
+            body: codec::encode_device(&device.token, device.platform, self.now_ms()),
+            client_id: device.client_id,
+        };
+        Ok(self.context.store.put_device(author.user, &row).await?)
+    }
+
+    /// Removes a device.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn remove_device(&self, author: Author, client_id: &str) -> Call<()> {
+        text("client_id", client_id, 1, limits::CLIENT_ID_BYTES_MAX)?;
+        Ok(self
+            .context
+            .store
+            .remove_device(author.user, client_id)
+            .await?)
+    }
+
+    /// The author's devices.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn devices(&self, author: Author) -> Call<Vec<Device>> {
+        let rows = self.context.store.devices(author.user).await?;
+        let device = |row: DeviceRow| {
+            let (token, platform, registered_at_ms) = codec::decode_device(&row.body)?;
+            Ok(Device {
+                client_id: row.client_id,
+                token,
+                platform,
+                registered_at_ms,
+            })
+        };
+        rows.into_iter().map(device).collect()
+    }
+
+    /// Sets the author's own settings for a room; `None` leaves as it is. Returns them and whether the room is hidden.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn set_prefs(
+        &self,
+        author: Author,
+        room: RoomId,
+        pinned: Option<bool>,
+        muted_until_ms: Option<i64>,
+        hidden: Option<bool>,
+    ) -> Call<(RoomPrefs, bool)> {
+        let access = self.access(author, room).await?;
+        access.member.ok_or(Reject::RoomNotFound)?;
+        if pinned == Some(true) {
+            let shared = self.users.warm(author.user).await?;
+            let others = shared
+                .list
+                .lock()
+                .rooms
+                .iter()
+                .filter(|(id, l)| **id != room && l.prefs.pinned)
+                .count();
+            if others >= limits::PINNED_ROOMS_MAX {
+                return Err(Reject::invalid("pinned", Flaw::TooMany).into());
+            }
+        }
+        let now = self.now_ms();
+        let prefs = self
+            .change_prefs(author.user, room, |prefs| {
+                prefs.pinned = pinned.unwrap_or(prefs.pinned);
+                prefs.muted_until_ms = muted_until_ms.map_or(prefs.muted_until_ms, |until| {
+                    if until > now { until } else { 0 }
+                });
+                match hidden {
+                    Some(true) => prefs.hidden_at = Some(access.head.n),
+                    Some(false) => prefs.hidden_at = None,
+                    None => {}
+                }
+            })
+            .await?;
+        Ok((prefs, prefs.hidden_at.is_some_and(|n| access.head.n <= n)))
+    }
+
+    async fn change_prefs(
+        &self,
+        user: UserId,
+        room: RoomId,
+        change: impl FnOnce(&mut RoomPrefs),
+    ) -> Call<RoomPrefs> {
+        let _lock = self.user_lock(user).lock().await;
+        let entry = self
+            .context
+            .store
+            .room_of(user, room)
+            .await?
+            .ok_or(Reject::RoomNotFound)?;
+        let mut prefs = entry.prefs;
+        change(&mut prefs);
+        if prefs != entry.prefs {
+            self.context.store.put_prefs(user, room, prefs).await?;
+            self.users.prefs_changed(user, room, prefs);
+        }
+        Ok(prefs)
+    }
+
+    pub(super) async fn hide_room(&self, author: Author, room: RoomId) -> Call<()> {
+        self.set_prefs(author, room, None, None, Some(true))
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn unhide(&self, user: UserId, room: RoomId) -> Call<()> {
+        self.change_prefs(user, room, |prefs| prefs.hidden_at = None)
+            .await
+            .map(drop)
+    }
+
+    /// Who is online, and since when those who are not are gone (milliseconds since the Unix epoch, if known).
+    #[must_use]
+    pub fn presence(&self, users: &[UserId]) -> Vec<(UserId, bool, Option<i64>)> {
+        let of = |user: &UserId| {
+            let (online, last_seen) = self.context.presence.of(*user);
+            (*user, online, last_seen)
+        };
+        users.iter().map(of).collect()
+    }
+
+    /// Sets how far a room is synchronised with another system; OWNER, ADMIN, or the admin role.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn set_sync_state(
+        &self,
+        author: Author,
+        room: RoomId,
+        source: &str,
+        position: &str,
+    ) -> Call<()> {
+        text("source", source, 1, limits::SOURCE_BYTES_MAX)?;
+        text("position", position, 0, limits::SYNC_POSITION_BYTES_MAX)?;
+        let access = self.access(author, room).await?;
+        let allowed = author.admin || access.member.is_some_and(|m| m.role <= Role::Admin);
+        if !allowed {
+            return Err(Reject::RoleTooLow.into());
+        }
+        let state = codec::encode_sync(position, self.now_ms());
+        Ok(self
+            .context
+            .store
+            .put_sync_state(room, source, state)
+            .await?)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn sync_state(
+        &self,
+        author: Author,
+        room: RoomId,
+        source: &str,
+    ) -> Call<Option<SyncState>> {
+        text("source", source, 1, limits::SOURCE_BYTES_MAX)?;
+        self.access(author, room).await?;
+        let state = self.context.store.sync_state(room, source).await?;
+        let state = state.map(|body| codec::decode_sync(&body)).transpose()?;
+        Ok(state.map(|(position, updated_at_ms)| SyncState {
+            position,
+            updated_at_ms,
+        }))
+    }
+}

@@ -1,0 +1,518 @@
+//! Rooms as a user sees them: making them, one of them, the list of them, and where unread comes from.
+
+use std::sync::Arc;
+
+use super::{Access, Node, UserProfile};
+use crate::{
+    actors::{
+        error::{Call, CallError},
+        user::{ListFilter, ListKey},
+    },
+    domain::{
+        fold::fold,
+        ids::{Ordinal, RoomId, Seq, UserId},
+        limits,
+        message::Message,
+        position::{Position, RoomHead},
+        reject::{Flaw, Reject, count, text},
+        room::{Author, Command, InfoPatch, Member, Role, RoomInfo, RoomType},
+    },
+    storage::{Listing, RoomPrefs, codec},
+};
+
+/// Participants shown with a room.
+const SHOWN_MAX: usize = 5;
+
+/// What a room is made with.
+#[derive(Clone, Debug)]
+pub struct NewRoom {
+    /// What it is for.
+    pub room_type: RoomType,
+    /// The others.
+    pub participants: Vec<UserId>,
+    /// Name.
+    pub name: String,
+    /// Description.
+    pub description: String,
+    /// Picture URL.
+    pub picture: String,
+    /// Add everyone (channels).
+    pub join_all_users: bool,
+    /// Whether MEMBERs may send; by default in a group, not in a channel.
+    pub members_can_send: Option<bool>,
+    /// Whether later members see what came before; by default in a channel, not in a group.
+    pub history_visible: Option<bool>,
+}
+
+/// A member, with what is known of the user.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Who.
+    pub user: UserId,
+    /// As a member; none if they have left.
+    pub member: Option<Member>,
+    /// How far they have come.
+    pub position: Position,
+    /// Name and picture.
+    pub profile: UserProfile,
+}
+
+/// A room as one user sees it.
+#[derive(Clone, Debug)]
+pub struct RoomSummary {
+    /// Settings.
+    pub info: Arc<RoomInfo>,
+    /// Newest numbers.
+    pub head: RoomHead,
+    /// The user's role; none for the admin role.
+    pub role: Option<Role>,
+    /// Messages the user has not seen.
+    pub unread: u64,
+    /// The newest message the user may see.
+    pub last_message: Option<Arc<Message>>,
+    /// Some members.
+    pub people: Vec<Person>,
+    /// p2p: the other one.
+    pub partner: Option<Person>,
+    /// p2p: whether either side has blocked the other.
+    pub blocked: bool,
+    /// The user's own settings.
+    pub prefs: RoomPrefs,
+    /// Whether `prefs` hide it now.
+    pub hidden: bool,
+}
+
+/// A page of a user's rooms.
+#[derive(Clone, Debug, Default)]
+pub struct RoomPage {
+    /// The rooms.
+    pub rooms: Vec<RoomSummary>,
+    /// Place of the last one, if there are more.
+    pub next: Option<ListKey>,
+    /// How many match in all.
+    pub total: usize,
+    /// Unread messages in all that match.
+    pub unread_total: u64,
+}
+
+/// Where an unread number comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnreadExplained {
+    /// The number.
+    pub unread: u64,
+    /// Ordinal of the newest message.
+    pub last_n: Ordinal,
+    /// The user's position.
+    pub position: Position,
+}
+
+impl Node {
+    /// Makes a room, or finds the p2p room of the pair. Returns it and whether it was made.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn create_room(&self, author: Author, new: NewRoom) -> Call<(RoomSummary, bool)> {
+        let others = checked(author, &new)?;
+        let fresh = self.fresh_room_id();
+        let (id, partner) = match (new.room_type, others.first()) {
+            (RoomType::P2p, Some(other)) => (
+                self.context
+                    .store
+                    .p2p_room(author.user, *other, fresh)
+                    .await?,
+                Some(*other),
+            ),
+            _ => (fresh, None),
+        };
+        let mut members = vec![(author.user, Role::Owner)];
+        members.extend(others.iter().map(|user| (*user, Role::Member)));
+        let info = Arc::new(self.info(author, id, &new));
+        if new.join_all_users {
+            // Before the room: a job without a room ends by itself, a room without its job would never fill.
+            self.put_join_job(id).await?;
+        }
+        let applied = self
+            .with_room(id, true, |handle| {
+                let command = Command::Create {
+                    info: Arc::clone(&info),
+                    members: members.clone(),
+                };
+                async move { handle.command(author, command).await }
+            })
+            .await?;
+        if new.join_all_users {
+            self.start_join_job(id);
+        }
+        if partner.is_some() && applied.seq.is_none() {
+            self.unhide(author.user, id).await?;
+        }
+        Ok((self.room(author, id).await?, applied.seq.is_some()))
+    }
+
+    fn info(&self, author: Author, id: RoomId, new: &NewRoom) -> RoomInfo {
+        let channel = new.room_type == RoomType::Channel;
+        RoomInfo {
+            id,
+            room_type: new.room_type,
+            name: new.name.clone(),
+            description: new.description.clone(),
+            picture: new.picture.clone(),
+            created_at_ms: self.now_ms(),
+            creator: author.user,
+            members_can_send: new.members_can_send.unwrap_or(!channel),
+            join_all_users: new.join_all_users,
+            history_visible: new
+                .history_visible
+                .unwrap_or(channel || new.room_type == RoomType::P2p),
+            encryption_data: self.context.keys.fresh(id),
+            deleted: false,
+        }
+    }
+
+    /// One room as the author sees it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn room(&self, author: Author, room: RoomId) -> Call<RoomSummary> {
+        let access = self.access(author, room).await?;
+        let entry = self.context.store.room_of(author.user, room).await?;
+        let prefs = entry.map(|entry| entry.prefs).unwrap_or_default();
+        self.summary(author, access, prefs).await
+    }
+
+    async fn summary(&self, author: Author, access: Access, prefs: RoomPrefs) -> Call<RoomSummary> {
+        let last_message = match access.head.message_seq {
+            Seq(0) => None,
+            seq if seq <= access.floor() => None,
+            seq => self.message_at(&access, seq).await?,
+        };
+        let members = self.members_page(&access, UserId(0), SHOWN_MAX).await?;
+        let mut people = self.people(members).await?;
+        let mut partner = None;
+        let mut blocked = false;
+        if access.info.room_type == RoomType::P2p {
+            people.retain(|person| person.user != author.user);
+            partner = people.first().cloned();
+            blocked = match (&access.awake, &partner) {
+                (Some(handle), _) => handle.read(|s| s.blocked),
+                (None, Some(other)) => self.either_blocks(author.user, other.user).await?,
+                (None, None) => false,
+            };
+        }
+        Ok(RoomSummary {
+            head: access.head,
+            role: access.member.as_ref().map(|member| member.role),
+            unread: access.position.unread(access.head.n),
+            last_message,
+            people,
+            partner,
+            blocked,
+            hidden: prefs.hidden_at.is_some_and(|n| access.head.n <= n),
+            prefs,
+            info: access.info,
+        })
+    }
+
+    async fn people(&self, members: Vec<(UserId, Member, Position)>) -> Call<Vec<Person>> {
+        let users: Vec<UserId> = members.iter().map(|(user, ..)| *user).collect();
+        let profiles = self.profiles(&users).await?;
+        let person = |((user, member, position), profile)| Person {
+            user,
+            member: Some(member),
+            position,
+            profile,
+        };
+        Ok(members.into_iter().zip(profiles).map(person).collect())
+    }
+
+    /// Members with a greater id than `after` whose name or nickname contains `query`, and whether there are more.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn participants(
+        &self,
+        author: Author,
+        room: RoomId,
+        after: UserId,
+        limit: usize,
+        query: &str,
+    ) -> Call<(Vec<Person>, bool, u32)> {
+        text("query", query, 0, limits::NAME_BYTES_MAX)?;
+        let access = self.access(author, room).await?;
+        let needle = fold(query);
+        let (mut found, mut last) = (Vec::new(), after);
+        loop {
+            let members = self.members_page(&access, last, limit + 1).await?;
+            let read = members.len();
+            for person in self.people(members).await? {
+                last = person.user;
+                let nickname = person.member.as_ref().map_or("", |m| m.nickname.as_str());
+                let matches = |name: &str| fold(name).contains(&needle);
+                if needle.is_empty() || matches(&person.profile.name) || matches(nickname) {
+                    found.push(person);
+                }
+            }
+            if found.len() > limit {
+                found.truncate(limit);
+                return Ok((found, true, access.head.members));
+            }
+            if read <= limit {
+                return Ok((found, false, access.head.members));
+            }
+        }
+    }
+
+    /// A page of the author's rooms: pinned first, then by last activity.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn list(
+        &self,
+        author: Author,
+        filter: &ListFilter,
+        query: &str,
+        after: Option<ListKey>,
+        limit: usize,
+    ) -> Call<RoomPage> {
+        text("query", query, 0, limits::NAME_BYTES_MAX)?;
+        let shared = self.users.warm(author.user).await?;
+        let mut rooms: Vec<(ListKey, Listing)> = shared
+            .list
+            .lock()
+            .filtered(filter)
+            .map(|listed| (listed.key(), listed.listing))
+            .collect();
+        if !query.is_empty() {
+            rooms = self.matching(rooms, &fold(query)).await?;
+        }
+        self.refresh_positions(author.user, &rooms).await?;
+        let unread_total = {
+            let list = shared.list.lock();
+            let listed = rooms
+                .iter()
+                .filter_map(|(key, _)| list.rooms.get(&key.room));
+            listed
+                .map(|listed| listed.position.unread(listed.head().n))
+                .sum()
+        };
+        let total = rooms.len();
+        rooms.retain(|(key, _)| after.is_none_or(|after| *key > after));
+        let more = rooms.len() > limit;
+        if more {
+            rooms.select_nth_unstable_by_key(limit, |(key, _)| *key);
+            rooms.truncate(limit);
+        }
+        rooms.sort_unstable_by_key(|(key, _)| *key);
+        let next = rooms.last().map(|(key, _)| *key).filter(|_| more);
+        let mut page = RoomPage {
+            rooms: Vec::with_capacity(rooms.len()),
+            next,
+            total,
+            unread_total,
+        };
+        for (key, _) in rooms {
+            let prefs = shared
+                .list
+                .lock()
+                .rooms
+                .get(&key.room)
+                .map(|listed| listed.prefs)
+                .unwrap_or_default();
+            match self.access(author, key.room).await {
+                Ok(access) => page.rooms.push(self.summary(author, access, prefs).await?),
+                // Deleted, or left, since the list was read.
+                Err(CallError::Rejected(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
+    }
+
+    /// The rooms whose name (p2p: the partner's) contains the folded needle.
+    async fn matching(
+        &self,
+        rooms: Vec<(ListKey, Listing)>,
+        needle: &str,
+    ) -> Call<Vec<(ListKey, Listing)>> {
+        let mut found = Vec::new();
+        for (key, listing) in rooms {
+            let name = if listing.partner == UserId(0) {
+                let hub = self.context.hubs.get(key.room);
+                if hub.folded_name().is_none() {
+                    let body = self.context.store.room(key.room).await?;
+                    let info = body
+                        .map(|body| codec::decode_info(key.room, &body))
+                        .transpose()?;
+                    hub.set_name(info.as_ref().map_or("", |info| &info.name));
+                }
+                hub.folded_name().unwrap_or_default()
+            } else {
+                let profile = self
+                    .profiles(&[listing.partner])
+                    .await?
+                    .pop()
+                    .unwrap_or_default();
+                fold(&profile.name).into()
+            };
+            if name.contains(needle) {
+                found.push((key, listing));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the positions again of rooms in which positions have moved since they were read.
+    async fn refresh_positions(&self, user: UserId, rooms: &[(ListKey, Listing)]) -> Call<()> {
+        let shared = self.users.warm(user).await?;
+        let stale: Vec<RoomId> = {
+            let list = shared.list.lock();
+            let stale = |key: &ListKey| {
+                list.rooms
+                    .get(&key.room)
+                    .is_some_and(|listed| listed.is_stale())
+            };
+            rooms
+                .iter()
+                .map(|(key, _)| key)
+                .filter(|key| stale(key))
+                .map(|key| key.room)
+                .collect()
+        };
+        for room in stale {
+            let version = self.context.hubs.get(room).positions_version();
+            let position = match self.rooms.awake(room) {
+                Some(handle) => handle.read(|s| s.position(user)),
+                None => self.context.store.position(room, user).await?,
+            };
+            if let Some(listed) = shared.list.lock().rooms.get_mut(&room) {
+                (listed.position, listed.version) = (position, version);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a user's unread number comes from; others' for the admin role alone.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn explain_unread(
+        &self,
+        author: Author,
+        room: RoomId,
+        user: UserId,
+    ) -> Call<UnreadExplained> {
+        if user != author.user && !author.admin {
+            return Err(Reject::AdminOnly.into());
+        }
+        let access = self.access(author, room).await?;
+        let position = match &access.awake {
+            Some(handle) => handle.read(|s| s.position(user)),
+            None => self.context.store.position(room, user).await?,
+        };
+        let last_n = access.head.n;
+        Ok(UnreadExplained {
+            unread: position.unread(last_n),
+            last_n,
+            position,
+        })
+    }
+
+    /// Changes a room's settings.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn update_room(
+        &self,
+        author: Author,
+        room: RoomId,
+        patch: InfoPatch,
+    ) -> Call<RoomSummary> {
+        self.access(author, room).await?;
+        self.with_room(room, false, |handle| {
+            let command = Command::Update(patch.clone());
+            async move { handle.command(author, command).await }
+        })
+        .await?;
+        self.room(author, room).await
+    }
+
+    /// Deletes a group or channel for all; clears and hides a p2p room for the author.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete_room(&self, author: Author, room: RoomId) -> Call<()> {
+        let access = self.access(author, room).await?;
+        if access.info.room_type != RoomType::P2p {
+            let close = |handle: crate::actors::room::RoomHandle| async move {
+                handle.command(author, Command::Close).await
+            };
+            return self.with_room(room, false, close).await.map(drop);
+        }
+        self.with_room(
+            room,
+            false,
+            |handle| async move { handle.clear(author).await },
+        )
+        .await?;
+        self.hide_room(author, room).await
+    }
+
+    /// Leaves a group or channel; hides a p2p room.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn leave(&self, author: Author, room: RoomId) -> Call<()> {
+        let access = self.access(author, room).await?;
+        if access.info.room_type == RoomType::P2p {
+            return self.hide_room(author, room).await;
+        }
+        let leave = |handle: crate::actors::room::RoomHandle| async move {
+            handle.command(author, Command::Leave).await
+        };
+        self.with_room(room, false, leave).await.map(drop)
+    }
+
+    fn fresh_room_id(&self) -> RoomId {
+        RoomId::from_random(rand::random())
+    }
+}
+
+/// Checks what a room is to be made with; returns the other members.
+fn checked(author: Author, new: &NewRoom) -> Result<Vec<UserId>, Reject> {
+    let mut others: Vec<UserId> = new
+        .participants
+        .iter()
+        .copied()
+        .filter(|user| *user != author.user)
+        .collect();
+    others.sort_unstable();
+    others.dedup();
+    if new.participants.iter().any(|user| user.0 < 1) {
+        return Err(Reject::invalid("participants", Flaw::OutOfRange));
+    }
+    count("participants", others.len(), limits::USERS_PER_CALL_MAX)?;
+    if new.join_all_users && new.room_type != RoomType::Channel {
+        return Err(Reject::invalid("join_all_users", Flaw::NotAllowedHere));
+    }
+    if others.is_empty() && !new.join_all_users {
+        return Err(Reject::invalid("participants", Flaw::Missing));
+    }
+    text(
+        "description",
+        &new.description,
+        0,
+        limits::DESCRIPTION_BYTES_MAX,
+    )?;
+    text("picture", &new.picture, 0, limits::URL_BYTES_MAX)?;
+    if new.room_type == RoomType::P2p {
+        if others.len() > 1 {
+            return Err(Reject::invalid("participants", Flaw::TooMany));
+        }
+        if !new.name.is_empty() {
+            return Err(Reject::invalid("name", Flaw::NotAllowedHere));
+        }
+    } else {
+        text("name", &new.name, 1, limits::NAME_BYTES_MAX)?;
+    }
+    Ok(others)
+}

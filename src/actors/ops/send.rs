@@ -1,0 +1,354 @@
+//! Sending, and what is done to messages.
+
+use std::sync::Arc;
+
+use super::{ATTEMPTS_MAX, Access, Node, pause};
+use crate::{
+    actors::{
+        error::{Call, CallError},
+        room::{Applied, RoomHandle, SendAck},
+        stream::{Moment, MomentBody},
+    },
+    domain::{
+        ids::{BodyHash, ClientMessageId, MessageId, Ordinal, RoomId, Seq},
+        message::{Draft, Message},
+        position::Position,
+        reject::{Flaw, Reject},
+        room::{Author, Command, ReadTo, Send},
+    },
+    storage::MessageRef,
+};
+
+/// A send on its way to its room.
+#[derive(Debug)]
+struct Sending {
+    author: Author,
+    room: RoomId,
+    draft: Arc<Draft>,
+    client_id: ClientMessageId,
+    hash: BodyHash,
+}
+
+impl Node {
+    /// Sends a message. Sending again with the same client id and body gives the first answer again.
+    ///
+    /// # Errors
+    /// [`CallError`]; when its outcome is unknown, sending again tells.
+    pub async fn send(
+        &self,
+        author: Author,
+        room: RoomId,
+        draft: Draft,
+        client_id: ClientMessageId,
+    ) -> Call<SendAck> {
+        draft.validate()?;
+        let hash = draft.hash(room);
+        let sending = Sending {
+            author,
+            room,
+            draft: Arc::new(draft),
+            client_id,
+            hash,
+        };
+        for attempt in 1..=ATTEMPTS_MAX {
+            let answer = self.send_once(&sending).await;
+            match answer {
+                // The same id makes it safe to ask again even if the room died with the send in hand.
+                Err(CallError::Gone | CallError::Dropped) if attempt < ATTEMPTS_MAX => {
+                    pause(attempt).await
+                }
+                answer => return answer,
+            }
+        }
+        Err(CallError::Gone)
+    }
+
+    async fn send_once(&self, sending: &Sending) -> Call<SendAck> {
+        let handle = self.rooms.wake(sending.room, false).await?;
+        // Read before the look-up: the room's writer knows what came after it.
+        let absent_until = handle.last_seq();
+        let found = self
+            .context
+            .store
+            .find_client_message(sending.author.user, &sending.client_id)
+            .await?;
+        if let Some(found) = found {
+            return self.sent_before(sending, &handle, found).await;
+        }
+        self.check_references(sending, &handle).await?;
+        let send = Send {
+            author: sending.author,
+            draft: Arc::clone(&sending.draft),
+            client_id: sending.client_id.clone(),
+            hash: sending.hash,
+            absent_until,
+        };
+        handle.send(send).await
+    }
+
+    /// The answer to a send whose client id is in the log already.
+    async fn sent_before(
+        &self,
+        sending: &Sending,
+        handle: &RoomHandle,
+        found: MessageRef,
+    ) -> Call<SendAck> {
+        if found.room != sending.room || found.hash != sending.hash {
+            return Err(Reject::ClientMessageIdReused.into());
+        }
+        let (head, epoch) = handle.read(|s| (s.head.seq, s.epoch));
+        if found.seq > head {
+            // Written, but not acknowledged by the room yet.
+            return Err(CallError::Gone);
+        }
+        let access = self
+            .access(
+                Author {
+                    admin: true,
+                    ..sending.author
+                },
+                sending.room,
+            )
+            .await?;
+        let message = self
+            .message_at(&access, found.seq)
+            .await?
+            .ok_or(CallError::Gone)?;
+        Ok(SendAck {
+            message,
+            duplicate: true,
+            durability: self.context.options.durability,
+            epoch,
+        })
+    }
+
+    /// Checks what a send refers to: facts that never change once they are true.
+    async fn check_references(&self, sending: &Sending, handle: &RoomHandle) -> Call<()> {
+        let draft = &sending.draft;
+        if draft.reply_to.0 != 0 {
+            let warm = handle.read(|s| {
+                s.tail()
+                    .iter()
+                    .rev()
+                    .find(|m| m.id == draft.reply_to)
+                    .map(|m| m.seq)
+            });
+            let seq = match warm {
+                Some(seq) => Some(seq),
+                None => {
+                    let found = self.context.store.find_message(draft.reply_to).await?;
+                    found
+                        .filter(|found| found.room == sending.room)
+                        .map(|found| found.seq)
+                }
+            };
+            let floor = handle.read(|s| s.position(sending.author.user).floor_seq);
+            if seq.is_none_or(|seq| seq <= floor && !sending.author.admin) {
+                return Err(Reject::MessageNotFound.into());
+            }
+        }
+        if let Some(from) = &draft.forwarded_from {
+            let (access, _) = self.locate(sending.author, from.message).await?;
+            if access.room != from.room {
+                return Err(Reject::MessageNotFound.into());
+            }
+        }
+        if let Some(external) = &draft.external {
+            if self.context.store.find_external(external).await?.is_some() {
+                return Err(Reject::ExternalRefTaken.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something to a message that the author may see.
+    async fn on_message(
+        &self,
+        author: Author,
+        id: MessageId,
+        command: impl Fn(Seq) -> Command,
+    ) -> Call<Applied> {
+        let (access, found) = self.locate(author, id).await?;
+        let command = command(found.seq);
+        self.with_room(access.room, false, |handle| {
+            let command = command.clone();
+            async move { handle.command(author, command).await }
+        })
+        .await
+    }
+
+    /// Edits a message; returns it as it is now.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn edit(
+        &self,
+        author: Author,
+        id: MessageId,
+        content: &str,
+        encrypted: bool,
+        mentions: &[crate::domain::ids::UserId],
+    ) -> Call<Arc<Message>> {
+        let applied = self
+            .on_message(author, id, |message| Command::Edit {
+                message,
+                content: content.to_owned(),
+                encrypted,
+                mentions: mentions.to_vec(),
+            })
+            .await?;
+        applied
+            .message
+            .ok_or_else(|| Reject::MessageNotFound.into())
+    }
+
+    /// Deletes a message for all.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete(&self, author: Author, id: MessageId) -> Call<()> {
+        self.on_message(author, id, |message| Command::Delete { message })
+            .await
+            .map(drop)
+    }
+
+    /// Hides a message for the author alone, and tells the author's other devices.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn hide(&self, author: Author, id: MessageId) -> Call<()> {
+        let (access, found) = self.locate(author, id).await?;
+        let _lock = self.user_lock(author.user).lock().await;
+        let store = &self.context.store;
+        if store
+            .hide_message(author.user, access.room, found.seq)
+            .await?
+        {
+            if let Some(entry) = store.room_of(author.user, access.room).await? {
+                let mut prefs = entry.prefs;
+                prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
+                store.put_prefs(author.user, access.room, prefs).await?;
+                self.users.prefs_changed(author.user, access.room, prefs);
+            }
+            let body = MomentBody::Hidden { id, seq: found.seq };
+            let moment = Moment::new(Some(access.room), author.user, self.now_ms(), body);
+            self.users.tell_moment(author.user, Arc::new(moment));
+        }
+        Ok(())
+    }
+
+    /// Gives or takes back a reaction; returns the message as it is now.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn react(
+        &self,
+        author: Author,
+        id: MessageId,
+        reaction: &str,
+        remove: bool,
+    ) -> Call<Arc<Message>> {
+        let react = |message| Command::React {
+            message,
+            reaction: reaction.to_owned(),
+            remove,
+        };
+        let applied = self.on_message(author, id, react).await?;
+        applied
+            .message
+            .ok_or_else(|| Reject::MessageNotFound.into())
+    }
+
+    /// Pins or unpins a message.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn pin(&self, author: Author, id: MessageId, pinned: bool) -> Call<()> {
+        self.on_message(author, id, |message| Command::Pin { message, pinned })
+            .await
+            .map(drop)
+    }
+
+    /// Moves the author's read (or delivered) position to an event; `None` is the newest. Returns the position and how
+    /// many messages are unread.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn mark(
+        &self,
+        author: Author,
+        room: RoomId,
+        to: Option<Seq>,
+        delivered_only: bool,
+    ) -> Call<(Position, u64)> {
+        let access = self.access(author, room).await?;
+        let to = match to {
+            None => ReadTo::Head,
+            Some(seq) => ReadTo::At {
+                seq,
+                n: self.ordinal_at(&access, seq).await?,
+            },
+        };
+        let position = self
+            .with_room(room, false, |handle| async move {
+                handle.mark(author, to, delivered_only).await
+            })
+            .await?;
+        let head = match self.rooms.awake(room) {
+            Some(handle) => handle.read(|s| s.head.n),
+            None => access.head.n,
+        };
+        Ok((position, position.unread(head)))
+    }
+
+    /// Where a message that the author reads up to is; it must be in the room.
+    ///
+    /// # Errors
+    /// [`Reject::MessageNotFound`].
+    pub async fn seq_of(&self, author: Author, room: RoomId, id: MessageId) -> Call<Seq> {
+        let (access, found) = self.locate(author, id).await?;
+        if access.room == room {
+            Ok(found.seq)
+        } else {
+            Err(Reject::MessageNotFound.into())
+        }
+    }
+
+    /// Ordinal of the newest message at or before `seq`.
+    async fn ordinal_at(&self, access: &Access, seq: Seq) -> Call<Ordinal> {
+        if seq == access.head.seq {
+            return Ok(access.head.n);
+        }
+        if seq > access.head.seq {
+            return Err(Reject::invalid("up_to_seq", Flaw::OutOfRange).into());
+        }
+        Ok(self
+            .context
+            .store
+            .record(access.room, seq)
+            .await?
+            .map_or(Ordinal(0), |record| record.n))
+    }
+
+    /// Tells a room that the author is typing, or stopped.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn typing(&self, author: Author, room: RoomId, typing: bool) -> Call<()> {
+        self.access(author, room)
+            .await?
+            .member
+            .ok_or(Reject::RoomNotFound)?;
+        let moment = Moment::new(
+            Some(room),
+            author.user,
+            self.now_ms(),
+            MomentBody::Typing(typing),
+        );
+        self.context
+            .hubs
+            .get(room)
+            .tell_moment(&Arc::new(moment), None, Some(author.user));
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Reads a room from the store: the whole of it for its writer, or single messages in their present state.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    domain::{
+        ids::{Epoch, RoomId, Seq, UserId},
+        message::Message,
+        room::{Author, Command, RoomState, RoomType, Subject},
+    },
+    storage::{Direction, ReactionRow, Record, Result, Store, StoreError, StoreErrorKind, codec},
+};
+
+/// Rows read at a time.
+const PAGE: usize = 1_000;
+/// Events read back at most when looking for the newest messages of a room.
+const TAIL_EVENTS_MAX: usize = 4_000;
+
+/// The room as its writer needs it. The claim must have been made before, so that nothing can be appended behind it.
+///
+/// # Errors
+/// [`StoreError`]; `Corrupt` when the log's end is not where the head says.
+pub(crate) async fn state(
+    store: &dyn Store,
+    id: RoomId,
+    epoch: Epoch,
+    tail_max: usize,
+) -> Result<RoomState> {
+    let mut state = RoomState::empty(id, epoch, tail_max);
+    let Some(head) = store.head(id).await? else {
+        return Ok(state);
+    };
+    state.head = head;
+    state.info = store
+        .room(id)
+        .await?
+        .map(|body| codec::decode_info(id, &body))
+        .transpose()?
+        .map(Arc::new);
+    let mut after = UserId(0);
+    loop {
+        let page = store.members(id, after, PAGE).await?;
+        let more = page.len() == PAGE;
+        for (user, body) in page {
+            after = user;
+            state.members.insert(user, codec::decode_member(&body)?);
+        }
+        if !more {
+            break;
+        }
+    }
+    let mut after = UserId(0);
+    loop {
+        let page = store.positions(id, after, PAGE).await?;
+        let more = page.len() == PAGE;
+        for (user, position) in page {
+            after = user;
+            state.positions.insert(user, position);
+        }
+        if !more {
+            break;
+        }
+    }
+    state.pins = store.pins(id, crate::domain::limits::PINS_MAX).await?;
+    state.blocked = blocked(store, &state).await?;
+    let (after, messages) = tail(store, id, head.seq, tail_max).await?;
+    state.warm(after, messages);
+    Ok(state)
+}
+
+/// Whether a p2p room's sides have blocked one another.
+async fn blocked(store: &dyn Store, state: &RoomState) -> Result<bool> {
+    if state
+        .info
+        .as_ref()
+        .is_none_or(|info| info.room_type != RoomType::P2p)
+    {
+        return Ok(false);
+    }
+    let mut users = state.members.keys().copied();
+    let (Some(a), Some(b)) = (users.next(), users.next()) else {
+        return Ok(false);
+    };
+    Ok(store.has_block(a, b).await? || store.has_block(b, a).await?)
+}
+
+/// The newest messages, oldest first, and the place after which they are complete.
+async fn tail(
+    store: &dyn Store,
+    id: RoomId,
+    last: Seq,
+    tail_max: usize,
+) -> Result<(Seq, Vec<Arc<Message>>)> {
+    let mut sent: Vec<Message> = Vec::new();
+    let mut before = last.next();
+    let mut read = 0;
+    while sent.len() < tail_max && read < TAIL_EVENTS_MAX && before.0 > 1 {
+        let page = store
+            .read_log(id, before, Direction::Backward, PAGE.min(tail_max.max(64)))
+            .await?;
+        if page.is_empty() {
+            break;
+        }
+        read += page.len();
+        for record in page {
+            if record.seq.next() != before {
+                return Err(StoreError::because(
+                    StoreErrorKind::Corrupt,
+                    "load_tail",
+                    format!("room {id}: the log has a gap before seq {before}"),
+                ));
+            }
+            before = record.seq;
+            if record.message.is_some() && sent.len() < tail_max {
+                sent.push(codec::decode_message(id, &record)?);
+            }
+            if sent.len() == tail_max {
+                break;
+            }
+        }
+    }
+    sent.reverse();
+    let after = Seq(before.0.saturating_sub(1));
+    Ok((after, present(store, id, sent).await?))
+}
+
+/// The present states of messages (in seq order) that were read as sent.
+pub(crate) async fn present(
+    store: &dyn Store,
+    id: RoomId,
+    sent: Vec<Message>,
+) -> Result<Vec<Arc<Message>>> {
+    let (Some(first), Some(last)) = (sent.first(), sent.last()) else {
+        return Ok(Vec::new());
+    };
+    let states = store.message_states(id, first.seq, last.seq).await?;
+    let mut states: BTreeMap<Seq, bytes::Bytes> = states.into_iter().collect();
+    let now = |message: Message| match states.remove(&message.seq) {
+        Some(state) => codec::decode_state(id, &state).map(Arc::new),
+        None => Ok(Arc::new(message)),
+    };
+    sent.into_iter().map(now).collect()
+}
+
+/// One message in its present state; none if there is no message at `seq`.
+pub(crate) async fn message(
+    store: &dyn Store,
+    id: RoomId,
+    seq: Seq,
+) -> Result<Option<Arc<Message>>> {
+    let record: Option<Record> = store.record(id, seq).await?;
+    let Some(record) = record.filter(|r| r.message.is_some()) else {
+        return Ok(None);
+    };
+    Ok(
+        present(store, id, vec![codec::decode_message(id, &record)?])
+            .await?
+            .pop(),
+    )
+}
+
+/// What a command is about.
+pub(crate) async fn subject(
+    store: &dyn Store,
+    id: RoomId,
+    author: Author,
+    command: &Command,
+) -> Result<Subject> {
+    let Some(seq) = command.message() else {
+        return Ok(Subject::default());
+    };
+    let message = message(store, id, seq).await?;
+    let has_reaction = match command {
+        Command::React { reaction, .. } => {
+            let row = ReactionRow {
+                seq,
+                user: author.user,
+                reaction: reaction.clone(),
+            };
+            store.has_reaction(id, &row).await?
+        }
+        _ => false,
+    };
+    Ok(Subject {
+        message,
+        has_reaction,
+    })
+}

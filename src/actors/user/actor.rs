@@ -1,0 +1,375 @@
+//! The actor itself.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    OpenStream, StreamObservation, UserMsg, UserObservation, UserShared,
+    list::{Listed, RoomList},
+    reader::{Cursor, Output, StreamReader, Todo},
+};
+use crate::{
+    actors::{
+        Context,
+        error::{Call, CallError},
+        stream::{CloseReason, Item, StreamQueue},
+    },
+    domain::{
+        ids::{RoomId, Seq, UserId},
+        position::Position,
+    },
+    storage::{Listing, Result as StoreResult, StoreError},
+    tasks::{self, TaskKind},
+};
+
+/// The actor; all its state is in [`User`].
+#[derive(Debug)]
+pub(crate) struct UserActor;
+
+/// What a user's actor is started with.
+#[derive(Debug)]
+pub(crate) struct UserSeed {
+    pub(crate) user: UserId,
+    pub(crate) context: Arc<Context>,
+    pub(crate) shared: Arc<UserShared>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    client_id: String,
+    queue: Arc<StreamQueue>,
+    room: Option<RoomId>,
+    presence_of: Vec<UserId>,
+    silent: bool,
+}
+
+impl Stream {
+    fn wants(&self, room: RoomId) -> bool {
+        !self.silent && self.room.is_none_or(|only| only == room)
+    }
+}
+
+/// The user's private side.
+#[derive(Debug)]
+pub(crate) struct User {
+    seed: UserSeed,
+    streams: Vec<Stream>,
+    /// Waits until the list is loaded.
+    parked: VecDeque<UserMsg>,
+    loading: bool,
+    loaded: bool,
+}
+
+impl Actor for UserActor {
+    type Msg = UserMsg;
+    type State = User;
+    type Arguments = UserSeed;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<UserMsg>,
+        seed: UserSeed,
+    ) -> Result<User, ActorProcessingErr> {
+        Ok(User {
+            seed,
+            streams: Vec::new(),
+            parked: VecDeque::new(),
+            loading: false,
+            loaded: false,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<UserMsg>,
+        message: UserMsg,
+        user: &mut User,
+    ) -> Result<(), ActorProcessingErr> {
+        user.seed.shared.touch(&user.seed.context);
+        match message {
+            UserMsg::Loaded(loaded) => user.loaded(loaded, &myself),
+            UserMsg::Observe(reply) => drop(reply.send(user.observe())),
+            UserMsg::Closed { queue } => user.closed(&queue),
+            UserMsg::CloseAll(reason) => {
+                user.streams
+                    .iter()
+                    .for_each(|stream| stream.queue.push_control(Item::Close(reason)));
+            }
+            UserMsg::Moment(moment) => user
+                .streams
+                .iter()
+                .for_each(|stream| stream.queue.push_moment(&moment)),
+            other if user.loaded => user.take(other, &myself),
+            other => user.park(other, &myself),
+        }
+        Ok(())
+    }
+}
+
+impl User {
+    fn park(&mut self, message: UserMsg, myself: &ActorRef<UserMsg>) {
+        // A fact about a room is only news to a list that is being read already.
+        if !self.loading && !matches!(message, UserMsg::Open { .. } | UserMsg::Warm { .. }) {
+            return;
+        }
+        self.parked.push_back(message);
+        if !self.loading {
+            self.loading = true;
+            let (context, user, myself) = (
+                Arc::clone(&self.seed.context),
+                self.seed.user,
+                myself.clone(),
+            );
+            tasks::spawn(TaskKind::Load, async move {
+                let _ = myself.cast(UserMsg::Loaded(RoomList::load(&context, user).await));
+            });
+        }
+    }
+
+    fn loaded(&mut self, loaded: StoreResult<RoomList>, myself: &ActorRef<UserMsg>) {
+        self.loading = false;
+        match loaded {
+            Ok(list) => {
+                *self.seed.shared.list.lock() = list;
+                self.loaded = true;
+                for message in std::mem::take(&mut self.parked) {
+                    self.take(message, myself);
+                }
+            }
+            Err(error) => {
+                let again = || StoreError::new(error.kind(), error.op());
+                for message in self.parked.drain(..) {
+                    match message {
+                        UserMsg::Open { reply, .. } => drop(reply.send(Err(again().into()))),
+                        UserMsg::Warm { reply } => drop(reply.send(Err(again().into()))),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: UserMsg, myself: &ActorRef<UserMsg>) {
+        match message {
+            UserMsg::Open { open, reply } => self.open(*open, reply, myself),
+            UserMsg::Warm { reply } => drop(reply.send(Ok(()))),
+            UserMsg::Joined {
+                room,
+                listing,
+                seq,
+                name,
+            } => self.joined(room, listing, seq, &name),
+            UserMsg::Left { room, seq } => self.left(room, seq),
+            UserMsg::Prefs { room, prefs } => {
+                if let Some(listed) = self.seed.shared.list.lock().rooms.get_mut(&room) {
+                    listed.prefs = prefs;
+                }
+            }
+            UserMsg::Loaded(_)
+            | UserMsg::Observe(_)
+            | UserMsg::Closed { .. }
+            | UserMsg::CloseAll(_)
+            | UserMsg::Moment(_) => {}
+        }
+    }
+
+    fn open(
+        &mut self,
+        open: OpenStream,
+        reply: oneshot::Sender<Call<StreamReader>>,
+        myself: &ActorRef<UserMsg>,
+    ) {
+        self.replace(&open.client_id);
+        if self.streams.len() >= self.seed.context.options.streams_per_user_max {
+            drop(reply.send(Err(CallError::TooManyStreams)));
+            return;
+        }
+        let context = &self.seed.context;
+        let queue = Arc::new(StreamQueue::new(context.options.stream_queue_bytes_max));
+        let stream = Stream {
+            client_id: open.client_id.clone(),
+            queue: Arc::clone(&queue),
+            room: open.room,
+            presence_of: open.presence_of.clone(),
+            silent: open.commands_only,
+        };
+        let mut reader = StreamReader {
+            user: self.seed.user,
+            context: Arc::clone(context),
+            owner: myself.clone(),
+            queue: Arc::clone(&queue),
+            cursors: HashMap::new(),
+            todo: VecDeque::new(),
+            fetch: None,
+            heartbeat: Box::pin(tokio::time::sleep_until(
+                Instant::now() + context.options.heartbeat,
+            )),
+        };
+        reader.todo.push_back(Todo::Say(Output::Heartbeat));
+        for (room, listed) in &self.seed.shared.list.lock().rooms {
+            if stream.wants(*room) {
+                start(
+                    &mut reader,
+                    self.seed.user,
+                    listed,
+                    open.cursors.get(room).copied(),
+                    !open.cursors.is_empty(),
+                );
+            }
+        }
+        for room in open
+            .cursors
+            .keys()
+            .filter(|room| stream.wants(**room) && !reader.cursors.contains_key(*room))
+        {
+            reader.todo.push_back(Todo::Say(Output::Left(*room)));
+        }
+        let now = context.clock.now_ms();
+        context.presence.watch(&stream.presence_of, &queue, now);
+        context.presence.opened(self.seed.user, now);
+        self.streams.push(stream);
+        self.seed.shared.set_streams(self.streams.len());
+        // If nobody waits for the reader any more, dropping it closes the stream.
+        drop(reply.send(Ok(reader)));
+    }
+
+    /// Ends the stream that has this client id, if there is one.
+    fn replace(&mut self, client_id: &str) {
+        if let Some(i) = self
+            .streams
+            .iter()
+            .position(|stream| stream.client_id == client_id)
+        {
+            let stream = self.streams.swap_remove(i);
+            self.stop_listening(&stream);
+            stream
+                .queue
+                .push_control(Item::Close(CloseReason::Replaced));
+        }
+    }
+
+    fn closed(&mut self, queue: &Arc<StreamQueue>) {
+        if let Some(i) = self
+            .streams
+            .iter()
+            .position(|stream| Arc::ptr_eq(&stream.queue, queue))
+        {
+            let stream = self.streams.swap_remove(i);
+            self.stop_listening(&stream);
+        }
+    }
+
+    fn stop_listening(&self, stream: &Stream) {
+        for (room, listed) in &self.seed.shared.list.lock().rooms {
+            if stream.wants(*room) {
+                listed.hub.unlisten(&stream.queue);
+            }
+        }
+        let context = &self.seed.context;
+        context.presence.unwatch(&stream.presence_of, &stream.queue);
+        context
+            .presence
+            .closed(self.seed.user, context.clock.now_ms());
+        self.seed.shared.set_streams(self.streams.len());
+    }
+
+    fn joined(&self, room: RoomId, listing: Listing, seq: Seq, name: &str) {
+        let hub = self.seed.context.hubs.get(room);
+        hub.set_name(name);
+        for stream in self.streams.iter().filter(|stream| stream.wants(room)) {
+            hub.listen(self.seed.user, &stream.queue);
+            stream
+                .queue
+                .push_control(Item::Joined(room, Seq(seq.0 - 1)));
+        }
+        let (position, version) = (Position::default(), u64::MAX);
+        let listed = Listed {
+            listing,
+            prefs: Default::default(),
+            hub,
+            position,
+            version,
+        };
+        self.seed
+            .shared
+            .list
+            .lock()
+            .rooms
+            .entry(room)
+            .or_insert(listed);
+    }
+
+    fn left(&self, room: RoomId, seq: Seq) {
+        let Some(listed) = self.seed.shared.list.lock().rooms.remove(&room) else {
+            return;
+        };
+        for stream in self.streams.iter().filter(|stream| stream.wants(room)) {
+            listed.hub.unlisten(&stream.queue);
+            stream.queue.push_control(Item::Left(room, seq));
+        }
+    }
+
+    fn observe(&self) -> UserObservation {
+        let stream = |stream: &Stream| {
+            let (queued_bytes, rooms_behind, delivered) = stream.queue.observe();
+            StreamObservation {
+                client_id: stream.client_id.clone(),
+                queued_bytes,
+                rooms_behind,
+                delivered,
+            }
+        };
+        UserObservation {
+            rooms: self.seed.shared.list.lock().rooms.len(),
+            streams: self.streams.iter().map(stream).collect(),
+        }
+    }
+}
+
+/// Lets a stream listen to a room and sets its cursor. First listen, then look at the head: what is appended in between
+/// is heard and, when it is at or before the head, dropped.
+fn start(
+    reader: &mut StreamReader,
+    user: UserId,
+    listed: &Listed,
+    cursor: Option<Seq>,
+    resuming: bool,
+) {
+    let (hub, room) = (&listed.hub, listed.hub.id());
+    hub.listen(user, &reader.queue);
+    let head = hub.head().map_or(Seq(0), |head| head.seq);
+    let floor = listed.position.floor_seq;
+    let seq = match cursor {
+        Some(seq) if seq > head => {
+            // The client has seen what this log does not hold.
+            reader
+                .todo
+                .push_back(Todo::Say(Output::Resync(room, floor.next(), head)));
+            head
+        }
+        Some(seq) => {
+            reader.todo.push_back(Todo::CatchUp { room, until: None });
+            seq.max(floor)
+        }
+        None => {
+            if resuming {
+                reader
+                    .todo
+                    .push_back(Todo::Say(Output::Announce(room, head)));
+            }
+            head
+        }
+    };
+    reader.cursors.insert(
+        room,
+        Cursor {
+            seq,
+            hub: Arc::clone(hub),
+        },
+    );
+}

@@ -1,0 +1,126 @@
+//! A user's warm room list: which rooms, with which settings, in which order, and how much is unread in each.
+//!
+//! Nothing tells the list of every message: it holds each room's hub, where the newest numbers are, and asks when it is
+//! asked. A send costs a member's list nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    actors::{Context, hub::RoomHub},
+    domain::{
+        ids::{RoomId, UserId},
+        position::{Position, RoomHead},
+        room::RoomType,
+    },
+    storage::{Listing, Result, RoomPrefs},
+};
+
+/// Rows read at a time.
+const PAGE: usize = 1_000;
+
+/// One room of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) listing: Listing,
+    pub(crate) prefs: RoomPrefs,
+    pub(crate) hub: Arc<RoomHub>,
+    /// The user's position, and the hub's version at which it was read.
+    pub(crate) position: Position,
+    pub(crate) version: u64,
+}
+
+impl Listed {
+    pub(crate) fn head(&self) -> RoomHead {
+        self.hub.head().unwrap_or_default()
+    }
+
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.prefs.hidden_at.is_some_and(|n| self.head().n <= n)
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.version != self.hub.positions_version()
+    }
+
+    /// Where the room stands in the list: smaller comes first.
+    pub(crate) fn key(&self) -> ListKey {
+        ListKey {
+            unpinned: !self.prefs.pinned,
+            older: -self.head().activity_ms,
+            room: self.hub.id(),
+        }
+    }
+}
+
+/// A place in a room list: pinned first, then by last activity, then by id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ListKey {
+    /// Not pinned.
+    pub unpinned: bool,
+    /// Minus the last activity, milliseconds since the Unix epoch.
+    pub older: i64,
+    /// Breaks ties.
+    pub room: RoomId,
+}
+
+/// The list.
+#[derive(Debug, Default)]
+pub(crate) struct RoomList {
+    pub(crate) rooms: BTreeMap<RoomId, Listed>,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Only this type.
+    pub room_type: Option<RoomType>,
+    /// Hidden ones too.
+    pub include_hidden: bool,
+}
+
+impl RoomList {
+    /// Reads the list from the store.
+    pub(crate) async fn load(context: &Context, user: UserId) -> Result<Self> {
+        let mut list = Self::default();
+        let mut after = None;
+        loop {
+            let page = context.store.rooms_of(user, after, PAGE).await?;
+            let rooms: Vec<RoomId> = page.iter().map(|entry| entry.room).collect();
+            let heads = context.store.heads(&rooms).await?;
+            for (entry, head) in page.iter().zip(heads) {
+                let hub = context.hubs.get(entry.room);
+                if let Some(head) = head {
+                    hub.set_head(head);
+                }
+                // Read after the version: a move in between makes the position stale, not wrong.
+                let version = hub.positions_version();
+                let position = context.store.position(entry.room, user).await?;
+                let listed = Listed {
+                    listing: entry.listing,
+                    prefs: entry.prefs,
+                    hub,
+                    position,
+                    version,
+                };
+                list.rooms.insert(entry.room, listed);
+            }
+            after = rooms.last().copied();
+            if page.len() < PAGE {
+                return Ok(list);
+            }
+        }
+    }
+
+    /// The rooms that pass, in no order.
+    pub(crate) fn filtered<'a>(
+        &'a self,
+        filter: &'a ListFilter,
+    ) -> impl Iterator<Item = &'a Listed> {
+        self.rooms.values().filter(|listed| {
+            filter
+                .room_type
+                .is_none_or(|t| t as u8 == listed.listing.room_type)
+                && (filter.include_hidden || !listed.is_hidden())
+        })
+    }
+}

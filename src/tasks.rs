@@ -1,0 +1,45 @@
+//! The one way to start a task, so that every task of the process has a kind that says what it is for.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// What a task is for. Tasks end by themselves when what they serve goes; none holds an acknowledged write back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum TaskKind {
+    /// Appends one batch of a room.
+    Append,
+    /// Loads a room, a message, a room list.
+    Load,
+    /// Publishes a room's events to the bus.
+    Publish,
+    /// Writes cursors and gives up the claim of a room that goes to sleep.
+    Release,
+    /// Adds everyone to a channel.
+    JoinAll,
+    /// Wakes rooms that were active when their process died.
+    Recover,
+    /// Ticks for the directories.
+    Sweep,
+    /// Serves one connection.
+    Connection,
+    /// Accepts connections.
+    Listener,
+    /// Runs the commands of one session.
+    Session,
+    /// Refreshes keys.
+    Keys,
+    /// Works for a client program.
+    Client,
+}
+
+/// Starts a task.
+#[allow(clippy::disallowed_methods)] // the one place that may
+pub fn spawn<F>(kind: TaskKind, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tracing::trace!(?kind, "task started");
+    tokio::spawn(future)
+}
