@@ -61,7 +61,7 @@ pub struct KeyringOptions {
     /// Only read with, so that values of before a rotation stay readable.
     pub older: Vec<MasterKeyHex>,
     /// How many scopes keep their derived keys ready, per master key (about 1 KiB each). Rounded
-    /// up to a multiple of 16; a scope beyond it costs about a microsecond more.
+    /// up to a multiple of 16; a value of a scope beyond it costs half a microsecond more.
     pub cached_scopes_max: usize,
 }
 

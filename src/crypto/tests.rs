@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
+use super::cipher::seal_with_iv;
 use super::{
     CipherError, Keyring, KeyringError, KeyringOptions, MasterKeyHex, SEALED_OVERHEAD_BYTES_MAX,
     USER_DATA_SCOPE,
@@ -85,12 +86,14 @@ fn a_value_opens_only_in_its_scope_and_place() {
     }
 }
 
-/// Without the length in front, bytes could move between the aad and the header unseen.
+/// Without the length in front of the MAC, this moved value would open as the plaintext's tail: an
+/// IV that ends like a header, and the first ciphertext block as the IV of the rest.
 #[test]
-fn the_tag_binds_the_end_of_the_aad() {
-    let sealed = KEYRING.seal(ROOM, b"", TEXT);
-    let moved = [b"\x01".as_slice(), &sealed].concat();
-    let opened = KEYRING.open(ROOM, &sealed[..1], &moved[1..]);
+fn bytes_cannot_move_between_the_value_and_its_aad() {
+    let mut iv = [9; 16];
+    iv[14..].copy_from_slice(&[1, KEYRING.current_key_id()]);
+    let sealed = seal_with_iv(KEYRING.current(), ROOM, b"", TEXT, &iv);
+    let opened = KEYRING.open(ROOM, &sealed[..16], &sealed[16..]);
     assert_eq!(opened, Err(CipherError::NotAuthentic));
 }
 
@@ -159,7 +162,9 @@ fn room_keys_are_fresh_each_time() {
     let one = KEYRING.new_room_key(ROOM);
     let two = KEYRING.new_room_key(ROOM);
     assert_ne!(one, two);
-    assert_ne!(one.encrypt(TEXT), two.encrypt(TEXT));
+    // With equal keys the other's IV would garble the first block only.
+    let crossed = two.decrypt(&one.encrypt(TEXT));
+    assert!(!crossed.is_ok_and(|plain| plain.ends_with(&TEXT[16..])));
     assert_eq!(KEYRING.wrap(&one).len(), 172);
 }
 
