@@ -1,9 +1,14 @@
 //! Tertulia: an actor-based, stateful chat server that other products embed.
 
 pub mod actors;
+pub mod api;
+pub mod client;
 pub mod clock;
+pub mod config;
+pub mod crypto;
 pub mod domain;
 pub mod error;
 pub mod events;
+pub mod secret_file;
 pub mod storage;
 pub mod tasks;
