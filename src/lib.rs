@@ -1,1 +1,6 @@
 //! Tertulia.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod config;
+pub mod secret_file;
