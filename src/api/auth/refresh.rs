@@ -45,14 +45,18 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Demand {
-    /// A refresh has been asked for and has not finished.
-    pending: bool,
+    /// How many refreshes have begun.
+    begun: u64,
+    /// A refresh with a greater number has been asked for and has not finished.
+    pending_after: Option<u64>,
     last: Option<Instant>,
 }
 
 /// How the last refresh ended.
 #[derive(Clone, Copy, Debug, Default)]
 struct Finished {
+    /// The how-manieth refresh it was, from 1; 0 if none has finished.
+    number: u64,
     ok: bool,
 }
 
@@ -103,6 +107,11 @@ impl Refresher {
     /// be read.
     pub(super) async fn refresh(&self) -> bool {
         let mut slots = self.slots.lock().await;
+        let number = {
+            let mut demand = self.demand.lock();
+            demand.begun += 1;
+            demand.begun
+        };
         let mut ok = true;
         let mut changed = false;
         for slot in slots.iter_mut() {
@@ -125,41 +134,50 @@ impl Refresher {
         }
         drop(slots);
         // In this order: whoever still sees the request pending has subscribed before the news.
-        self.demand.lock().pending = false;
-        self.finished.send_replace(Finished { ok });
+        let mut demand = self.demand.lock();
+        demand.pending_after = demand.pending_after.filter(|after| number <= *after);
+        drop(demand);
+        self.finished.send_replace(Finished { number, ok });
         ok
     }
 
-    /// Asks for a refresh and waits for one to end, at most `refresh_wait_max`. Does nothing if the
+    /// Asks for a refresh and waits for it to end, at most `refresh_wait_max`. Does nothing if the
     /// last one that was asked for is too recent. Answers whether the sources could be read.
     pub(super) async fn demand(&self) -> bool {
         let mut finished = self.finished.subscribe();
-        if !self.request() {
+        let Some(after) = self.request() else {
             return finished.borrow().ok;
-        }
-        match timeout(self.wait_max, finished.changed()).await {
-            Ok(Ok(())) => finished.borrow().ok,
+        };
+        let end = finished.wait_for(|end| end.number > after);
+        match timeout(self.wait_max, end).await {
+            Ok(Ok(end)) => end.ok,
             Ok(Err(_)) | Err(_) => false,
         }
     }
 
-    /// Whether a refresh is on its way.
-    fn request(&self) -> bool {
+    /// Asks for a refresh, unless one was asked for too recently. Any refresh with a greater number
+    /// than the answer will do.
+    fn request(&self) -> Option<u64> {
         let mut demand = self.demand.lock();
-        if demand.pending {
-            return true;
+        if demand.pending_after.is_some() {
+            return demand.pending_after;
         }
         let now = Instant::now();
         let is_recent = |last: Instant| now.duration_since(last) < self.demand_every;
         if demand.last.is_some_and(is_recent) {
-            return false;
+            return None;
         }
-        *demand = Demand {
-            pending: true,
-            last: Some(now),
+        // A refresh that is under way may have read its source before the key was there; it will do
+        // only for whoever waits for any key at all.
+        let after = if self.current.load().complete {
+            demand.begun
+        } else {
+            self.finished.borrow().number
         };
+        demand.pending_after = Some(after);
+        demand.last = Some(now);
         self.wake.notify_one();
-        true
+        Some(after)
     }
 }
 
