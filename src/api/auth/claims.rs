@@ -83,9 +83,8 @@ fn time_ms(claims: &Claims, name: &str) -> Result<Option<i64>, AuthError> {
     let Some(value) = claims.get(name).filter(|value| !value.is_null()) else {
         return Ok(None);
     };
-    let number = match value {
-        Value::Number(number) => number,
-        _ => return Err(AuthError::bad_claim(name)),
+    let Value::Number(number) = value else {
+        return Err(AuthError::bad_claim(name));
     };
     if let Some(seconds) = number.as_i64() {
         return Ok(Some(seconds.saturating_mul(1000)));

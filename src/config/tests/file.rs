@@ -4,13 +4,13 @@ use super::*;
 
 /// The message with the file's path, which differs from run to run, as `FILE`.
 fn error(content: &str) -> String {
-    let file = written(content);
-    let path = file.1.display().to_string();
+    let (_dir, path) = written(content);
+    let shown = path.display().to_string();
     let sources = Sources {
-        file: ConfigFile::Required(file.1.clone()),
+        file: ConfigFile::Required(path),
         ..Sources::default()
     };
-    message(Config::load(&sources)).replace(&path, "FILE")
+    message(Config::load(&sources)).replace(&shown, "FILE")
 }
 
 #[test]

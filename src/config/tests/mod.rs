@@ -35,23 +35,18 @@ fn from_flags(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
     })
 }
 
-/// A file in a directory that goes with it.
-struct TempFile(
-    #[expect(dead_code, reason = "removes the directory when dropped")] tempfile::TempDir,
-    PathBuf,
-);
-
-fn written(content: &str) -> TempFile {
+/// A file in a directory that goes when the first value is dropped.
+fn written(content: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tertulia.toml");
     fs::write(&path, content).unwrap();
-    TempFile(dir, path)
+    (dir, path)
 }
 
 fn from_file(content: &str) -> Result<Config, ConfigError> {
-    let file = written(content);
+    let (_dir, path) = written(content);
     Config::load(&Sources {
-        file: ConfigFile::Required(file.1.clone()),
+        file: ConfigFile::Required(path),
         ..Sources::default()
     })
 }
@@ -84,9 +79,10 @@ fn without_anything_the_defaults_count() {
 
 #[test]
 fn later_layers_win() {
-    let file = written("[server]\nlisten = \"f:1\"\nmax_connections = 10\nworker_threads = 2\n");
+    let (_dir, path) =
+        written("[server]\nlisten = \"f:1\"\nmax_connections = 10\nworker_threads = 2\n");
     let sources = Sources {
-        file: ConfigFile::Required(file.1.clone()),
+        file: ConfigFile::Required(path.clone()),
         env: map(&[
             ("TERTULIA_SERVER_LISTEN", "e:2"),
             ("TERTULIA_SERVER_MAX_CONNECTIONS", "20"),
@@ -109,7 +105,7 @@ fn later_layers_win() {
     );
     assert_eq!(
         origin("server.worker_threads"),
-        format!("file {}:4", file.1.display())
+        format!("file {}:4", path.display())
     );
     assert_eq!(origin("server.drain_timeout_ms"), "default");
     assert_eq!(config.origin("server.nothing"), None);
@@ -139,9 +135,9 @@ fn the_file_that_was_asked_for_must_be_there() {
         ..Sources::default()
     };
     assert!(message(Config::load(&by_env)).contains("/nonexistent/e.toml"));
-    let file = written("[log]\nlevel = \"warn\"\n");
+    let (_dir, path) = written("[log]\nlevel = \"warn\"\n");
     let found = Sources {
-        env: map(&[(CONFIG_FILE_VARIABLE, file.1.to_str().unwrap())]),
+        env: map(&[(CONFIG_FILE_VARIABLE, path.to_str().unwrap())]),
         ..Sources::default()
     };
     assert_eq!(Config::load(&found).unwrap().log.level, "warn");
