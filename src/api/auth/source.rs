@@ -62,12 +62,17 @@ impl Source {
                 "key set is fetched without tls: trust the way to it"
             );
         }
-        let client = Client::builder()
+        let builder = Client::builder()
             // A redirect could lead from https to http, or inside.
             .redirect(redirect::Policy::none())
-            .timeout(fetch_timeout)
-            .build()
-            .map_err(|err| fetch_error(&url, err))?;
+            .timeout(fetch_timeout);
+        let builder = if url.scheme() == "http" {
+            // Else a machine without certificates (a bare container) could not start.
+            builder.tls_certs_only([])
+        } else {
+            builder
+        };
+        let client = builder.build().map_err(|err| fetch_error(&url, err))?;
         Ok(Self::Url { client, url })
     }
 

@@ -48,6 +48,15 @@ fn weak_and_wrong_keys_are_refused_at_the_start() {
 }
 
 #[test]
+fn an_address_is_not_needed_at_the_start() {
+    let verifier = verifier(KeySource::JwksUrl("http://id.invalid/keys".to_owned()));
+    assert!(!verifier.is_ready());
+    let token = sign(Algorithm::RS256, None, &good());
+    let answer = verifier.verify_now(&token, NOW_MS);
+    assert_eq!(answer, Err(AuthError::KeysUnavailable));
+}
+
+#[test]
 fn a_pem_file_may_hold_the_old_and_the_new_key() {
     let mut both = bytes("rs256-next.public.pem");
     both.extend(b"# the old one\n");

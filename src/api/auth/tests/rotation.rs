@@ -192,6 +192,36 @@ async fn unknown_keys_cause_one_refresh_in_ten_seconds() {
 }
 
 #[tokio::test]
+async fn all_who_wait_for_a_new_key_get_the_same_refresh() {
+    let mut tasks = JoinSet::new();
+    let server = KeyServer::start(&mut tasks).await;
+    let verifier = running(server.options(), &mut tasks);
+    ready(&verifier).await;
+    let before = server.requests();
+    let release = server.hold();
+    server.set(StatusCode::OK, bytes("jwks-rotated.json"));
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let verifier = verifier.clone();
+        calls.spawn(async move { id(&verifier, &new_token()).await });
+    }
+    while server.requests() == before {
+        sleep(Duration::from_millis(5)).await;
+    }
+    // One that comes while the refresh is under way, and one that has given up.
+    assert!(
+        timeout(Duration::from_millis(50), id(&verifier, &new_token()))
+            .await
+            .is_err()
+    );
+    release.notify_one();
+    while let Some(answer) = calls.join_next().await {
+        assert_eq!(answer.unwrap(), Ok(42));
+    }
+    assert_eq!(server.requests(), before + 1);
+}
+
+#[tokio::test]
 async fn a_slow_key_server_holds_up_only_unknown_keys() {
     let mut tasks = JoinSet::new();
     let server = KeyServer::start(&mut tasks).await;
