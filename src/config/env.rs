@@ -1,0 +1,180 @@
+//! The environment layer, as a map that is passed in.
+//!
+//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY` and `CHAT_IV` besides. Any other variable
+//! with one of these prefixes is an error, except what container platforms put there by themselves.
+//! An empty value counts as not set, because compose files cannot leave a variable out.
+
+use std::collections::BTreeMap;
+
+use super::keys::{KEYS, Key};
+use super::settings::Settings;
+use super::{ConfigError, Origin, suggest};
+
+/// Names the configuration file if no flag does.
+pub const CONFIG_FILE_VARIABLE: &str = "TERTULIA_CONFIG";
+
+/// Variables of the client commands and of the tests; none is configuration of a server.
+const OTHERS: &[&str] = &[CONFIG_FILE_VARIABLE, "TERTULIA_SERVER", "TERTULIA_TOKEN"];
+const OTHERS_PREFIX: &str = "TERTULIA_TEST_";
+
+/// Second names of keys.
+const ALIASES: &[(&str, &str)] = &[("CHAT_KEY", "encryption.key"), ("CHAT_IV", "encryption.iv")];
+
+/// Switches that ask for a backend when they are on.
+const SWITCHES: &[(&str, &str)] = &[
+    ("USE_SCYLLADB", "the ScyllaDB store"),
+    ("SCYLLA_ENABLED", "the ScyllaDB store"),
+    ("USE_SCYLLA_READS", "reading from ScyllaDB"),
+    ("USE_SCYLLA_WRITES", "writing to ScyllaDB"),
+    ("SYNC_TO_SCYLLA", "copying to ScyllaDB"),
+];
+
+/// Addresses that ask for a backend when they are set.
+const REFUSED: &[(&str, &str)] = &[
+    ("POSTGRES_HOST", "the PostgreSQL store"),
+    ("NATS_URL", "the NATS event bus"),
+];
+
+/// Settings that do nothing in this build and harm nobody: without Redis the server is slower, and
+/// the others mean nothing while their switch is off.
+const IGNORED: &[&str] = &[
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "SCYLLA_HOSTS",
+    "SCYLLA_CONTACT_POINTS",
+    "SCYLLA_PORT",
+    "SCYLLA_KEYSPACE",
+    "SCYLLA_CONSISTENCY",
+    "SCYLLA_USERNAME",
+    "SCYLLA_PASSWORD",
+    "POSTGRES_PORT",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_DB",
+];
+
+/// Puts the variables' values on top.
+pub(super) fn apply(
+    settings: &mut Settings,
+    env: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    let names: Vec<(String, &'static Key)> = names().collect();
+    refuse_unknown(env, &names)?;
+    refuse_unsupported(env, warnings)?;
+    let mut from = BTreeMap::new();
+    for (name, key) in names {
+        let Some(text) = env.get(&name).filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        let origin = Origin::Env { name: name.clone() };
+        if let Some((other, other_text)) = from.insert(key.path, (name, text))
+            && other_text != text
+        {
+            return Err(ConfigError::Conflict {
+                origin,
+                key: key.path.to_owned(),
+                problem: format!("is set to something else by {other}"),
+            });
+        }
+        settings.put_text(key, text, origin)?;
+    }
+    Ok(())
+}
+
+/// Every variable that sets a key.
+fn names() -> impl Iterator<Item = (String, &'static Key)> {
+    let own = KEYS.iter().map(|key| (key.variable(), key));
+    let aliases = ALIASES.iter().filter_map(|(name, path)| {
+        let key = super::keys::find(path)?;
+        Some(((*name).to_owned(), key))
+    });
+    own.chain(aliases)
+}
+
+fn refuse_unknown(
+    env: &BTreeMap<String, String>,
+    names: &[(String, &'static Key)],
+) -> Result<(), ConfigError> {
+    let is_ours = |name: &str| name.starts_with("TERTULIA_") || name.starts_with("CHAT_");
+    for (name, value) in env.iter().filter(|(name, _)| is_ours(name)) {
+        let is_known = names.iter().any(|(known, _)| known == name)
+            || OTHERS.contains(&name.as_str())
+            || name.starts_with(OTHERS_PREFIX)
+            || is_service_link(name, value);
+        if !is_known {
+            let known = names.iter().map(|(known, _)| known.as_str());
+            return Err(ConfigError::UnknownKey {
+                origin: Origin::Env { name: name.clone() },
+                key: name.clone(),
+                suggestion: suggest::nearest(name, known).map(str::to_owned),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a container platform made the variable for a service that happens to be called
+/// `tertulia` or `chat`: `CHAT_SERVICE_HOST`, `CHAT_PORT=tcp://…`, `CHAT_PORT_80_TCP_ADDR`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let protocols = ["tcp", "udp", "sctp"];
+    let is_address = |value: &str| {
+        let scheme = value.split_once("://").map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| protocols.contains(&scheme))
+    };
+    if name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") {
+        return value.parse::<std::net::IpAddr>().is_ok() || value.parse::<u16>().is_ok();
+    }
+    // What follows `_PORT_` is a number, a protocol and perhaps what of the address it is.
+    let Some((_, rest)) = name.rsplit_once("_PORT_") else {
+        return name.ends_with("_PORT") && is_address(value);
+    };
+    let mut parts = rest.split('_');
+    let port = parts.next().and_then(|port| port.parse::<u16>().ok());
+    let protocol = parts.next().map(str::to_lowercase);
+    port.is_some() && protocol.is_some_and(|name| protocols.contains(&name.as_str()))
+}
+
+fn refuse_unsupported(
+    env: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    let not_supported = |name: &str, feature| ConfigError::NotSupported {
+        name: name.to_owned(),
+        feature,
+    };
+    for (name, feature) in SWITCHES {
+        if let Some(value) = set(name)
+            && is_on(name, value)?
+        {
+            return Err(not_supported(name, feature));
+        }
+    }
+    for (name, feature) in REFUSED {
+        if set(name).is_some() {
+            return Err(not_supported(name, feature));
+        }
+    }
+    for name in IGNORED {
+        if set(name).is_some() {
+            warnings.push(format!("env {name} does nothing in this build"));
+        }
+    }
+    Ok(())
+}
+
+fn is_on(name: &str, value: &str) -> Result<bool, ConfigError> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(ConfigError::Invalid {
+            origin: Origin::Env {
+                name: name.to_owned(),
+            },
+            key: name.to_owned(),
+            value: Some(value.to_owned()),
+            expected: "\"true\" or \"false\"".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,175 @@
+//! Every key there is: the one list that names, defaults, bounds, documents and checks them.
+
+use super::value::{Kind, MASTER_IV_LEN, MASTER_KEY_LEN};
+
+/// One setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Section and name, `server.listen`.
+    pub path: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// The default, as a variable would write it; empty for what is not set.
+    pub default: &'static str,
+    /// Unit of the value; empty for what has none.
+    pub unit: &'static str,
+    /// What it does, a sentence or two.
+    pub meaning: &'static str,
+}
+
+/// A group of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Its name, the table in the file.
+    pub name: &'static str,
+    /// What it is about.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// The section's name.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The name within the section.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(_, name)| name)
+    }
+
+    /// The environment variable: `TERTULIA_<SECTION>_<NAME>`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("TERTULIA_{}", self.path.replace('.', "_").to_uppercase())
+    }
+}
+
+/// The key of this path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The groups, in the order of the documentation.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "server",
+        meaning: "The listener, the data directory and bounds of the process.",
+    },
+    Section {
+        name: "auth",
+        meaning: "Who may call: keys that verify the product's JSON Web Tokens. Several sources may be set at once. With none, a development key is made in the data directory (`dev-jwt.key`).",
+    },
+    Section {
+        name: "encryption",
+        meaning: "Master keys of what is stored. With none, a key is made in the data directory (`dev-chat.key`); keep that file as long as the data.",
+    },
+    Section {
+        name: "storage",
+        meaning: "The embedded store.",
+    },
+    Section {
+        name: "rooms",
+        meaning: "Rooms that are awake.",
+    },
+    Section {
+        name: "streams",
+        meaning: "Streams to clients.",
+    },
+    Section {
+        name: "limits",
+        meaning: "Rates and work in flight. A caller beyond them is refused at once and told when to retry.",
+    },
+    Section {
+        name: "log",
+        meaning: "Log lines, on standard error.",
+    },
+];
+
+const fn int(
+    path: &'static str,
+    default: &'static str,
+    (min, max): (i64, i64),
+    unit: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key {
+        path,
+        kind: Kind::Integer { min, max },
+        default,
+        unit,
+        meaning,
+    }
+}
+
+const fn text(path: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        default,
+        unit: "",
+        meaning,
+    }
+}
+
+const DAY_MS: i64 = 86_400_000;
+const MIB: i64 = 1 << 20;
+const RATE: (i64, i64) = (0, 1_000_000);
+const BURST: (i64, i64) = (1, 1_000_000);
+
+/// The keys, in the order of the documentation.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    text("server.listen", Kind::Address, "127.0.0.1:8080", "Address to listen on; port 0 takes a free one."),
+    text("server.data_dir", Kind::Path, "./data", "Directory of everything durable; made if it is not there. One process at a time."),
+    int("server.drain_timeout_ms", "10000", (0, 600_000), "ms", "Longest time a shutdown waits for each stage: streams, users, rooms, outbox."),
+    int("server.max_connections", "50000", (1, 10_000_000), "connections", "Most client connections at once."),
+    int("server.worker_threads", "0", (0, 1024), "threads", "Threads that serve; 0 takes one a core."),
+    int("server.request_timeout_ms", "10000", (1, 600_000), "ms", "Longest time a unary call may take; a client's own shorter deadline counts first."),
+    int("server.max_message_bytes", "1048576", (4096, 64 * MIB), "bytes", "Largest request body."),
+
+    text("auth.hmac_secret", Kind::Secret, "", "HS256 secret of at least 32 bytes, the bytes of the text as they are."),
+    text("auth.hmac_secret_file", Kind::Text, "", "File with the HS256 secret; instead of `auth.hmac_secret`."),
+    text("auth.public_key_file", Kind::Text, "", "File with PEM public keys (RSA, P-256, Ed25519), one or more."),
+    text("auth.jwks_file", Kind::Text, "", "File with a JSON Web Key Set."),
+    text("auth.jwks_url", Kind::Url, "", "Address of a JSON Web Key Set."),
+    int("auth.jwks_refresh_s", "300", (1, 86_400), "s", "How often key files and the address are read again. A token with an unknown key id asks for it earlier, at most every 10 s."),
+    text("auth.issuer", Kind::Text, "", "Required `iss` of tokens; empty requires none."),
+    text("auth.audience", Kind::Text, "", "Required `aud` of tokens; empty requires none."),
+    text("auth.user_id_claim", Kind::Name, "sub", "Claim with the user id: an integer or its decimal digits, at least 1. Claims may be paths with dots (`profile.id`)."),
+    text("auth.name_claim", Kind::Name, "name", "Claim with the name to show."),
+    text("auth.picture_claim", Kind::Name, "picture", "Claim with the address of a picture."),
+    text("auth.admin_claim", Kind::Name, "role", "Claim that makes an admin."),
+    text("auth.admin_value", Kind::Name, "admin", "Value of that claim, or of one of its elements, that makes an admin."),
+
+    text("encryption.key", Kind::HexSecret { bytes: MASTER_KEY_LEN }, "", "Master key in hexadecimal, 32 bytes. Also read from `CHAT_KEY`."),
+    text("encryption.iv", Kind::HexSecret { bytes: MASTER_IV_LEN }, "", "Initialization vector for wrapping room keys in hexadecimal, 16 bytes. Also read from `CHAT_IV`."),
+    int("encryption.key_id", "1", (1, 255), "", "Number of the master key, written beside everything it encrypts. A new key needs a new number."),
+    text("encryption.old_keys", Kind::OldKeys, "", "Former master keys, for reading: `[{ key_id = 1, key = \"…\", iv = \"…\" }]`; in the environment `1:KEY:IV,2:KEY:IV`."),
+
+    text("storage.fsync", Kind::Choice(&["always", "interval"]), "always", "`always`: what is acknowledged survives a power failure. `interval`: it may be lost for up to `storage.fsync_interval_ms`, and acknowledgements say so."),
+    int("storage.fsync_interval_ms", "100", (1, 60_000), "ms", "Longest time between two syncs with `storage.fsync = \"interval\"`."),
+    int("storage.cache_mb", "64", (8, 1_048_576), "MiB", "Memory for blocks of the store."),
+    int("storage.worker_id", "0", (0, 1023), "", "Number of this node within message ids; no two nodes may share one."),
+
+    int("rooms.idle_ms", "120000", (1000, DAY_MS), "ms", "A room with nothing to do sleeps after this time."),
+    int("rooms.warm_messages", "256", (1, 65_536), "messages", "Latest messages an awake room keeps in memory."),
+    int("rooms.queue_max", "1024", (1, 1_048_576), "commands", "Commands waiting for one room; more are refused."),
+    int("rooms.batch_max", "256", (1, 1000), "events", "Events of one room written at once."),
+    int("rooms.max_members", "100000", (2, 10_000_000), "members", "Most members of a room."),
+
+    int("streams.per_user_max", "32", (1, 10_000), "streams", "Open streams of one user."),
+    int("streams.queue_bytes_max", "1048576", (65_536, 1024 * MIB), "bytes", "Bytes waiting for one slow client; more end its stream with a request to resync."),
+    int("streams.catch_up_max", "10000", (1, 1_000_000), "events", "Events of one room replayed to a client that comes back; more make it resync."),
+    int("streams.heartbeat_ms", "15000", (100, 600_000), "ms", "Time between two `Connected` events on a stream."),
+
+    int("limits.user_per_s", "100", RATE, "calls/s", "Calls of one user; 0 is without limit."),
+    int("limits.user_burst", "200", BURST, "calls", "Calls a user may make at once after a pause."),
+    int("limits.room_per_s", "2000", RATE, "commands/s", "Commands to one room; 0 is without limit."),
+    int("limits.room_burst", "4000", BURST, "commands", "Commands a room takes at once after a pause."),
+    int("limits.in_flight_max", "65536", (1, 16_777_216), "commands", "Commands being worked on in the process."),
+
+    text("log.level", Kind::LogFilter, "info", "Level, or filter directives such as `info,tertulia=debug`."),
+    text("log.format", Kind::Choice(&["text", "json"]), "text", "Form of log lines."),
+];

@@ -1,0 +1,226 @@
+//! The sections as typed values. What each key does is documented once, in [`super::KEYS`].
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{ConfigError, dev_chat_key};
+use crate::api::auth::{AuthOptions, ClaimNames, DevKey, KeyError, KeySource, dev_key};
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// `HOST:PORT` to listen on.
+    pub listen: String,
+    /// Directory of everything durable.
+    pub data_dir: PathBuf,
+    /// Longest wait for each stage of a shutdown, in ms.
+    pub drain_timeout_ms: u64,
+    /// Most client connections at once.
+    pub max_connections: usize,
+    /// Threads that serve; 0 takes one a core.
+    pub worker_threads: usize,
+    /// Longest time of a unary call, in ms.
+    pub request_timeout_ms: u64,
+    /// Largest request body, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl ServerConfig {
+    /// Longest wait for each stage of a shutdown.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// Longest time of a unary call.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+}
+
+/// `[auth]`
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// Where verification keys come from; none asks for the development key.
+    pub sources: Vec<KeySource>,
+    /// How often sources are read again.
+    pub jwks_refresh: Duration,
+    /// Required `iss`, if any.
+    pub issuer: Option<String>,
+    /// Required `aud`, if any.
+    pub audience: Option<String>,
+    /// Which claims say who the caller is.
+    pub claims: ClaimNames,
+}
+
+impl AuthConfig {
+    /// Settings of the verifier with exactly the configured sources, which may be none.
+    #[must_use]
+    pub fn options(&self) -> AuthOptions {
+        let mut options = AuthOptions::new(self.sources.clone());
+        options.refresh_every = self.jwks_refresh;
+        options.issuer.clone_from(&self.issuer);
+        options.audience.clone_from(&self.audience);
+        options.claims = self.claims.clone();
+        options
+    }
+
+    /// Settings of the verifier; with no source configured, the development key of the data
+    /// directory is read or made, is the source, and is returned too.
+    ///
+    /// # Errors
+    /// What reading or making the development key answered.
+    pub fn resolve(&self, data_dir: &Path) -> Result<(AuthOptions, Option<DevKey>), KeyError> {
+        let mut options = self.options();
+        if !options.sources.is_empty() {
+            return Ok((options, None));
+        }
+        let key = dev_key::load_or_create(data_dir)?;
+        options.sources.push(key.source());
+        Ok((options, Some(key)))
+    }
+}
+
+/// A master key of what is stored.
+#[derive(Clone, Debug)]
+pub struct MasterKey {
+    /// Number written beside everything the key encrypts, from 1.
+    pub key_id: u8,
+    /// 64 hexadecimal digits.
+    pub key: SecretString,
+    /// 32 hexadecimal digits.
+    pub iv: SecretString,
+}
+
+/// The master keys to use.
+#[derive(Clone, Debug)]
+pub struct MasterKeys {
+    /// Encrypts everything new.
+    pub current: MasterKey,
+    /// Read with only.
+    pub old: Vec<MasterKey>,
+    /// Whether `current` is the generated one of the data directory.
+    pub is_generated: bool,
+}
+
+/// `[encryption]`
+#[derive(Clone, Debug)]
+pub struct EncryptionConfig {
+    /// The configured master key; `None` asks for the generated one.
+    pub current: Option<MasterKey>,
+    /// Former master keys.
+    pub old: Vec<MasterKey>,
+}
+
+impl EncryptionConfig {
+    /// The master keys; with none configured, the one in the data directory is read or made.
+    ///
+    /// # Errors
+    /// [`ConfigError::KeyFile`] if that fails.
+    pub fn resolve(&self, data_dir: &Path) -> Result<MasterKeys, ConfigError> {
+        let (current, is_generated) = match &self.current {
+            Some(key) => (key.clone(), false),
+            None => (dev_chat_key::load_or_create(data_dir)?, true),
+        };
+        Ok(MasterKeys {
+            current,
+            old: self.old.clone(),
+            is_generated,
+        })
+    }
+}
+
+/// When what is acknowledged is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// Before the acknowledgement.
+    Always,
+    /// At most the interval after it.
+    Interval,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// When what is acknowledged is on the disk.
+    pub fsync: Fsync,
+    /// Longest time between two syncs with [`Fsync::Interval`], in ms.
+    pub fsync_interval_ms: u64,
+    /// Memory for blocks of the store, in MiB.
+    pub cache_mb: u64,
+    /// Number of this node within message ids, 0 to 1023.
+    pub worker_id: u16,
+}
+
+/// `[rooms]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomsConfig {
+    /// A room with nothing to do sleeps after this time, in ms.
+    pub idle_ms: u64,
+    /// Latest messages an awake room keeps in memory.
+    pub warm_messages: usize,
+    /// Most commands waiting for one room.
+    pub queue_max: usize,
+    /// Most events of one room written at once; not more than `queue_max`.
+    pub batch_max: usize,
+    /// Most members of a room.
+    pub max_members: usize,
+}
+
+/// `[streams]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamsConfig {
+    /// Most open streams of one user.
+    pub per_user_max: usize,
+    /// Most bytes waiting for one client.
+    pub queue_bytes_max: usize,
+    /// Most events of one room replayed to a client that comes back.
+    pub catch_up_max: usize,
+    /// Time between two `Connected` events, in ms.
+    pub heartbeat_ms: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Calls a second of one user; 0 is without limit.
+    pub user_per_s: u32,
+    /// Calls a user may make at once after a pause, at least 1.
+    pub user_burst: u32,
+    /// Commands a second to one room; 0 is without limit.
+    pub room_per_s: u32,
+    /// Commands a room takes at once after a pause, at least 1.
+    pub room_burst: u32,
+    /// Most commands being worked on in the process.
+    pub in_flight_max: usize,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level or filter directives; they parse.
+    pub level: String,
+    /// Form of log lines.
+    pub format: LogFormat,
+}

@@ -1,0 +1,168 @@
+//! Variables: ours, other people's, and those of servers that came before.
+
+use super::*;
+
+#[test]
+fn every_key_has_a_variable() {
+    for key in KEYS {
+        let value = match key.kind {
+            Kind::HexSecret { bytes } => "a1".repeat(bytes),
+            Kind::OldKeys => format!("7:{KEY}:{IV}"),
+            Kind::Url => "https://example.com/keys".to_owned(),
+            _ if key.default.is_empty() => "0123456789abcdef0123456789abcdef".to_owned(),
+            _ => key.default.to_owned(),
+        };
+        let env = map(&[(&key.variable(), &value)]);
+        let settings = Settings::collect(
+            &Sources {
+                file: ConfigFile::None,
+                env,
+                flags: Vec::new(),
+            },
+            &mut Vec::new(),
+        )
+        .unwrap();
+        let origin = &settings.get(key.path).unwrap().origin;
+        assert_eq!(
+            *origin,
+            Origin::Env {
+                name: key.variable()
+            }
+        );
+    }
+}
+
+#[test]
+fn unknown_variables_of_ours_are_errors() {
+    assert_eq!(
+        message(from_env(&[("TERTULIA_SERVER_LISTEN_ADDRESS", "a:1")])),
+        "env TERTULIA_SERVER_LISTEN_ADDRESS: unknown key `TERTULIA_SERVER_LISTEN_ADDRESS`"
+    );
+    assert_eq!(
+        message(from_env(&[("TERTULIA_SERVER_LSTEN", "a:1")])),
+        "env TERTULIA_SERVER_LSTEN: unknown key `TERTULIA_SERVER_LSTEN`, did you mean `TERTULIA_SERVER_LISTEN`?"
+    );
+    assert!(message(from_env(&[("CHAT_KEYS", KEY)])).contains("did you mean `CHAT_KEY`?"));
+    assert!(message(from_env(&[("CHAT_SECRET", "")])).contains("CHAT_SECRET"));
+    assert!(
+        message(from_env(&[("TERTULIA_SERVER_PORT", "8080")])).contains("TERTULIA_SERVER_PORT")
+    );
+    assert!(message(from_env(&[("TERTULIA_PORT_A_B", "x")])).contains("TERTULIA_PORT_A_B"));
+}
+
+#[test]
+fn other_variables_are_left_alone() {
+    let config = from_env(&[
+        ("PATH", "/bin"),
+        ("tertulia_server_listen", "lower case is not ours"),
+        ("TERTULIA", "nor is this"),
+        ("TERTULIA_TOKEN", "of the client commands"),
+        ("TERTULIA_TEST_ANYTHING", "of the tests"),
+        // What Kubernetes puts into every container beside a service called chat.
+        ("CHAT_SERVICE_HOST", "10.0.0.1"),
+        ("CHAT_SERVICE_PORT", "80"),
+        ("CHAT_SERVICE_PORT_GRPC", "80"),
+        ("CHAT_PORT", "tcp://10.0.0.1:80"),
+        ("CHAT_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("CHAT_PORT_80_TCP_PROTO", "tcp"),
+        ("CHAT_PORT_80_TCP_PORT", "80"),
+        ("CHAT_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("TERTULIA_MAIN_PORT_80_UDP_ADDR", "10.0.0.1"),
+    ]);
+    assert!(config.unwrap().warnings().is_empty());
+}
+
+#[test]
+fn an_empty_value_is_not_set() {
+    let config = from_env(&[
+        ("TERTULIA_SERVER_MAX_CONNECTIONS", ""),
+        ("CHAT_KEY", ""),
+        ("NATS_URL", ""),
+        ("USE_SCYLLADB", ""),
+    ])
+    .unwrap();
+    assert_eq!(config.server.max_connections, 50_000);
+    assert!(config.encryption.current.is_none());
+}
+
+#[test]
+fn chat_key_and_chat_iv_are_the_master_key() {
+    let config = from_env(&[("CHAT_KEY", KEY), ("CHAT_IV", IV)]).unwrap();
+    assert_eq!(config.encryption.current.as_ref().unwrap().key_id, 1);
+    assert_eq!(
+        config.origin("encryption.key").unwrap().to_string(),
+        "env CHAT_KEY"
+    );
+    let twice = [
+        ("CHAT_KEY", KEY),
+        ("TERTULIA_ENCRYPTION_KEY", KEY),
+        ("CHAT_IV", IV),
+    ];
+    assert!(from_env(&twice).is_ok(), "the same value is no conflict");
+    let other = KEY.replace('0', "1");
+    let conflict = [
+        ("CHAT_KEY", KEY),
+        ("TERTULIA_ENCRYPTION_KEY", &other),
+        ("CHAT_IV", IV),
+    ];
+    assert_eq!(
+        message(from_env(&conflict)),
+        "env CHAT_KEY: `encryption.key` is set to something else by TERTULIA_ENCRYPTION_KEY"
+    );
+}
+
+#[test]
+fn a_backend_that_is_not_there_is_refused() {
+    assert_eq!(
+        message(from_env(&[("USE_SCYLLADB", "true")])),
+        "env USE_SCYLLADB: the ScyllaDB store is not supported by this build yet; \
+         unset USE_SCYLLADB to go on without it"
+    );
+    for name in [
+        "SCYLLA_ENABLED",
+        "USE_SCYLLA_READS",
+        "USE_SCYLLA_WRITES",
+        "SYNC_TO_SCYLLA",
+    ] {
+        for value in ["1", "True", "yes", "ON"] {
+            assert!(
+                message(from_env(&[(name, value)])).contains("not supported"),
+                "{name}={value}"
+            );
+        }
+        for value in ["0", "false", "No", "off"] {
+            assert!(
+                from_env(&[(name, value)]).unwrap().warnings().is_empty(),
+                "{name}={value}"
+            );
+        }
+        assert!(message(from_env(&[(name, "maybe")])).contains("expected \"true\" or \"false\""));
+    }
+    assert!(message(from_env(&[("NATS_URL", "nats://n:4222")])).contains("the NATS event bus"));
+    assert!(message(from_env(&[("POSTGRES_HOST", "db")])).contains("the PostgreSQL store"));
+}
+
+#[test]
+fn what_does_nothing_is_a_warning() {
+    let config = from_env(&[
+        ("REDIS_HOST", "r"),
+        ("REDIS_PORT", "6379"),
+        ("SCYLLA_HOSTS", "a,b"),
+        ("USE_SCYLLADB", "false"),
+    ])
+    .unwrap();
+    assert_eq!(config.warnings().len(), 3);
+    assert!(
+        config
+            .warnings()
+            .contains(&"env REDIS_HOST does nothing in this build".to_owned())
+    );
+}
+
+#[test]
+fn a_bad_value_names_the_variable() {
+    assert_eq!(
+        message(from_env(&[("TERTULIA_ROOMS_IDLE_MS", "2m")])),
+        "env TERTULIA_ROOMS_IDLE_MS: `rooms.idle_ms` = \"2m\": expected an integer from 1000 to 86400000"
+    );
+}
