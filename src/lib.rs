@@ -1,1 +1,4 @@
 //! Tertulia.
+
+pub mod client;
+pub mod domain;

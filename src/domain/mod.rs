@@ -1,0 +1,3 @@
+//! The rules of a chat as values and functions: no I/O, no clock, no async.
+
+pub mod invariants;
