@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The rules of a chat, pure: no I/O, no clock, no async. What happens is decided here and nowhere else.
 
 pub mod event;
@@ -9,3 +10,8 @@ pub mod position;
 pub mod reject;
 pub mod room;
 pub mod snowflake;
+=======
+//! The rules of a chat as values and functions: no I/O, no clock, no async.
+
+pub mod invariants;
+>>>>>>> h/irc
