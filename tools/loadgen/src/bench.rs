@@ -5,6 +5,7 @@ use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher as _, Hasher as _},
     net::SocketAddr,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -19,6 +20,10 @@ use crate::{cli::Args, hub::Hub, procfs, token::Minter, world::Role, world::Seat
 
 /// Rooms made at the same time.
 const CREATING_MAX: usize = 16;
+/// How long the connection that makes the rooms may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long making a room may take.
+const CALL_MAX: Duration = Duration::from_secs(30);
 /// Files that the generator or the server needs beside its connections.
 const FILES_SPARE: u64 = 100;
 
@@ -84,7 +89,9 @@ impl Bench {
         };
         let user_next = Cell::new(args.user_base.unwrap_or_else(user_base));
         Ok(Self {
-            endpoint: Endpoint::from(uri),
+            endpoint: Endpoint::from(uri)
+                .connect_timeout(CONNECT_MAX)
+                .timeout(CALL_MAX),
             address,
             authority,
             pids,

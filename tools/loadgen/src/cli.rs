@@ -4,14 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
-use crate::hub::MARKER_LEN;
+use crate::marker::MARKER_LEN;
 
 /// Measures a running Tertulia server over its public API.
 ///
 /// Start the server without rate limits (`tertulia serve --set limits.user_per_s=0 --set limits.room_per_s=0`).
 /// Exit code 0 only when every row was measured without an error.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "loadgen", version)]
+#[command(name = "loadgen", version, args_override_self = true)]
 pub(crate) struct Args {
     /// The server, such as http://127.0.0.1:50051 (no TLS)
     #[arg(long, value_name = "URL")]

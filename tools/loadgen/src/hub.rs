@@ -1,21 +1,17 @@
 //! The state of one run: what was sent, who still has to get it, and what was measured.
 //!
-//! Fed by the connections through [`Lane`]; asks for work to be done through [`Hub::outbox`]. Does no I/O.
+//! Fed by the connections (see `lane.rs`); asks for work to be done through [`Hub::outbox`]. Does no I/O.
 
 use std::collections::BTreeMap;
 
-use prost::Message as _;
 use tertulia_proto::chat::v1;
 
 use crate::{
     clock::Clock,
-    scan::{self, Answer, Event, Frame},
+    marker::{self, MARKER_LEN},
+    scan::{self, Event},
     tally::Tally,
-    wire::{Call, End, Sink},
 };
-
-/// Bytes at the head of every content: eight digits of the run's tag, sixteen of the message's number.
-pub(crate) const MARKER_LEN: usize = 24;
 
 /// When the next message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +68,8 @@ pub(crate) struct ErrorCount {
 #[derive(Debug)]
 pub(crate) struct Hub {
     clock: Clock,
-    now_ns: u64,
+    /// When the bytes that are being handled arrived.
+    pub(crate) now_ns: u64,
     tag: u32,
     filler: String,
     /// When the next message is sent.
@@ -185,7 +182,7 @@ impl Hub {
         let room = flight.and_then(|f| self.rooms.get(f.room as usize));
         v1::SendMessageRequest {
             room_id: room.map(|r| r.id.clone()).unwrap_or_default(),
-            content: format!("{:08x}{number:016x}{}", self.tag, self.filler),
+            content: marker::write(self.tag, number, &self.filler),
             client_message_id: format!("{:08x}-{number:x}", self.tag),
             ..Default::default()
         }
@@ -200,7 +197,8 @@ impl Hub {
         }
     }
 
-    fn acked(&mut self, number: u64, body: &[u8]) {
+    /// Takes the answer to a send.
+    pub(crate) fn acked(&mut self, number: u64, body: &[u8]) {
         let Ok((durability, duplicate)) = scan::sent(body) else {
             return self.error("malformed", "answer to a send");
         };
@@ -219,7 +217,8 @@ impl Hub {
         }
     }
 
-    fn refused(&mut self, number: u64, word: &str, example: String) {
+    /// Takes an error in answer to a send, as a word for counting and the details.
+    pub(crate) fn refused(&mut self, number: u64, word: &str, example: String) {
         let Some(flight) = self.close(number) else {
             return;
         };
@@ -248,7 +247,8 @@ impl Hub {
     }
 
     fn delivered(&mut self, client: usize, n: i64, content: &[u8]) {
-        let Some(index) = marker(content, self.tag).and_then(|number| usize::try_from(number).ok())
+        let Some(index) =
+            marker::read(content, self.tag).and_then(|number| usize::try_from(number).ok())
         else {
             return;
         };
@@ -292,7 +292,8 @@ impl Hub {
         }
     }
 
-    fn event(&mut self, client: usize, event: Event<'_>) {
+    /// Takes an event of a client's stream.
+    pub(crate) fn event(&mut self, client: usize, event: Event<'_>) {
         match event {
             Event::Message { n, content } => self.delivered(client, n, content),
             Event::Connected => self.alive(client),
@@ -301,14 +302,16 @@ impl Hub {
         }
     }
 
-    fn alive(&mut self, client: usize) {
+    /// Takes the first sign of life of a client's stream.
+    pub(crate) fn alive(&mut self, client: usize) {
         if let Some(seen) = self.seen.get_mut(client).filter(|s| !s.ready) {
             seen.ready = true;
             self.ready += 1;
         }
     }
 
-    fn page(&mut self, client: usize, began_ns: u64, body: &[u8]) {
+    /// Takes a page, asked for at `began_ns`.
+    pub(crate) fn page(&mut self, client: usize, began_ns: u64, body: &[u8]) {
         match scan::page_len(body) {
             Ok(len) if len == self.page_len => {}
             Ok(len) => self.error("short_page", format!("{len} messages")),
@@ -321,105 +324,6 @@ impl Hub {
             self.outbox.push((client, Order::Page));
         }
     }
-}
-
-/// One client's access to the hub.
-pub(crate) struct Lane<'a> {
-    /// The run.
-    pub(crate) hub: &'a mut Hub,
-    /// The client.
-    pub(crate) client: usize,
-    /// Whether it is ready as soon as it is connected, having no stream.
-    pub(crate) streamless: bool,
-}
-
-impl Sink for Lane<'_> {
-    fn arrived(&mut self) {
-        self.hub.now_ns = self.hub.clock.now_ns();
-    }
-
-    fn settled(&mut self) {
-        if self.streamless {
-            self.hub.alive(self.client);
-        } else {
-            self.hub.outbox.push((self.client, Order::Open));
-        }
-    }
-
-    fn message(&mut self, call: Call, body: &[u8]) {
-        match call {
-            Call::Events => match scan::event(body) {
-                Ok(event) => self.hub.event(self.client, event),
-                Err(_) => self.hub.error("malformed", "event"),
-            },
-            Call::Session => match scan::frame(body) {
-                Ok(Frame::Event(event)) => self.hub.event(self.client, event),
-                Ok(Frame::Reply(id, Answer::Sent(body))) => {
-                    self.hub.acked(id.wrapping_sub(1), body)
-                }
-                Ok(Frame::Reply(id, Answer::Error(body))) => {
-                    let (word, example) = session_error(body);
-                    self.hub.refused(id.wrapping_sub(1), &word, example);
-                }
-                Ok(Frame::Reply(_, Answer::Other)) | Err(_) => {
-                    self.hub.error("malformed", "frame of a session")
-                }
-            },
-            Call::Send(number) => self.hub.acked(number, body),
-            Call::Page(began_ns) => self.hub.page(self.client, began_ns, body),
-        }
-    }
-
-    fn ended(&mut self, call: Call, end: End) {
-        match (call, end) {
-            (Call::Send(_) | Call::Page(_), End::Ok) => {}
-            (Call::Send(number), End::Failed(word, example)) => {
-                self.hub.refused(number, &word, example)
-            }
-            (Call::Page(_), End::Failed(word, example)) => {
-                self.hub.error(&word, example);
-                self.hub.delayed.push(Some(self.client));
-            }
-            (Call::Events | Call::Session, End::Failed(word, example)) => {
-                self.hub.error(&word, example);
-                self.hub.broken = true;
-            }
-            (Call::Events | Call::Session, End::Ok) => {
-                self.hub.error("stream_ended", "the server ended a stream");
-                self.hub.broken = true;
-            }
-        }
-    }
-}
-
-fn session_error(body: &[u8]) -> (String, String) {
-    match v1::SessionError::decode(body) {
-        Ok(e) => {
-            let reason = e.info.map(|i| i.reason).filter(|r| !r.is_empty());
-            (
-                reason.unwrap_or_else(|| format!("grpc_{}", e.code)),
-                e.message,
-            )
-        }
-        Err(_) => ("malformed".into(), "session error".into()),
-    }
-}
-
-/// The number of one of this run's messages.
-fn marker(content: &[u8], tag: u32) -> Option<u64> {
-    let (theirs, number) = content.get(..MARKER_LEN)?.split_at(8);
-    (unhex(theirs)? == u64::from(tag)).then(|| unhex(number))?
-}
-
-fn unhex(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |value, digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u64::from(digit))
-    })
 }
 
 #[cfg(test)]
@@ -447,8 +351,8 @@ mod tests {
         hub.launch();
         let content = content(&hub, 0x1f);
         assert_eq!(content.len(), 100);
-        assert_eq!(marker(&content, 0xabcd), Some(0x1f));
-        assert_eq!(marker(&content, 1), None);
+        assert_eq!(marker::read(&content, 0xabcd), Some(0x1f));
+        assert_eq!(marker::read(&content, 1), None);
     }
 
     #[test]

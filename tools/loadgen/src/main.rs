@@ -6,6 +6,8 @@ mod bench;
 mod cli;
 mod clock;
 mod hub;
+mod lane;
+mod marker;
 mod procfs;
 mod report;
 mod scan;

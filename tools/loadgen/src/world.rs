@@ -22,7 +22,8 @@ use tokio::{
 };
 
 use crate::{
-    hub::{Hub, Lane, Order},
+    hub::{Hub, Order},
+    lane::Lane,
     wire::{Call, Conn},
 };
 

@@ -16,65 +16,12 @@ use tokio::{
 
 use super::{
     frame::{self, Head},
-    hpack::{self, Encoder, Status},
+    hpack::{self, Encoder},
+    stream::{Call, End, Sink, Stream},
 };
 
-/// gRPC puts one flag byte and four bytes of length before each message.
-const PREFIX_LEN: usize = 5;
-/// Greatest message accepted; a page of 200 is far below.
-const MESSAGE_MAX: usize = 4 << 20;
 /// A window is granted again once this much of it is used.
 const GRANT_AT: u32 = frame::WINDOW / 2;
-
-/// What a stream is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// StreamMessages.
-    Events,
-    /// Session.
-    Session,
-    /// Unary SendMessage of the message with this number.
-    Send(u64),
-    /// Unary GetMessageHistory, begun at this time.
-    Page(u64),
-}
-
-/// How a stream ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Status 0.
-    Ok,
-    /// Any other status, or none: a word for counting (the reason if the server gives one) and the details.
-    Failed(String, String),
-}
-
-/// Takes what a connection receives.
-pub(crate) trait Sink {
-    /// Bytes have just been read; whatever follows arrived now.
-    fn arrived(&mut self);
-    /// The server's settings are known: streams may be opened.
-    fn settled(&mut self);
-    /// One message of a stream.
-    fn message(&mut self, call: Call, body: &[u8]);
-    /// A stream has ended.
-    fn ended(&mut self, call: Call, end: End);
-}
-
-#[derive(Debug)]
-struct Stream {
-    id: u32,
-    call: Call,
-    /// Bytes the server lets us send; may be negative after a change of settings.
-    window: i64,
-    /// Bytes received since the last grant.
-    received: u32,
-    /// Start of a message that has not arrived wholly.
-    partial: Vec<u8>,
-    /// Messages waiting to be framed.
-    staged: Vec<u8>,
-    /// Whether nothing follows what is staged.
-    half_close: bool,
-}
 
 /// A connection. Dropping it closes the socket.
 #[derive(Debug)]
@@ -156,16 +103,8 @@ impl Conn {
             id,
         );
         self.out.extend_from_slice(&block);
-        let mut stream = Stream {
-            id,
-            call,
-            window: self.window_initial,
-            received: 0,
-            partial: Vec::new(),
-            staged: Vec::new(),
-            half_close,
-        };
-        stage(&mut stream.staged, body);
+        let mut stream = Stream::new(id, call, self.window_initial, half_close);
+        stream.stage(body);
         self.streams.push(stream);
         Ok(())
     }
@@ -174,7 +113,7 @@ impl Conn {
     pub(crate) fn send(&mut self, call: Call, body: &[u8]) -> bool {
         let stream = self.streams.iter_mut().find(|s| s.call == call);
         let Some(stream) = stream else { return false };
-        stage(&mut stream.staged, body);
+        stream.stage(body);
         true
     }
 
@@ -183,7 +122,9 @@ impl Conn {
     /// # Errors
     /// Those of the socket.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        self.frame_staged();
+        for stream in &mut self.streams {
+            stream.put_frames(&mut self.out, &mut self.window);
+        }
         while self.out_at < self.out.len() {
             match self.sock.try_write(&self.out[self.out_at..]) {
                 Ok(written) => self.out_at += written,
@@ -333,7 +274,7 @@ impl Conn {
             frame::put_window_update(&mut self.out, stream.id, stream.received);
             stream.received = 0;
         }
-        take_messages(stream, body, sink)?;
+        stream.take(body, sink)?;
         if head.flags & frame::END_STREAM != 0 {
             let end = End::Failed("no_status".into(), "stream ended without a status".into());
             self.end(head.stream, end, sink);
@@ -360,7 +301,7 @@ impl Conn {
             return Ok(());
         }
         let status = hpack::status(block).ok_or_else(|| anyhow!("unreadable header block"))?;
-        let end = outcome(status);
+        let end = End::from(status);
         if end == End::Ok {
             self.block_ok = block.to_vec();
         }
@@ -373,82 +314,5 @@ impl Conn {
             let stream = self.streams.swap_remove(at);
             sink.ended(stream.call, end);
         }
-    }
-
-    /// Turns staged bytes into DATA frames, as far as the windows allow.
-    fn frame_staged(&mut self) {
-        for stream in self.streams.iter_mut().filter(|s| !s.staged.is_empty()) {
-            let mut at = 0;
-            while at < stream.staged.len() {
-                let window = usize::try_from(self.window.min(stream.window)).unwrap_or(0);
-                let len = (stream.staged.len() - at)
-                    .min(window)
-                    .min(frame::PAYLOAD_MAX);
-                if len == 0 {
-                    break;
-                }
-                let last = stream.half_close && at + len == stream.staged.len();
-                let flags = if last { frame::END_STREAM } else { 0 };
-                frame::put_head(&mut self.out, len, frame::DATA, flags, stream.id);
-                self.out.extend_from_slice(&stream.staged[at..at + len]);
-                let spent = i64::try_from(len).unwrap_or(i64::MAX);
-                self.window -= spent;
-                stream.window -= spent;
-                at += len;
-            }
-            stream.staged.drain(..at);
-        }
-    }
-}
-
-/// Appends a message in gRPC's framing.
-fn stage(staged: &mut Vec<u8>, body: &[u8]) {
-    staged.push(0);
-    staged.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
-    staged.extend_from_slice(body);
-}
-
-/// Hands on the whole messages in `bytes`, and keeps the start of the next.
-fn take_messages(stream: &mut Stream, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
-    if stream.partial.is_empty() {
-        let used = whole_messages(stream.call, bytes, sink)?;
-        stream.partial.extend_from_slice(&bytes[used..]);
-    } else {
-        stream.partial.extend_from_slice(bytes);
-        let used = whole_messages(stream.call, &stream.partial, sink)?;
-        stream.partial.drain(..used);
-    }
-    Ok(())
-}
-
-/// Hands on the whole messages at the start of `bytes` and says how many bytes they were.
-fn whole_messages(call: Call, bytes: &[u8], sink: &mut impl Sink) -> Result<usize> {
-    let mut at = 0;
-    while let Some([flag, len @ ..]) = bytes[at..].first_chunk::<PREFIX_LEN>() {
-        let len = u32::from_be_bytes(*len) as usize;
-        if *flag != 0 || len > MESSAGE_MAX {
-            bail!("gRPC message with flag {flag} and length {len}");
-        }
-        let Some(body) = bytes.get(at + PREFIX_LEN..at + PREFIX_LEN + len) else {
-            break;
-        };
-        sink.message(call, body);
-        at += PREFIX_LEN + len;
-    }
-    Ok(at)
-}
-
-fn outcome(status: Status) -> End {
-    match status.grpc {
-        Some(0) => End::Ok,
-        Some(code) => {
-            let word = if status.reason.is_empty() {
-                format!("grpc_{code}")
-            } else {
-                status.reason
-            };
-            End::Failed(word, format!("status {code}: {}", status.message))
-        }
-        None => End::Failed("no_status".into(), format!("HTTP status {}", status.http)),
     }
 }

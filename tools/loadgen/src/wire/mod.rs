@@ -8,5 +8,7 @@
 mod conn;
 mod frame;
 mod hpack;
+mod stream;
 
-pub(crate) use conn::{Call, Conn, End, Sink};
+pub(crate) use conn::Conn;
+pub(crate) use stream::{Call, End, Sink};

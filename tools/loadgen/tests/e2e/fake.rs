@@ -14,8 +14,12 @@ use tertulia_proto::chat::v1::{
     session_response::Frame,
 };
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue, transport::Server};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Response, Status, Streaming,
+    metadata::MetadataValue,
+    transport::{Server, server::TcpIncoming},
+};
 
 /// The secret of all tests, in hex digits.
 pub(crate) const SECRET: &str = "6162636465666768696a6b6c6d6e6f707172737475767778797a303132333435";
@@ -68,7 +72,7 @@ pub(crate) fn start(faults: Faults) -> SocketAddr {
             let service = ChatServiceServer::new(fake);
             Server::builder()
                 .add_service(service)
-                .serve_with_incoming(TcpListenerStream::new(listener))
+                .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
                 .await
         })
     });

@@ -219,3 +219,32 @@ fn no_server_and_no_key() {
         "{none:?}"
     );
 }
+
+/// What the generator itself costs; run with `--release -- --ignored --nocapture own_cost`.
+#[test]
+#[ignore = "prints figures, checks nothing"]
+fn own_cost() {
+    let server = fake::start(Faults::default());
+    for (flags, rate) in [
+        ("--workload w1 --in-flight 1", "acks_per_s"),
+        ("--workload w1 --in-flight 64", "acks_per_s"),
+        (
+            "--workload w2 --receivers 100 --rate max",
+            "deliveries_per_s",
+        ),
+        (
+            "--workload w2 --receivers 1000 --rate max",
+            "deliveries_per_s",
+        ),
+        ("--workload w3", "acks_per_s"),
+        ("--workload w4", "clients_reached"),
+        ("--workload w5", "pages_per_s"),
+    ] {
+        let row = good(server, &format!("{flags} --measure 2 --drain 20"));
+        let (rate, cores) = (figure(&row, rate), figure(&row, "cpu_loadgen"));
+        println!(
+            "{flags}: {rate:.0}/s, {:.2} us of the generator for each, {row}",
+            cores / rate * 1e6
+        );
+    }
+}
