@@ -52,6 +52,11 @@ async fn run(args: Args) -> Result<bool> {
     let json = args.json;
     let specs = Spec::all(&args);
     let bench = Bench::new(args).await?;
+    if bench.pids.is_empty() {
+        eprintln!(
+            "the server's process is not known: no processor time, no memory, no W4; give --server-pid"
+        );
+    }
     let mut rows = Vec::with_capacity(specs.len());
     for spec in &specs {
         let row = measure(&bench, spec).await;

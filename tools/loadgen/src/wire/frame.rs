@@ -9,8 +9,12 @@ pub(super) const HEAD_LEN: usize = 9;
 /// Greatest payload this client sends or accepts: the protocol's default.
 pub(super) const PAYLOAD_MAX: usize = 16_384;
 /// Window granted to the server for a stream and for the connection. Great, so that updates are rare and the
-/// measured server never waits for this client's permission.
-pub(super) const WINDOW: u32 = 16 << 20;
+/// measured server never waits for this client's permission; small in debug builds, so that tests use it up often.
+pub(super) const WINDOW: u32 = if cfg!(debug_assertions) {
+    128 << 10
+} else {
+    16 << 20
+};
 
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
