@@ -1,17 +1,12 @@
-<<<<<<< HEAD
 //! The rules of a chat, pure: no I/O, no clock, no async. What happens is decided here and nowhere else.
 
 pub mod event;
 pub mod fold;
 pub mod ids;
+pub mod invariants;
 pub mod limits;
 pub mod message;
 pub mod position;
 pub mod reject;
 pub mod room;
 pub mod snowflake;
-=======
-//! The rules of a chat as values and functions: no I/O, no clock, no async.
-
-pub mod invariants;
->>>>>>> h/irc
