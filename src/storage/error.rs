@@ -37,9 +37,12 @@ impl StoreErrorKind {
     #[must_use]
     pub const fn outcome(self) -> Outcome {
         match self {
-            Self::NotFound | Self::Conflict | Self::Fenced | Self::Invalid | Self::Corrupt | Self::Overloaded => {
-                Outcome::NotApplied
-            }
+            Self::NotFound
+            | Self::Conflict
+            | Self::Fenced
+            | Self::Invalid
+            | Self::Corrupt
+            | Self::Overloaded => Outcome::NotApplied,
             Self::Timeout | Self::Unavailable => Outcome::Unknown,
         }
     }
@@ -56,13 +59,25 @@ impl StoreError {
     /// An error of `kind` in operation `op`, with no deeper cause.
     #[must_use]
     pub const fn new(kind: StoreErrorKind, op: &'static str) -> Self {
-        Self { kind, op, source: None }
+        Self {
+            kind,
+            op,
+            source: None,
+        }
     }
 
     /// An error of `kind` in operation `op`, because of `source`.
     #[must_use]
-    pub fn because(kind: StoreErrorKind, op: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, op, source: Some(source.into()) }
+    pub fn because(
+        kind: StoreErrorKind,
+        op: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            op,
+            source: Some(source.into()),
+        }
     }
 
     /// What went wrong.
@@ -92,7 +107,11 @@ impl fmt::Display for StoreError {
 
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreError").field("kind", &self.kind).field("op", &self.op).field("source", &self.source).finish()
+        f.debug_struct("StoreError")
+            .field("kind", &self.kind)
+            .field("op", &self.op)
+            .field("source", &self.source)
+            .finish()
     }
 }
 

@@ -11,7 +11,9 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub mod embedded;
 pub mod error;
+pub mod limits;
 pub mod types;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};
@@ -45,11 +47,23 @@ pub trait LogStore {
     /// - An external reference that another message has: `Conflict`, nothing written.
     /// - Messages become findable by id, by (sender, client id) and by external reference.
     /// - Positions are merged and never move back.
-    async fn append(&self, room: RoomId, epoch: Epoch, records: &[Record], projection: &Projection) -> Result<Durability>;
+    async fn append(
+        &self,
+        room: RoomId,
+        epoch: Epoch,
+        records: &[Record],
+        projection: &Projection,
+    ) -> Result<Durability>;
 
     /// Events with seq greater (`Forward`) or smaller (`Backward`) than `from`, at most `limit`, in that direction's
     /// order. An unknown room has none.
-    async fn read_log(&self, room: RoomId, from: Seq, direction: Direction, limit: usize) -> Result<Vec<Record>>;
+    async fn read_log(
+        &self,
+        room: RoomId,
+        from: Seq,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>>;
 
     /// The event at `seq`.
     async fn record(&self, room: RoomId, seq: Seq) -> Result<Option<Record>>;
@@ -64,7 +78,11 @@ pub trait LogStore {
     async fn find_message(&self, id: MessageId) -> Result<Option<MessageRef>>;
 
     /// The message that `sender` sent with this client id, in whatever room.
-    async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>>;
+    async fn find_client_message(
+        &self,
+        sender: UserId,
+        client_id: &ClientMessageId,
+    ) -> Result<Option<MessageRef>>;
 
     /// The message with this external reference.
     async fn find_external(&self, external: &ExternalRef) -> Result<Option<MessageRef>>;
@@ -98,13 +116,23 @@ pub trait RoomStore {
     async fn rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomId>>;
 
     /// Members with a user id greater than `after`, by user id.
-    async fn members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Bytes)>>;
+    async fn members(
+        &self,
+        room: RoomId,
+        after: UserId,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Bytes)>>;
 
     /// One member.
     async fn member(&self, room: RoomId, user: UserId) -> Result<Option<Bytes>>;
 
     /// Positions with a user id greater than `after`, by user id.
-    async fn positions(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Position)>>;
+    async fn positions(
+        &self,
+        room: RoomId,
+        after: UserId,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>>;
 
     /// One position; zero if there is none.
     async fn position(&self, room: RoomId, user: UserId) -> Result<Position>;
@@ -136,7 +164,12 @@ pub trait RoomStore {
 #[async_trait]
 pub trait UserStore {
     /// The user's rooms, by room id, greater than `after`.
-    async fn rooms_of(&self, user: UserId, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomListEntry>>;
+    async fn rooms_of(
+        &self,
+        user: UserId,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomListEntry>>;
 
     /// One room in the user's list.
     async fn room_of(&self, user: UserId, room: RoomId) -> Result<Option<RoomListEntry>>;
@@ -149,7 +182,13 @@ pub trait UserStore {
     async fn hide_message(&self, user: UserId, room: RoomId, seq: Seq) -> Result<bool>;
 
     /// Messages the user has hidden in `from..=to`, in seq order.
-    async fn hidden_messages(&self, user: UserId, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Seq>>;
+    async fn hidden_messages(
+        &self,
+        user: UserId,
+        room: RoomId,
+        from: Seq,
+        to: Seq,
+    ) -> Result<Vec<Seq>>;
 
     /// Sets a user's profile.
     async fn put_profile(&self, user: UserId, profile: Bytes) -> Result<()>;
@@ -192,11 +231,12 @@ pub trait CursorStore {
 
 /// A complete store.
 #[async_trait]
-pub trait Store: LogStore + RoomStore + UserStore + CursorStore + Debug + Send + Sync + 'static {
+pub trait Store:
+    LogStore + RoomStore + UserStore + CursorStore + Debug + Send + Sync + 'static
+{
     /// Name for people and metrics, such as `embedded`.
     fn name(&self) -> &'static str;
 
     /// Makes all that was acknowledged durable and stops; later calls fail with `Unavailable`.
     async fn close(&self) -> Result<()>;
 }
-

@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 
-use crate::domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId};
+use crate::domain::ids::{
+    BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
+};
 
 /// One event of a room's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
