@@ -11,6 +11,13 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(any(test, feature = "testkit"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "each function is a test"
+)]
+pub mod conformance;
 pub mod embedded;
 pub mod error;
 pub mod limits;

@@ -91,14 +91,12 @@ impl Prepared {
         }
         this.add_membership(room, projection);
         this.add_overlays(room, projection);
-        let earlier = |seq: &Seq| this.first.is_none_or(|first| *seq < first);
-        this.redacted.extend(
-            projection
-                .redacted
-                .iter()
-                .filter(|(seq, _)| earlier(seq))
-                .map(|(seq, body)| (*seq, keys::log(room, *seq).slice(), body.clone())),
-        );
+        for (seq, body) in &projection.redacted {
+            if !records.iter().any(|record| record.seq == *seq) {
+                let key = keys::log(room, *seq).slice();
+                this.redacted.push((*seq, key, body.clone()));
+            }
+        }
         Ok(this)
     }
 
