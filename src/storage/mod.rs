@@ -12,7 +12,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod codec;
+#[cfg(any(test, feature = "testkit"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "each function is a test"
+)]
+pub mod conformance;
+pub mod embedded;
 pub mod error;
+pub mod limits;
 pub mod project;
 pub mod types;
 

@@ -1,0 +1,161 @@
+//! Opening a data directory: locks it, looks at the witness, lets the library recover, and compares.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    super::{
+        fault::{Fault, Outcome},
+        keys::{Key, Table},
+        rows,
+    },
+    DiskEngine, Tables, check,
+    commit::{Committer, Queue},
+    rescue::Rescue,
+    witness::Witness,
+};
+use crate::storage::error::StoreErrorKind;
+
+/// Version of the row layout that this program writes.
+pub const FORMAT: u64 = 1;
+
+const FORMAT_NAME: &[u8] = b"format";
+
+/// When commits are synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncPolicy {
+    /// Before every acknowledgement (one sync a group): acknowledgements say `Synced`.
+    Always,
+    /// At the latest so long after a commit: acknowledgements say `Buffered`, and a power failure may lose that much.
+    /// The end of the process alone loses nothing. The witness covers only what is synced.
+    Interval(Duration),
+}
+
+/// How to open the store.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// When commits are synced.
+    pub sync: SyncPolicy,
+    /// Writes that may wait for the commit thread; more are `Overloaded`.
+    pub queue_len_max: usize,
+    /// Writes in one group commit.
+    pub group_len_max: usize,
+    /// Cache of blocks read from disk, bytes.
+    pub cache_bytes: u64,
+    /// Open although acknowledged commits are missing. They are gone then; the journals as they were found are kept.
+    pub accept_data_loss: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            sync: SyncPolicy::Always,
+            queue_len_max: 16_384,
+            group_len_max: 512,
+            cache_bytes: 64 << 20,
+            accept_data_loss: false,
+        }
+    }
+}
+
+/// Opens the engine in `dir`, creating the directory if it is not there.
+pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
+    fs::create_dir_all(dir)?;
+    let lock = lock(dir)?;
+    let testimony = Witness::read(dir)?;
+    let rescue = Rescue::keep(dir, &rows_dir(dir), testimony)?;
+    let tables = tables(dir, options)?;
+    let commits = match check::commits(&tables, testimony)? {
+        check::Found::Whole(commits) => commits,
+        check::Found::Lost(lost) if options.accept_data_loss => {
+            tracing::error!(%lost, dir = %dir.display(), "opening in spite of lost commits, as asked");
+            check::forget(&tables, &lost)?;
+            rescue.mark()?;
+            lost.newest
+        }
+        check::Found::Lost(lost) => return Err(rescue.refuse(&lost)?),
+    };
+    check_format(&tables, commits)?;
+    if let Err(fault) = check::rooms(&tables) {
+        if !options.accept_data_loss {
+            return Err(rescue.refuse(&fault)?);
+        }
+        tracing::error!(%fault, "opening in spite of damaged rooms, as asked");
+    }
+    rescue.finish()?;
+    let witness = Witness::open(dir, commits)?;
+    let queue = Queue::new(options.queue_len_max);
+    let thread =
+        Committer::new(tables.clone(), queue.clone(), witness, commits, options).spawn()?;
+    Ok(DiskEngine {
+        dir: dir.to_owned(),
+        tables: RwLock::new(Some(tables)),
+        queue,
+        thread: Mutex::new(Some(thread)),
+        lock: Mutex::new(Some(lock)),
+    })
+}
+
+/// Takes the directory for this process.
+fn lock(dir: &Path) -> Outcome<File> {
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("LOCK"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Fault::because(
+            StoreErrorKind::Unavailable,
+            format!(
+                "the data directory {} is in use by another server",
+                dir.display()
+            ),
+        )),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn rows_dir(dir: &Path) -> PathBuf {
+    dir.join("rows")
+}
+
+fn tables(dir: &Path, options: &OpenOptions) -> Outcome<Tables> {
+    let db = Database::builder(rows_dir(dir))
+        .cache_size(options.cache_bytes)
+        .open()?;
+    let rows: Keyspace = db.keyspace("rows", KeyspaceCreateOptions::default)?;
+    Ok(Tables { db, rows })
+}
+
+/// Refuses rows of a newer program; marks rows that are new.
+fn check_format(tables: &Tables, commits: u64) -> Outcome<()> {
+    let key = Key::of(Table::Meta).bytes(FORMAT_NAME);
+    let stored = tables
+        .rows
+        .get(key.as_ref())?
+        .map(|row| rows::decode_number(&row))
+        .transpose()?;
+    match stored {
+        Some(FORMAT) => Ok(()),
+        Some(newer) if newer > FORMAT => Err(Fault::because(
+            StoreErrorKind::Invalid,
+            format!(
+                "the data directory has format {newer}, this program knows up to {FORMAT}: use a newer program"
+            ),
+        )),
+        None if commits == 0 => {
+            tables
+                .rows
+                .insert(key.slice(), rows::encode_number(FORMAT))?;
+            Ok(tables.db.persist(PersistMode::SyncAll)?)
+        }
+        Some(_) | None => Err(Fault::corrupt("format row")),
+    }
+}
