@@ -1,0 +1,24 @@
+//! `tertulia chat`: a terminal client, written against the public API alone.
+//!
+//! `model` holds the state and decides, without I/O; `view` draws it; `run` connects both to the terminal and the
+//! server. Nothing here may import the server's inside.
+
+mod command;
+mod composer;
+mod input;
+mod keys;
+mod layout;
+mod live;
+mod model;
+mod outcome;
+mod perform;
+mod room;
+mod run;
+mod scroll;
+mod submit;
+mod terminal;
+mod text;
+mod timeline;
+mod view;
+
+pub use run::{ChatError, ChatOptions, run};

@@ -1,0 +1,18 @@
+//! A client over the public gRPC API, for our own programs: the terminal client, the importer, the checker, tests.
+//!
+//! Knows the contract (`tertulia_proto`) and the transport, and nothing of the server's inside: what a program can
+//! do through here, any other client can do as well.
+
+mod backoff;
+pub mod chat;
+mod commands;
+mod cursors;
+mod error;
+mod session;
+mod unary;
+
+pub use backoff::Backoff;
+pub use commands::{Command, LiveCommands, Reply};
+pub use error::{ClientError, Refusal};
+pub use session::{LiveClient, LiveItem, LiveMode, LiveOptions, LiveStats};
+pub use unary::{Client, ClientOptions};
