@@ -9,6 +9,8 @@ mod commands;
 mod cursors;
 mod error;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod unary;
 
 pub use backoff::Backoff;
