@@ -81,10 +81,6 @@ impl LiveCommands {
         }))
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "a private triple, taken apart at its only use"
-    )]
     fn register(
         &self,
     ) -> Result<(u64, mpsc::Sender<SessionRequest>, oneshot::Receiver<Answer>), ClientError> {

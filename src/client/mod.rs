@@ -8,6 +8,7 @@ pub mod chat;
 mod commands;
 mod cursors;
 mod error;
+mod live;
 mod session;
 #[cfg(test)]
 mod session_tests;
@@ -16,5 +17,6 @@ mod unary;
 pub use backoff::Backoff;
 pub use commands::{Command, LiveCommands, Reply};
 pub use error::{ClientError, Refusal};
-pub use session::{LiveClient, LiveItem, LiveMode, LiveOptions, LiveStats};
+pub use live::{LiveItem, LiveMode, LiveOptions, LiveStats};
+pub use session::LiveClient;
 pub use unary::{Client, ClientOptions};

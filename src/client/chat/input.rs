@@ -38,7 +38,7 @@ pub(super) enum Input {
     /// Something happened.
     Event(Box<Event>),
     /// An effect came to an end.
-    Done(Outcome),
+    Done(Box<Outcome>),
 }
 
 /// Something the model wants done.

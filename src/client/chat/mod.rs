@@ -18,6 +18,7 @@ mod scroll;
 mod submit;
 mod terminal;
 mod text;
+mod time;
 mod timeline;
 mod view;
 

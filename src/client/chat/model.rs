@@ -1,7 +1,7 @@
 //! The state of the program, and how it changes: `update` takes an input in and says what is to be done.
 //!
 //! No I/O, no clock, no randomness: time comes as `Input::Tick`, ids are counted. The parts of `update` live beside
-//! this file: `live` (events), `outcome` (answers), `keys` (what the user types).
+//! this file: `live` (events), `outcome` (answers), `keys` and `submit` (what the user types), `time`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,12 +19,6 @@ use super::{
 
 /// How long a notice stays, in milliseconds.
 const NOTICE_MS: i64 = 8_000;
-/// Calls for the same purpose that one tick may ask for.
-const PER_TICK_MAX: usize = 32;
-/// Between two questions who is online, in milliseconds.
-const PRESENCE_MS: i64 = 30_000;
-/// Users one such question may name.
-const PRESENCE_MAX: usize = 1_000;
 
 /// The state of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +60,7 @@ pub(super) enum Overlay {
 pub(super) struct Notice {
     pub(super) text: String,
     pub(super) is_error: bool,
-    until_ms: i64,
+    pub(super) until_ms: i64,
 }
 
 /// Everything.
@@ -100,7 +94,8 @@ pub(super) struct Model {
     pub(super) height: u16,
     /// When the room was last told about our typing; none if it believes we do not.
     pub(super) typing_told: Option<(String, i64)>,
-    presence_at_ms: i64,
+    /// When it was last asked who is online.
+    pub(super) presence_at_ms: i64,
     /// The program is to end.
     pub(super) quitting: bool,
 }
@@ -152,7 +147,7 @@ impl Model {
                 self.online.clear();
             }
             Input::Event(event) => self.event(*event, &mut effects),
-            Input::Done(outcome) => self.done(outcome, &mut effects),
+            Input::Done(outcome) => self.done(*outcome, &mut effects),
         }
         effects
     }
@@ -297,117 +292,5 @@ impl Model {
                 typing: false,
             });
         }
-    }
-
-    fn up(&mut self, effects: &mut Vec<Effect>) {
-        if self.listed && self.link == Link::Connecting {
-            // The stream began where the list just read ends.
-            self.link = Link::Up {
-                behind: BTreeSet::new(),
-            };
-        } else {
-            // Until the list says otherwise every room may be behind.
-            self.link = Link::Up {
-                behind: self.rooms.keys().cloned().collect(),
-            };
-            effects.push(Effect::LoadRooms);
-        }
-        self.load_history(effects);
-        let waiting: Vec<String> = self.rooms.keys().cloned().collect();
-        for room_id in waiting {
-            if let Some(room) = self.rooms.get_mut(&room_id) {
-                room.send_after_ms = 0;
-            }
-            self.send_next(&room_id, effects);
-        }
-    }
-
-    fn tick(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
-        self.now_ms = now_ms;
-        if self
-            .notice
-            .as_ref()
-            .is_some_and(|notice| notice.until_ms <= now_ms)
-        {
-            self.notice = None;
-        }
-        for room in self.rooms.values_mut() {
-            room.typing.retain(|_, until| *until > now_ms);
-        }
-        if !self.is_up() {
-            return;
-        }
-        self.mark_read(effects);
-        self.flush_rooms(effects);
-        if now_ms >= self.presence_at_ms + PRESENCE_MS {
-            self.ask_presence(effects);
-        }
-    }
-
-    /// What the user has before their eyes is read.
-    fn mark_read(&mut self, effects: &mut Vec<Effect>) {
-        if !self.attended || self.overlay.is_some() {
-            return;
-        }
-        let Some(room) = self.room_mut() else { return };
-        let at_newest = room.anchor.is_none() && room.timeline.loaded == Loaded::Yes;
-        if let Some(up_to_seq) = room
-            .timeline
-            .newest_seq()
-            .filter(|_| at_newest && room.unread > 0)
-        {
-            room.unread = 0;
-            // Read is delivered as well.
-            room.delivered_seq = room.delivered_seq.max(up_to_seq);
-            effects.push(Effect::MarkRead {
-                room_id: room.id().to_owned(),
-                up_to_seq,
-            });
-        }
-    }
-
-    /// What piled up since the last tick: deliveries, messages to read again, sends to repeat.
-    fn flush_rooms(&mut self, effects: &mut Vec<Effect>) {
-        let mut left = PER_TICK_MAX;
-        let ids: Vec<String> = self.order.clone();
-        for room_id in ids {
-            self.send_next(&room_id, effects);
-            let Some(room) = self.rooms.get_mut(&room_id) else {
-                continue;
-            };
-            if left == 0 {
-                continue;
-            }
-            if room.unread > 0 && room.counted_seq > room.delivered_seq {
-                left -= 1;
-                room.delivered_seq = room.counted_seq;
-                effects.push(Effect::MarkDelivered {
-                    room_id,
-                    up_to_seq: room.counted_seq,
-                });
-            }
-            for message_id in room.timeline.take_stale() {
-                left = left.saturating_sub(1);
-                effects.push(Effect::LoadMessage { message_id });
-            }
-        }
-    }
-
-    /// Asks who of those we talk to alone is online.
-    pub(super) fn ask_presence(&mut self, effects: &mut Vec<Effect>) {
-        self.presence_at_ms = self.now_ms;
-        let user_ids = self.partners();
-        if !user_ids.is_empty() {
-            effects.push(Effect::LoadPresence { user_ids });
-        }
-    }
-
-    /// Those we talk to alone, most recent first, as many as one may ask for.
-    pub(super) fn partners(&self) -> Vec<i64> {
-        let rooms = self.order.iter().filter_map(|id| self.rooms.get(id));
-        rooms
-            .filter_map(RoomState::partner)
-            .take(PRESENCE_MAX)
-            .collect()
     }
 }

@@ -133,7 +133,7 @@ impl Chat {
             let turn = tokio::select! {
                 event = keys.next() => Turn::Terminal(event),
                 Some(outcome) = self.calls.next(), if !self.calls.is_empty() => {
-                    outcome.map_or(Turn::Nothing, |outcome| Turn::Input(Input::Done(outcome)))
+                    outcome.map_or(Turn::Nothing, |outcome| Turn::Input(Input::Done(Box::new(outcome))))
                 }
                 turn = self.live.next() => turn,
                 _ = ticks.tick() => Turn::Input(Input::Tick { now_ms: millis(started.elapsed()) }),
@@ -211,7 +211,7 @@ impl Chat {
             .iter()
             .map(|room| (room.id.clone(), room.last_seq))
             .collect();
-        self.update(Input::Done(Outcome::Rooms(Ok(rooms))));
+        self.update(Input::Done(Box::new(Outcome::Rooms(Ok(rooms)))));
         let options = LiveOptions {
             client_id: self.client_id.clone(),
             user_id: self.model.me,
