@@ -31,7 +31,7 @@ impl Model {
             return;
         }
         if let Body::RoomJoin(join) = body {
-            self.joined(&room_id, seq, at, join, effects);
+            self.joined(&room_id, seq, at, join);
             return;
         }
         let me = self.me;
@@ -119,7 +119,6 @@ impl Model {
         seq: i64,
         at: Option<prost_types::Timestamp>,
         join: RoomJoin,
-        effects: &mut Vec<Effect>,
     ) {
         if let Some(info) = join.room {
             match self.rooms.get_mut(room_id) {
@@ -128,7 +127,7 @@ impl Model {
                     self.rooms.insert(room_id.to_owned(), RoomState::new(info));
                 }
             }
-            self.ask_presence(effects);
+            self.want_presence();
         }
         let me = self.me;
         if let Some(room) = self.rooms.get_mut(room_id) {

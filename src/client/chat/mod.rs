@@ -5,11 +5,15 @@
 
 mod command;
 mod composer;
+#[cfg(test)]
+mod fixture;
 mod input;
 mod keys;
 mod layout;
 mod live;
 mod model;
+#[cfg(test)]
+mod model_tests;
 mod outcome;
 mod perform;
 mod room;
@@ -21,5 +25,7 @@ mod text;
 mod time;
 mod timeline;
 mod view;
+#[cfg(test)]
+mod view_tests;
 
 pub use run::{ChatError, ChatOptions, run};

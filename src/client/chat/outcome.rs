@@ -42,7 +42,7 @@ impl Model {
                 let id = info.id.clone();
                 self.room_read(&id, info);
                 self.open_room(&id, effects);
-                self.ask_presence(effects);
+                self.want_presence();
             }
             Outcome::Left {
                 room_id,
@@ -126,7 +126,7 @@ impl Model {
         {
             self.open_room(&first, effects);
         }
-        self.ask_presence(effects);
+        self.want_presence();
     }
 
     fn refresh_behind(&mut self) {

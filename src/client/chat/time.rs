@@ -113,8 +113,13 @@ impl Model {
         }
     }
 
+    /// The next tick asks who is online, once for however many reasons.
+    pub(super) const fn want_presence(&mut self) {
+        self.presence_at_ms = i64::MIN / 2;
+    }
+
     /// Asks who of those we talk to alone is online.
-    pub(super) fn ask_presence(&mut self, effects: &mut Vec<Effect>) {
+    fn ask_presence(&mut self, effects: &mut Vec<Effect>) {
         self.presence_at_ms = self.now_ms;
         let user_ids = self.partners();
         if !user_ids.is_empty() {
