@@ -27,6 +27,12 @@ pub enum ClientError {
         #[source]
         source: tonic::transport::Error,
     },
+    /// The address asks for TLS, which this client does not speak.
+    #[error("{url} needs TLS, which this client does not speak")]
+    Tls {
+        /// As given.
+        url: String,
+    },
     /// The token holds characters that no header may carry.
     #[error("the token cannot be sent in a header")]
     Token,
@@ -83,7 +89,9 @@ impl ClientError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Address { .. } | Self::Token | Self::Unexpected { .. } => false,
+            Self::Address { .. } | Self::Tls { .. } | Self::Token | Self::Unexpected { .. } => {
+                false
+            }
             Self::Connect { .. } | Self::Deadline { .. } | Self::Lost { .. } => true,
             Self::Refused(refusal) => refusal.is_transient(),
         }

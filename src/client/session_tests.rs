@@ -49,6 +49,8 @@ struct World {
     faults: VecDeque<Fault>,
     rooms: Vec<Room>,
     tokens: Vec<String>,
+    sends: Vec<String>,
+    send_errors: VecDeque<Status>,
 }
 
 #[derive(Clone, Default)]
@@ -171,6 +173,15 @@ macro_rules! fake_service {
                 Ok(Response::new(pb::GetRoomsResponse { rooms, next_cursor, ..Default::default() }))
             }
 
+            async fn send_message(
+                &self,
+                request: Request<pb::SendMessageRequest>,
+            ) -> Result<Response<pb::SendMessageResponse>, Status> {
+                let mut world = self.0.lock();
+                world.sends.push(request.into_inner().client_message_id);
+                world.send_errors.pop_front().map_or_else(|| Ok(Response::new(Default::default())), Err)
+            }
+
             async fn get_room(&self, _: Request<pb::GetRoomRequest>) -> Result<Response<pb::GetRoomResponse>, Status> {
                 // Later than any deadline of these tests.
                 tokio::time::sleep(Duration::from_secs(60)).await;
@@ -256,7 +267,6 @@ fake_service! {
     block_user(BlockUserRequest) -> BlockUserResponse;
     unblock_user(UnblockUserRequest) -> UnblockUserResponse;
     get_blocked_users(GetBlockedUsersRequest) -> GetBlockedUsersResponse;
-    send_message(SendMessageRequest) -> SendMessageResponse;
     get_message(GetMessageRequest) -> GetMessageResponse;
     get_message_history(GetMessageHistoryRequest) -> GetMessageHistoryResponse;
     edit_message(EditMessageRequest) -> EditMessageResponse;
@@ -644,8 +654,71 @@ async fn a_call_without_an_answer_ends_at_its_deadline() {
         Client::connect("nonsense\n", "t").await.unwrap_err(),
         ClientError::Address { .. }
     ));
+    let lazy = |server: &str, token: &str| Client::connect_lazy(&ClientOptions::new(server, token));
     assert!(matches!(
-        Client::connect_lazy(&ClientOptions::new("http://a", "t\n")).unwrap_err(),
+        lazy("http://a", "t\n").unwrap_err(),
         ClientError::Token
     ));
+    assert!(matches!(
+        lazy("https://a", "t").unwrap_err(),
+        ClientError::Tls { .. }
+    ));
+    assert!(lazy("localhost:7700", "t").is_ok());
+}
+
+#[tokio::test]
+async fn a_list_is_read_to_its_end_and_each_room_once() {
+    let fake = Fake::default();
+    let ids = ["a", "b", "c"];
+    fake.0.lock().rooms = ids
+        .map(|id| Room {
+            id: id.to_owned(),
+            ..Room::default()
+        })
+        .to_vec();
+    let server = Running::start(&fake, None).await;
+    let rooms = server.client().all_rooms().await.unwrap();
+    assert_eq!(
+        rooms
+            .iter()
+            .map(|room| room.id.as_str())
+            .collect::<Vec<_>>(),
+        ids
+    );
+}
+
+#[tokio::test]
+async fn a_send_is_repeated_under_one_id_until_answered_for_good() {
+    let fake = Fake::default();
+    let unavailable = || Status::unavailable("not now");
+    fake.0.lock().send_errors = [unavailable(), unavailable()].into();
+    let server = Running::start(&fake, None).await;
+    let send = |id: &str| pb::SendMessageRequest {
+        client_message_id: id.to_owned(),
+        ..Default::default()
+    };
+    let patience = Duration::from_secs(10);
+    server
+        .client()
+        .send_until_acked(send("x"), patience)
+        .await
+        .unwrap();
+    assert_eq!(fake.0.lock().sends, ["x", "x", "x"]);
+    fake.0.lock().send_errors = [Status::permission_denied("never")].into();
+    let error = server
+        .client()
+        .send_until_acked(send("y"), patience)
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason(), "permissiondenied");
+    assert_eq!(fake.0.lock().sends[3..], ["y"]);
+    let error = server
+        .client()
+        .send_until_acked(send(""), patience)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, ClientError::Unexpected { .. }),
+        "without an id a repetition could double it"
+    );
 }

@@ -27,7 +27,7 @@ pub(crate) type Stub = ChatServiceClient<InterceptedService<Channel, Bearer>>;
 /// How to reach a server.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// `http://host:port`.
+    /// `http://host:port`, or `host:port`. TLS is left to a proxy.
     pub server: String,
     /// JWT of the user.
     pub token: String,
@@ -56,11 +56,19 @@ impl ClientOptions {
     }
 
     fn endpoint(&self) -> Result<Endpoint, ClientError> {
-        let endpoint =
-            Endpoint::from_shared(self.server.clone()).map_err(|source| ClientError::Address {
-                url: self.server.clone(),
-                source,
-            })?;
+        let url = match self.server.split_once("://") {
+            None => format!("http://{}", self.server),
+            Some(("https", _)) => {
+                return Err(ClientError::Tls {
+                    url: self.server.clone(),
+                });
+            }
+            Some(_) => self.server.clone(),
+        };
+        let endpoint = Endpoint::from_shared(url).map_err(|source| ClientError::Address {
+            url: self.server.clone(),
+            source,
+        })?;
         Ok(endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)

@@ -110,7 +110,7 @@ impl Model {
             room.timeline.trim();
         }
         self.send_next(room_id, effects);
-        self.sort();
+        self.place(room_id);
     }
 
     fn joined(
@@ -146,7 +146,7 @@ impl Model {
             }
         }
         self.note_progress(room_id);
-        self.sort();
+        self.place(room_id);
     }
 
     fn left(

@@ -786,3 +786,21 @@ fn without_rooms_commands_still_work() {
     model.draft_mut().take();
     assert_eq!(say(&mut model, "/dm 2"), [Effect::CreateDm { user_id: 2 }]);
 }
+
+#[test]
+fn placing_one_room_gives_the_order_that_sorting_gives() {
+    let rooms = (0..20)
+        .map(|i| group(&format!("r{i}"), "R", 10 + i % 7))
+        .collect();
+    let mut model = model(rooms, vec![]);
+    for step in 0..100_i64 {
+        let id = format!("r{}", step * 7 % 20);
+        let seq = model.rooms[&id].seen_seq + 1 + step % 5;
+        let highlighted = model.order[model.highlighted].clone();
+        model.update(arrives(message(&id, seq, ANN, "x")));
+        let placed = model.order.clone();
+        assert_eq!(model.order[model.highlighted], highlighted);
+        model.sort();
+        assert_eq!(placed, model.order, "step {step}");
+    }
+}

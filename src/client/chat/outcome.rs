@@ -147,7 +147,7 @@ impl Model {
                 self.rooms.insert(room_id.to_owned(), RoomState::new(info));
             }
         }
-        self.sort();
+        self.place(room_id);
     }
 
     fn page(&mut self, room_id: &str, before_seq: Option<i64>, result: Result<Page, Failure>) {
@@ -220,7 +220,7 @@ impl Model {
                 if room.timeline.by_id(message.id).is_none() {
                     room.timeline.put_live(message, me);
                 }
-                self.sort();
+                self.place(room_id);
             }
             (Err(failure), Some(pending)) if failure.transient => {
                 pending.state = PendingState::Queued;

@@ -174,6 +174,9 @@ impl Chat {
             }
             Turn::Live(Ok(LiveItem::Up)) => self.update(Input::Up),
             Turn::Live(Ok(LiveItem::Down { error, retry_in })) => {
+                if let Source::Live(live) = &mut self.live {
+                    live.set_presence_of(self.model.partners());
+                }
                 self.update(Input::Down {
                     error: describe(&error),
                     retry_in_ms: millis(retry_in),

@@ -36,6 +36,9 @@ impl Drop for Borrowed {
     fn drop(&mut self) {
         // Nothing is left to be done about a terminal that is gone.
         let _ = execute!(stdout(), DisableFocusChange, DisableBracketedPaste);
-        ratatui::restore();
+        // On a panic the hook has restored the rest, and once more would write over the message.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }

@@ -86,15 +86,14 @@ impl Model {
         }
     }
 
-    /// What piled up since the last tick: deliveries, messages to read again, sends to repeat.
+    /// What piled up since the last tick: sends to repeat, deliveries, messages to read again.
     fn flush_rooms(&mut self, effects: &mut Vec<Effect>) {
         let mut left = PER_TICK_MAX;
-        let ids: Vec<String> = self.order.clone();
-        for room_id in ids {
-            self.send_next(&room_id, effects);
-            let Some(room) = self.rooms.get_mut(&room_id) else {
-                continue;
-            };
+        let mut sending = Vec::new();
+        for room in self.rooms.values_mut() {
+            if !room.timeline.pending.is_empty() {
+                sending.push(room.id().to_owned());
+            }
             if left == 0 {
                 continue;
             }
@@ -102,7 +101,7 @@ impl Model {
                 left -= 1;
                 room.delivered_seq = room.counted_seq;
                 effects.push(Effect::MarkDelivered {
-                    room_id,
+                    room_id: room.id().to_owned(),
                     up_to_seq: room.counted_seq,
                 });
             }
@@ -110,6 +109,9 @@ impl Model {
                 left = left.saturating_sub(1);
                 effects.push(Effect::LoadMessage { message_id });
             }
+        }
+        for room_id in sending {
+            self.send_next(&room_id, effects);
         }
     }
 
