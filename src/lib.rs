@@ -1,1 +1,2 @@
 //! Tertulia.
+pub mod api;

@@ -1,0 +1,136 @@
+//! Which protocol a request speaks, and whether it may.
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+
+use super::{
+    codec::Codec,
+    error::{Code, ConnectError},
+    method::{Method, Methods, Shape},
+};
+
+/// What happens to a request.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// It is gRPC or gRPC-Web: the inner service answers.
+    Grpc,
+    /// A unary Connect call.
+    Unary(Call),
+    /// A streaming Connect call.
+    Stream(Call),
+    /// No protocol of ours.
+    Refused(Response<Body>),
+}
+
+/// A Connect call whose method and codec are known.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// A GET names its codec in the query.
+    pub(super) codec: Option<Codec>,
+}
+
+/// What the content type says.
+enum Content {
+    Grpc,
+    Unary(Codec),
+    Stream(Codec),
+    Other,
+}
+
+/// Decides by path, HTTP method and content type; reads no body.
+pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
+    let content = content(request.headers());
+    if matches!(content, Content::Grpc) {
+        // Whatever gRPC service is not in the pool still belongs to the inner service.
+        return if request.method() == Verb::POST {
+            Route::Grpc
+        } else {
+            wrong_verb(methods, "POST")
+        };
+    }
+    let Some(method) = methods.get(request.uri().path()) else {
+        let error = ConnectError::new(Code::Unimplemented, "there is no such method");
+        return Route::Refused(error.to_response_with(StatusCode::NOT_FOUND, methods.pool()));
+    };
+    let can_get = method.safe && method.shape == Shape::Unary;
+    match (request.method(), content) {
+        (&Verb::GET, _) if can_get => Route::Unary(Call {
+            method: method.clone(),
+            codec: None,
+        }),
+        (&Verb::POST, Content::Unary(codec)) if method.shape == Shape::Unary => {
+            Route::Unary(Call {
+                method: method.clone(),
+                codec: Some(codec),
+            })
+        }
+        (&Verb::POST, Content::Stream(codec)) if method.shape != Shape::Unary => {
+            Route::Stream(Call {
+                method: method.clone(),
+                codec: Some(codec),
+            })
+        }
+        (&Verb::POST, _) => wrong_type(methods, method),
+        _ if can_get => wrong_verb(methods, "GET, POST"),
+        _ => wrong_verb(methods, "POST"),
+    }
+}
+
+fn content(headers: &HeaderMap) -> Content {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    match essence.as_str() {
+        "application/grpc" | "application/grpc+proto" => Content::Grpc,
+        "application/grpc-web" | "application/grpc-web+proto" => Content::Grpc,
+        "application/grpc-web-text" | "application/grpc-web-text+proto" => Content::Grpc,
+        "application/json" => Content::Unary(Codec::Json),
+        "application/proto" => Content::Unary(Codec::Proto),
+        "application/connect+json" => Content::Stream(Codec::Json),
+        "application/connect+proto" => Content::Stream(Codec::Proto),
+        _ => Content::Other,
+    }
+}
+
+/// 405, naming what would do.
+fn wrong_verb(methods: &Methods, allowed: &'static str) -> Route {
+    let error = ConnectError::new(
+        Code::Unknown,
+        format!("HTTP method not allowed; use {allowed}"),
+    );
+    let mut response = error.to_response_with(StatusCode::METHOD_NOT_ALLOWED, methods.pool());
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    Route::Refused(response)
+}
+
+/// 415, naming what would do.
+fn wrong_type(methods: &Methods, method: &Method) -> Route {
+    let accepted = match method.shape {
+        Shape::Unary => {
+            "application/json, application/proto, application/grpc, application/grpc-web"
+        }
+        Shape::ServerStream => {
+            "application/connect+json, application/connect+proto, application/grpc, application/grpc-web"
+        }
+        Shape::ClientStream => "application/grpc",
+    };
+    let error = ConnectError::new(
+        Code::Unknown,
+        format!("content type not supported; use {accepted}"),
+    );
+    let mut response = error.to_response_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, methods.pool());
+    response
+        .headers_mut()
+        .insert("accept-post", HeaderValue::from_static(accepted));
+    Route::Refused(response)
+}

@@ -1,0 +1,2 @@
+//! The outside faces of the server.
+pub mod connect;
