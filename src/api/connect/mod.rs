@@ -13,6 +13,7 @@ mod compression;
 mod cors;
 mod envelope;
 mod error;
+mod linger;
 mod metadata;
 mod method;
 mod request;
@@ -32,7 +33,7 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use prost_reflect::DescriptorPool;
 use tower::{Layer, Service};
 
@@ -136,19 +137,31 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let inner = self.take_ready();
         let shared = Arc::clone(&self.shared);
-        match route(&shared.methods, &request) {
-            Route::Grpc => Box::pin(self.inner.call(request)),
-            Route::Refused(response) => Box::pin(async move { Ok(response) }),
-            Route::Unary(call) => {
-                let inner = self.take_ready();
-                Box::pin(unary::serve(inner, shared, call, request))
-            }
-            Route::Stream(call) => {
-                let inner = self.take_ready();
-                Box::pin(stream::serve(inner, shared, call, request))
-            }
+        if request.version() < Version::HTTP_2 {
+            return Box::pin(linger::hear_out(request, |request| {
+                answer(inner, shared, request)
+            }));
         }
+        Box::pin(answer(inner, shared, request))
+    }
+}
+
+/// Answers a request by the protocol that it speaks.
+async fn answer<S>(
+    mut inner: S,
+    shared: Arc<Shared>,
+    request: Request<Body>,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    match route(&shared.methods, &request) {
+        Route::Grpc => inner.call(request).await,
+        Route::Refused(response) => Ok(response),
+        Route::Unary(call) => unary::serve(inner, shared, call, request).await,
+        Route::Stream(call) => stream::serve(inner, shared, call, request).await,
     }
 }
 

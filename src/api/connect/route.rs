@@ -1,13 +1,17 @@
 //! Which protocol a request speaks, and whether it may.
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header,
+};
 
 use super::{
     codec::Codec,
     error::{Code, ConnectError},
     method::{Method, Methods, Shape},
 };
+
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 /// What happens to a request.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
         return if request.method() == Verb::POST {
             Route::Grpc
         } else {
-            wrong_verb(methods, "POST")
+            wrong_verb("POST")
         };
     }
     let Some(method) = methods.get(request.uri().path()) else {
@@ -71,9 +75,9 @@ pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
                 codec: Some(codec),
             })
         }
-        (&Verb::POST, _) => wrong_type(methods, method),
-        _ if can_get => wrong_verb(methods, "GET, POST"),
-        _ => wrong_verb(methods, "POST"),
+        (&Verb::POST, _) => wrong_type(method.shape),
+        _ if can_get => wrong_verb("GET, POST"),
+        _ => wrong_verb("POST"),
     }
 }
 
@@ -101,36 +105,33 @@ fn content(headers: &HeaderMap) -> Content {
 }
 
 /// 405, naming what would do.
-fn wrong_verb(methods: &Methods, allowed: &'static str) -> Route {
-    let error = ConnectError::new(
-        Code::Unknown,
-        format!("HTTP method not allowed; use {allowed}"),
-    );
-    let mut response = error.to_response_with(StatusCode::METHOD_NOT_ALLOWED, methods.pool());
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allowed));
-    Route::Refused(response)
+fn wrong_verb(allowed: &'static str) -> Route {
+    refused(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, allowed)
 }
 
 /// 415, naming what would do.
-fn wrong_type(methods: &Methods, method: &Method) -> Route {
-    let accepted = match method.shape {
+fn wrong_type(shape: Shape) -> Route {
+    let accepted = match shape {
         Shape::Unary => {
             "application/json, application/proto, application/grpc, application/grpc-web"
         }
         Shape::ServerStream => {
             "application/connect+json, application/connect+proto, application/grpc, application/grpc-web"
         }
-        Shape::ClientStream => "application/grpc",
+        Shape::ClientStream => "application/grpc, application/grpc-web",
     };
-    let error = ConnectError::new(
-        Code::Unknown,
-        format!("content type not supported; use {accepted}"),
+    refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT_POST, accepted)
+}
+
+/// An answer of HTTP alone: a client that speaks none of the protocols would not read their errors.
+fn refused(status: StatusCode, name: HeaderName, accepted: &'static str) -> Route {
+    let mut response = Response::new(Body::from(format!("{status}; accepted: {accepted}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
     );
-    let mut response = error.to_response_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, methods.pool());
-    response
-        .headers_mut()
-        .insert("accept-post", HeaderValue::from_static(accepted));
+    headers.insert(name, HeaderValue::from_static(accepted));
     Route::Refused(response)
 }

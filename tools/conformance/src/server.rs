@@ -5,7 +5,10 @@ use std::io::{Read as _, Write as _};
 use anyhow::Context as _;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
-use tertulia::api::connect::{Connect, ConnectOptions};
+use tertulia::api::{
+    connect::{Connect, ConnectOptions},
+    grpc_rules::GrpcRulesLayer,
+};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{codec::CompressionEncoding, service::Routes, transport::Server};
@@ -55,10 +58,11 @@ fn app(limit: usize) -> anyhow::Result<axum::Router> {
     let service = ServiceBuilder::new()
         .layer(SendTrailersLayer)
         .service(service);
+    let pool = DescriptorPool::decode(DESCRIPTORS).context("decode the descriptors")?;
     let inner = Routes::new(service)
         .into_axum_router()
+        .layer(GrpcRulesLayer::new(&pool, limit))
         .layer(GrpcWebLayer::new());
-    let pool = DescriptorPool::decode(DESCRIPTORS).context("decode the descriptors")?;
     // Even the smallest message is compressed, so that the suite sees compressed responses.
     let options = ConnectOptions {
         max_request_bytes: limit,
