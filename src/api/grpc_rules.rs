@@ -246,3 +246,140 @@ impl HttpBody for Timed {
         self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::BodyExt as _;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    const WATCH: &str = "/grpc.health.v1.Health/Watch";
+    const SESSION: &str = "/chat.v1.ChatService/Session";
+    const MAX: usize = 100;
+
+    fn layer() -> GrpcRulesLayer {
+        let mut pool = DescriptorPool::decode(tertulia_proto::DESCRIPTORS).unwrap();
+        pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .unwrap();
+        GrpcRulesLayer::new(&pool, MAX)
+    }
+
+    fn message(length: u8) -> Vec<u8> {
+        let mut message = vec![0, 0, 0, 0, length];
+        message.resize(message.len() + usize::from(length), 7);
+        message
+    }
+
+    /// What a service sees of a request body that arrives in pieces.
+    async fn pass(method: &str, body: Vec<u8>, piece: usize) -> Result<Vec<u8>, i32> {
+        let service = layer().layer(service_fn(async |request: Request<Body>| {
+            let seen = request.into_body().collect().await;
+            let seen = seen.map(http_body_util::Collected::to_bytes);
+            let response = match seen {
+                Ok(seen) => Response::new(Body::from(seen)),
+                Err(error) => Status::from_error(error.into()).into_http(),
+            };
+            Ok::<_, Infallible>(response)
+        }));
+        let pieces: Vec<_> = body
+            .chunks(piece)
+            .map(Bytes::copy_from_slice)
+            .map(Ok::<_, Infallible>)
+            .collect();
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let response = service
+            .oneshot(Request::post(method).body(body).unwrap())
+            .await
+            .unwrap();
+        match Status::from_header_map(response.headers()) {
+            Some(status) => Err(status.code().into()),
+            None => Ok(response
+                .into_body()
+                .collect()
+                .await
+                .unwrap()
+                .to_bytes()
+                .to_vec()),
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_pass_unchanged_however_they_are_cut() {
+        let (one, many) = (message(20), [message(0), message(100), message(3)].concat());
+        for piece in 1..many.len() {
+            assert_eq!(pass(WATCH, one.clone(), piece).await, Ok(one.clone()));
+            assert_eq!(pass(SESSION, many.clone(), piece).await, Ok(many.clone()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_single_request_is_exactly_one() {
+        let unimplemented = Err(tonic::Code::Unimplemented.into());
+        assert_eq!(pass(WATCH, Vec::new(), 1).await, unimplemented);
+        assert_eq!(
+            pass(WATCH, [message(1), message(1)].concat(), 4).await,
+            unimplemented
+        );
+        assert_eq!(pass(SESSION, Vec::new(), 1).await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_large_message_is_refused_by_its_prefix() {
+        let exhausted = Err(tonic::Code::ResourceExhausted.into());
+        assert_eq!(pass(WATCH, vec![0, 0, 0, 0, 101], 5).await, exhausted);
+        assert_eq!(
+            pass(SESSION, [message(100), message(101)].concat(), 7).await,
+            exhausted
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_covers_the_stream() {
+        let service = layer().layer(service_fn(async |_: Request<Body>| {
+            let body = futures_util::stream::pending::<Result<Bytes, Infallible>>();
+            Ok::<_, Infallible>(Response::new(Body::from_stream(body)))
+        }));
+        let request = Request::post(WATCH).header("grpc-timeout", "50m");
+        let response = service
+            .oneshot(request.body(Body::from(message(0))).unwrap())
+            .await
+            .unwrap();
+        let body = response.into_body().collect().await.unwrap();
+        let trailers = body.trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "4");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_covers_the_wait() {
+        let service = layer().layer(service_fn(async |_: Request<Body>| {
+            std::future::pending::<Result<Response<Body>, Infallible>>().await
+        }));
+        let request = Request::post(WATCH).header("grpc-timeout", "50000u");
+        let response = service
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(response.headers()["grpc-status"], "4");
+    }
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_writes_them() {
+        let read = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", http::HeaderValue::from_static(text));
+            timeout(&headers)
+        };
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
+        assert_eq!(read("2M"), Some(Duration::from_secs(120)));
+        assert_eq!(read("10n"), Some(Duration::from_nanos(10)));
+        for refused in ["", "S", "1", "1x", "100000000S", "-1S"] {
+            assert_eq!(read(refused), None, "{refused}");
+        }
+    }
+}

@@ -46,7 +46,7 @@ impl Codec {
     /// # Errors
     /// `invalid_argument` when JSON is malformed or does not fit the type. Unknown fields are ignored, as in protobuf:
     /// a newer client may talk to an older server.
-    pub(super) fn to_proto(
+    pub(super) fn decode(
         self,
         message: &MessageDescriptor,
         body: Bytes,
@@ -76,7 +76,7 @@ impl Codec {
     ///
     /// # Errors
     /// `internal` when the inner service sent something that its descriptor does not describe.
-    pub(super) fn from_proto(
+    pub(super) fn encode(
         self,
         message: &MessageDescriptor,
         body: Bytes,

@@ -109,7 +109,7 @@ where
         .await?;
         request::to_grpc(
             parts,
-            &codec.to_proto(&call.method.input, message.bytes)?,
+            &codec.decode(&call.method.input, message.bytes)?,
             deadline,
         )
     };
@@ -293,7 +293,7 @@ impl Translator {
                 "a response message is compressed, which was not asked for",
             ));
         }
-        let message = self.codec.from_proto(&self.output, envelope.message)?;
+        let message = self.codec.encode(&self.output, envelope.message)?;
         let compress = self.accepted == Compression::Gzip
             && message.len() >= self.shared.options.compress_min_bytes;
         let (flags, message) = if compress {

@@ -103,7 +103,7 @@ where
             bytes,
         } = message;
         *codec = named;
-        request::to_grpc(parts, &named.to_proto(&call.method.input, bytes)?, deadline)
+        request::to_grpc(parts, &named.decode(&call.method.input, bytes)?, deadline)
     };
     match grpc.await {
         Ok(grpc) => Ok(read_answer(inner.call(grpc).await?).await),
@@ -171,7 +171,7 @@ fn respond(
     answer: Answer,
 ) -> Response<Body> {
     let encoded = answer.outcome.and_then(|message| {
-        let message = codec.from_proto(&call.method.output, message)?;
+        let message = codec.encode(&call.method.output, message)?;
         let compress =
             accepted == Compression::Gzip && message.len() >= shared.options.compress_min_bytes;
         if compress {

@@ -9,7 +9,13 @@ mod service;
 
 /// The suite's messages and service.
 #[cfg(has_suite)]
-#[allow(clippy::all, dead_code, missing_docs, unreachable_pub, unused_qualifications)]
+#[allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications
+)]
 mod proto {
     tonic::include_proto!("connectrpc.conformance.v1");
 
