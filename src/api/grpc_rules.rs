@@ -22,6 +22,8 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tower::{Layer, Service};
 
+use super::status::ApiError;
+
 /// Wraps gRPC services in [`GrpcRules`].
 #[derive(Debug, Clone)]
 pub struct GrpcRulesLayer {
@@ -98,7 +100,7 @@ where
 }
 
 fn expired() -> Status {
-    Status::deadline_exceeded("the call's deadline has passed")
+    ApiError::deadline().into()
 }
 
 /// Reads `grpc-timeout`: at most eight digits and a unit. What is malformed is no timeout.

@@ -34,14 +34,22 @@ impl<K: Hash + Eq + Clone + std::fmt::Debug> Keyed<K> {
         let quota = NonZeroU32::new(per_s).map(|per_s| {
             Quota::per_second(per_s).allow_burst(NonZeroU32::new(burst).unwrap_or(per_s))
         });
-        Self { limiter: quota.map(RateLimiter::keyed), calls: Default::default() }
+        Self {
+            limiter: quota.map(RateLimiter::keyed),
+            calls: Default::default(),
+        }
     }
 
     fn check(&self, key: &K) -> Result<(), ApiError> {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
-        if self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {
+        if self
+            .calls
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+            % CLEAN_EVERY
+            == CLEAN_EVERY - 1
+        {
             limiter.retain_recent();
         }
         limiter.check_key(key).map_err(|until| {

@@ -6,8 +6,9 @@ use bytes::{BufMut as _, Bytes};
 use prost::Message;
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, EncodeBuf, Encoder, ProstCodec},
+    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
 };
+use tonic_prost::ProstCodec;
 
 /// An encoded answer.
 #[derive(Debug)]

@@ -4,14 +4,13 @@
 
 use std::time::Duration;
 
-use prost::Message as _;
 use tertulia_proto::chat::v1::{ErrorInfo, SessionError};
 use tonic::{Code, Status, metadata::MetadataMap};
 
 /// Trailer that carries the stable reason of an error.
 const REASON: &str = "tertulia-reason";
-/// Trailer that carries the whole `ErrorInfo`.
-const INFO: &str = "tertulia-error-bin";
+/// Trailer that says whether the write may have happened.
+const OUTCOME: &str = "tertulia-outcome";
 /// Trailer that carries the number of milliseconds to wait before another try.
 const RETRY_AFTER: &str = "tertulia-retry-after-ms";
 
@@ -170,19 +169,16 @@ impl From<Status> for ClientError {
     }
 }
 
-/// The whole `ErrorInfo` if the server sends it, else what the single trailers tell.
+/// What the trailers tell.
 fn error_info(metadata: &MetadataMap) -> ErrorInfo {
-    let whole = metadata
-        .get_bin(INFO)
-        .and_then(|value| value.to_bytes().ok())
-        .and_then(|bytes| ErrorInfo::decode(bytes).ok());
-    whole.unwrap_or_else(|| ErrorInfo {
+    ErrorInfo {
         reason: text(metadata, REASON).unwrap_or_default().to_owned(),
         retry_after_ms: text(metadata, RETRY_AFTER)
             .and_then(|value| value.parse().ok())
             .unwrap_or(0),
-        outcome_unknown: false,
-    })
+        outcome_unknown: text(metadata, OUTCOME) == Some("unknown"),
+        field: String::new(),
+    }
 }
 
 fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {

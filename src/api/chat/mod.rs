@@ -14,14 +14,13 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use prost::Message;
 use tertulia_proto::chat::v1::{self as pb, session_request::Command};
-use tonic::{Code, Status, body::Body, codec::ProstCodec, server::NamedService};
+use tonic::{Code, Status, body::Body, server::NamedService};
+use tonic_prost::ProstCodec;
 
 use super::{
     caller::{Caller, Door},
@@ -118,21 +117,15 @@ impl ChatService {
         R: Future<Output = Reply> + Send + 'static,
     {
         let max = self.message_bytes_max;
-        let deadline = grpc_timeout(request.headers());
-        let mut grpc = tonic::server::Grpc::new(RawCodec::<Req>::default()).apply_max_message_size_config(Some(max), None);
+        let mut grpc = tonic::server::Grpc::new(RawCodec::<Req>::default())
+            .apply_max_message_size_config(Some(max), None);
         let serve = tower::service_fn(move |request: tonic::Request<Req>| {
             let (chat, handle) = (self.clone(), handle.clone());
             async move {
                 let (metadata, _, request) = request.into_parts();
-                let done = async {
-                    let caller = chat.door.enter(&metadata.into_headers()).await?;
-                    handle(chat, caller, request).await
-                };
-                let answer = match deadline {
-                    Some(limit) => tokio::time::timeout(limit, done).await.unwrap_or_else(|_| Err(ApiError::deadline())),
-                    None => done.await,
-                };
-                answer.map(|bytes| tonic::Response::new(RawReply(bytes))).map_err(Status::from)
+                let caller = chat.door.enter(&metadata.into_headers()).await?;
+                let answer = handle(chat, caller, request).await?;
+                Ok::<_, Status>(tonic::Response::new(RawReply(answer)))
             }
         });
         grpc.unary(serve, request).await
@@ -141,22 +134,6 @@ impl ChatService {
 
 /// A codec for the requests of a stream.
 pub(super) type RequestCodec<Req> = ProstCodec<pb::Event, Req>;
-
-/// The caller's deadline as gRPC carries it: up to eight digits and a unit.
-pub(super) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
-    match unit {
-        "H" => Some(Duration::from_secs(number * 3_600)),
-        "M" => Some(Duration::from_secs(number * 60)),
-        "S" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_millis(number)),
-        "u" => Some(Duration::from_micros(number)),
-        "n" => Some(Duration::from_nanos(number)),
-        _ => None,
-    }
-}
 
 impl tower::Service<http::Request<Body>> for ChatService {
     type Response = http::Response<Body>;
@@ -174,24 +151,5 @@ impl tower::Service<http::Request<Body>> for ChatService {
             let method = path.rsplit('/').next().unwrap_or_default();
             Ok(chat.call(method, request).await)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timeouts_are_read_as_grpc_writes_them() {
-        let read = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", http::HeaderValue::from_static(text));
-            grpc_timeout(&headers)
-        };
-        assert_eq!(read("100m"), Some(Duration::from_millis(100)));
-        assert_eq!(read("2S"), Some(Duration::from_secs(2)));
-        for wrong in ["", "m", "1", "-1S", "123456789S", "1x"] {
-            assert_eq!(read(wrong), None, "{wrong}");
-        }
     }
 }

@@ -74,7 +74,9 @@ impl Chunk {
     }
 
     pub(super) fn take(&mut self) -> Bytes {
-        self.first.take().unwrap_or_else(|| self.more.split().freeze())
+        self.first
+            .take()
+            .unwrap_or_else(|| self.more.split().freeze())
     }
 }
 
@@ -90,13 +92,22 @@ pub(super) struct Pump {
 
 impl std::fmt::Debug for Pump {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pump").field("reader", &self.reader).finish_non_exhaustive()
+        f.debug_struct("Pump")
+            .field("reader", &self.reader)
+            .finish_non_exhaustive()
     }
 }
 
 impl Pump {
     pub(super) fn new(node: Node, caller: &Caller, dialect: Dialect, reader: StreamReader) -> Self {
-        Self { node, author: caller.author, expires_at_ms: caller.expires_at_ms, dialect, reader, announcing: None }
+        Self {
+            node,
+            author: caller.author,
+            expires_at_ms: caller.expires_at_ms,
+            dialect,
+            reader,
+            announcing: None,
+        }
     }
 
     /// Gathers what there is, until the chunk is full. Ready with the reason when the stream must end.
@@ -130,27 +141,51 @@ impl Pump {
             Output::Batch(batch) => chunk.push(self.dialect.batch(&batch)),
             Output::Moment(moment) => chunk.push(self.dialect.moment(&moment)),
             Output::Events(events) => {
-                events.iter().for_each(|event| self.dialect.put(chunk.buffer(), &wire::event(event)));
+                events
+                    .iter()
+                    .for_each(|event| self.dialect.put(chunk.buffer(), &wire::event(event)));
             }
             Output::Announce(room, seq) => {
                 let (node, author) = (self.node.clone(), self.author);
-                self.announcing = Some(Box::pin(async move { announce(&node, author, room, seq).await }));
+                self.announcing =
+                    Some(Box::pin(
+                        async move { announce(&node, author, room, seq).await },
+                    ));
             }
             Output::Left(room) => {
-                let leave = pb::RoomLeave { user_ids: vec![self.author.user.0], ..Default::default() };
+                let leave = pb::RoomLeave {
+                    user_ids: vec![self.author.user.0],
+                    ..Default::default()
+                };
                 self.put(chunk, Some(room), Happened::RoomLeave(leave));
             }
             Output::Resync(room, from, resumed) => {
-                let (from_seq, resumed_after_seq) = (convert::number(from.0), convert::number(resumed.0));
-                let resync = pb::ResyncRequired { from_seq, resumed_after_seq };
+                let (from_seq, resumed_after_seq) =
+                    (convert::number(from.0), convert::number(resumed.0));
+                let resync = pb::ResyncRequired {
+                    from_seq,
+                    resumed_after_seq,
+                };
                 self.put(chunk, Some(room), Happened::ResyncRequired(resync));
             }
             Output::Heartbeat => {
                 if self.node.now_ms() >= self.expires_at_ms {
-                    return Some(ApiError::new(Code::Unauthenticated, "token_expired", "the token has expired").into());
+                    return Some(
+                        ApiError::new(
+                            Code::Unauthenticated,
+                            "token_expired",
+                            "the token has expired",
+                        )
+                        .into(),
+                    );
                 }
-                let interval_s = i32::try_from(self.node.options().heartbeat.as_secs()).unwrap_or(i32::MAX);
-                self.put(chunk, None, Happened::Connected(pb::Connected { interval_s }));
+                let interval_s =
+                    i32::try_from(self.node.options().heartbeat.as_secs()).unwrap_or(i32::MAX);
+                self.put(
+                    chunk,
+                    None,
+                    Happened::Connected(pb::Connected { interval_s }),
+                );
             }
             Output::Closed(reason) => return Some(closed(reason)),
             Output::Failed(error) => return Some(ApiError::from(error).into()),
@@ -171,18 +206,31 @@ impl Pump {
 
 fn closed(reason: CloseReason) -> Status {
     match reason {
-        CloseReason::Replaced => {
-            ApiError::new(Code::Aborted, "stream_replaced", "another stream has this client id").into()
+        CloseReason::Replaced => ApiError::new(
+            Code::Aborted,
+            "stream_replaced",
+            "another stream has this client id",
+        )
+        .into(),
+        CloseReason::Draining => {
+            ApiError::new(Code::Unavailable, "draining", "the server is going down").into()
         }
-        CloseReason::Draining => ApiError::new(Code::Unavailable, "draining", "the server is going down").into(),
     }
 }
 
 /// The event that brings a room into a stream: it stands at the room's newest place and carries the room.
-async fn announce(node: &Node, author: Author, room: RoomId, seq: Seq) -> Result<pb::Event, ApiError> {
+async fn announce(
+    node: &Node,
+    author: Author,
+    room: RoomId,
+    seq: Seq,
+) -> Result<pb::Event, ApiError> {
     let summary = node.room(author, room).await?;
     let me = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
-    let join = pb::RoomJoin { participants: vec![me], room: Some(convert::room(author.user, &summary)) };
+    let join = pb::RoomJoin {
+        participants: vec![me],
+        room: Some(convert::room(author.user, &summary)),
+    };
     Ok(pb::Event {
         room_id: room.to_string(),
         seq: convert::number(seq.0),
@@ -193,16 +241,27 @@ async fn announce(node: &Node, author: Author, room: RoomId, seq: Seq) -> Result
 }
 
 /// Checks what a stream is to be opened with.
-pub(super) fn open_stream(request: pb::StreamMessagesRequest, headers: &HeaderMap) -> Result<OpenStream, ApiError> {
+pub(super) fn open_stream(
+    request: pb::StreamMessagesRequest,
+    headers: &HeaderMap,
+) -> Result<OpenStream, ApiError> {
     let client_id = match request.client_id {
         given if !given.is_empty() => given,
-        _ => headers.get("client-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned(),
+        _ => headers
+            .get("client-id")
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
     };
     if client_id.is_empty() {
         return Err(ApiError::client_id_needed());
     }
     text("client_id", &client_id, 1, limits::CLIENT_ID_BYTES_MAX)?;
-    count("presence_of", request.presence_of.len(), limits::PRESENCE_MAX)?;
+    count(
+        "presence_of",
+        request.presence_of.len(),
+        limits::PRESENCE_MAX,
+    )?;
     if request.presence_of.iter().any(|user| *user < 1) {
         return Err(Reject::invalid("presence_of", Flaw::OutOfRange).into());
     }
@@ -217,27 +276,58 @@ pub(super) fn open_stream(request: pb::StreamMessagesRequest, headers: &HeaderMa
 
 impl ChatService {
     /// Opens a stream for a caller; a single room must be one the caller belongs to.
-    pub(super) async fn open_reader(&self, caller: &Caller, open: OpenStream) -> Result<StreamReader, ApiError> {
+    pub(super) async fn open_reader(
+        &self,
+        caller: &Caller,
+        open: OpenStream,
+    ) -> Result<StreamReader, ApiError> {
         if let Some(room) = open.room {
-            self.door.node.access(caller.author, room).await?.member.ok_or(Reject::RoomNotFound)?;
+            self.door
+                .node
+                .access(caller.author, room)
+                .await?
+                .member
+                .ok_or(Reject::RoomNotFound)?;
         }
-        Ok(self.door.node.users().open(caller.author.user, open).await?)
+        Ok(self
+            .door
+            .node
+            .users()
+            .open(caller.author.user, open)
+            .await?)
     }
 
-    pub(super) async fn stream_messages(self, request: http::Request<Body>) -> http::Response<Body> {
+    pub(super) async fn stream_messages(
+        self,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let opened = async {
-            let caller = self.door.enter(&parts.headers).await.map_err(Status::from)?;
+            let caller = self
+                .door
+                .enter(&parts.headers)
+                .await
+                .map_err(Status::from)?;
             let decoder = RequestCodec::<pb::StreamMessagesRequest>::default().decoder();
-            let mut requests = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
+            let mut requests =
+                Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
             let request = std::future::poll_fn(|cx| Pin::new(&mut requests).poll_next(cx)).await;
             let request = request.unwrap_or_else(|| Err(Status::invalid_argument("no request")))?;
             let open = open_stream(request, &parts.headers)?;
             let reader = self.open_reader(&caller, open).await?;
-            Ok::<_, Status>(Pump::new(self.door.node.clone(), &caller, Dialect::Stream, reader))
+            Ok::<_, Status>(Pump::new(
+                self.door.node.clone(),
+                &caller,
+                Dialect::Stream,
+                reader,
+            ))
         };
         match opened.await {
-            Ok(pump) => grpc_response(StreamBody { pump, chunk: Chunk::default(), state: State::Open }),
+            Ok(pump) => grpc_response(StreamBody {
+                pump,
+                chunk: Chunk::default(),
+                state: State::Open,
+            }),
             Err(status) => status.into_http(),
         }
     }
@@ -250,7 +340,9 @@ where
 {
     let mut response = http::Response::new(Body::new(body));
     let value = http::HeaderValue::from_static("application/grpc");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, value);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, value);
     response
 }
 
@@ -282,7 +374,10 @@ impl http_body::Body for StreamBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         if matches!(this.state, State::Open) {
             if let Poll::Ready(end) = this.pump.poll_fill(cx, &mut this.chunk) {
