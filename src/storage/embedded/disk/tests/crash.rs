@@ -138,3 +138,22 @@ async fn nothing_acknowledged_is_lost() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_is_missing_after_a_kill_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    write_and_kill(dir.path(), 300);
+    let path = journal_file(dir.path());
+    let journal = std::fs::read(&path).unwrap();
+    let used = journal.len() - journal.iter().rev().take_while(|byte| **byte == 0).count();
+    // More than the one commit that may have been written and not acknowledged.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(u64::try_from(used / 2).unwrap())
+        .unwrap();
+    let (kind, why) = refusal(dir.path());
+    assert_eq!(kind, StoreErrorKind::Corrupt);
+    assert!(why.contains("acknowledged commits are missing"), "{why}");
+}
