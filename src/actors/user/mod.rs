@@ -16,7 +16,7 @@ use std::{
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use tokio::{sync::oneshot, time::timeout};
 
 use actor::{UserActor, UserSeed};
@@ -117,6 +117,9 @@ impl Users {
             loop {
                 tokio::time::sleep(pause.clamp(Duration::from_millis(50), Duration::from_secs(15)))
                     .await;
+                if sweeper.supervisor.get_status() >= ActorStatus::Stopping {
+                    break;
+                }
                 sweeper.sweep();
             }
         });
@@ -271,6 +274,12 @@ impl Users {
     /// Tells all of a user's streams.
     pub(crate) fn tell_moment(&self, user: UserId, moment: Arc<Moment>) {
         self.tell(user, UserMsg::Moment(moment));
+    }
+
+    /// Kills all users' actors where they stand.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn kill_all(&self) {
+        self.supervisor.kill();
     }
 
     /// Ends all streams.
