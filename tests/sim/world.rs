@@ -34,7 +34,7 @@ use tertulia::{
         layer::faulty::{FaultPlan, Faults, Faulty},
     },
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::planted::{self, Planted};
 
@@ -195,10 +195,40 @@ pub(crate) struct World {
     clock: SharedClock,
     keys: Arc<Keys>,
     node: RefCell<Option<Node>>,
-    generation: watch::Sender<u64>,
-    phase: watch::Sender<Phase>,
+    generation: Signal<u64>,
+    phase: Signal<Phase>,
     trace: RefCell<Trace>,
     pub(crate) print: Cell<bool>,
+}
+
+/// A value that can be waited for. Wakes those who wait in the order in which they came, which tokio's own watch channel
+/// does not.
+#[derive(Debug)]
+struct Signal<T: Copy> {
+    value: Cell<T>,
+    notify: Notify,
+}
+
+impl<T: Copy> Signal<T> {
+    fn new(value: T) -> Self {
+        Self {
+            value: Cell::new(value),
+            notify: Notify::new(),
+        }
+    }
+
+    fn get(&self) -> T {
+        self.value.get()
+    }
+
+    fn set(&self, value: T) {
+        self.value.set(value);
+        self.notify.notify_waiters();
+    }
+
+    async fn changed(&self) {
+        self.notify.notified().await;
+    }
 }
 
 /// Keys and room ids of the seed.
@@ -245,8 +275,8 @@ impl World {
             clock: Arc::new(TokioClock::starting_at(START_MS)),
             keys: Arc::new(Keys(Mutex::new(StdRng::seed_from_u64(seed ^ 0x1d)))),
             node: RefCell::default(),
-            generation: watch::Sender::new(0),
-            phase: watch::Sender::new(Phase::Running),
+            generation: Signal::new(0),
+            phase: Signal::new(Phase::Running),
             trace: RefCell::default(),
             plan,
             print: Cell::new(false),
@@ -286,18 +316,19 @@ impl World {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        self.phase.get()
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
         self.note(format_args!("== {phase:?}"));
-        self.phase.send_replace(phase);
+        self.phase.set(phase);
     }
 
     /// Waits until the run has come as far as `phase`.
     pub(crate) async fn reached(&self, phase: Phase) {
-        let mut seen = self.phase.subscribe();
-        let _ = seen.wait_for(|now| *now >= phase).await;
+        while self.phase.get() < phase {
+            self.phase.changed().await;
+        }
     }
 
     /// The node, if one is running.
@@ -308,18 +339,16 @@ impl World {
     /// The node, as soon as one is running.
     pub(crate) async fn node_up(&self) -> Node {
         loop {
-            let mut seen = self.generation.subscribe();
             if let Some(node) = self.node() {
                 return node;
             }
-            let _ = seen.changed().await;
+            self.generation.changed().await;
         }
     }
 
     /// Waits until the present node is no more.
     pub(crate) async fn cut_off(&self) {
-        let mut seen = self.generation.subscribe();
-        let _ = seen.changed().await;
+        self.generation.changed().await;
     }
 
     pub(crate) async fn start_node(self: &Rc<Self>) {
@@ -335,7 +364,7 @@ impl World {
         .expect("a node starts");
         self.note("node started");
         *self.node.borrow_mut() = Some(node.clone());
-        self.generation.send_modify(|generation| *generation += 1);
+        self.generation.set(self.generation.get() + 1);
         let world = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let recovered = async {
@@ -355,7 +384,7 @@ impl World {
             node.kill();
         }
         self.planted.killed();
-        self.generation.send_modify(|generation| *generation += 1);
+        self.generation.set(self.generation.get() + 1);
     }
 
     /// The node goes down as it should.

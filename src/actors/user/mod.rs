@@ -130,14 +130,28 @@ impl Users {
     fn sweep(&self) {
         let idle = i64::try_from(self.context.options.user_idle.as_millis()).unwrap_or(i64::MAX);
         let before = self.context.clock.now_ms().saturating_sub(idle);
-        self.awake.retain(|_, handle| {
-            let used = handle.shared.last_used_ms.load(Ordering::Relaxed) > before;
-            let keep = used || handle.shared.streams.load(Ordering::Relaxed) > 0;
-            if !keep {
-                let _ = handle.actor.drain();
+        // An actor that ended by itself, however, is no longer anybody's.
+        self.awake
+            .retain(|_, handle| handle.actor.get_status() < ActorStatus::Stopping);
+        for (_, handle) in self.in_order() {
+            let shared = &handle.shared;
+            if shared.last_used_ms.load(Ordering::Relaxed) <= before
+                && shared.streams.load(Ordering::Relaxed) == 0
+            {
+                let _ = handle.actor.cast(UserMsg::Rest);
             }
-            keep
-        });
+        }
+    }
+
+    /// All users with an actor, by id.
+    fn in_order(&self) -> Vec<(UserId, UserHandle)> {
+        let mut users: Vec<(UserId, UserHandle)> = self
+            .awake
+            .iter()
+            .map(|entry| (*entry.key(), entry.value().clone()))
+            .collect();
+        users.sort_unstable_by_key(|(user, _)| *user);
+        users
     }
 
     async fn get(&self, user: UserId) -> Call<UserHandle> {
@@ -284,7 +298,7 @@ impl Users {
 
     /// Ends all streams.
     pub(crate) fn close_streams(&self) {
-        for handle in self.awake.iter() {
+        for (_, handle) in self.in_order() {
             let _ = handle.actor.cast(UserMsg::CloseAll(CloseReason::Draining));
         }
     }
