@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod codec;
+#[cfg(test)]
+mod codec_tests;
 #[cfg(any(test, feature = "testkit"))]
 #[allow(
     clippy::unwrap_used,
@@ -23,6 +25,8 @@ pub mod embedded;
 pub mod error;
 pub mod limits;
 pub mod project;
+#[cfg(test)]
+mod project_tests;
 pub mod types;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};

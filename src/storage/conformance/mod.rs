@@ -11,8 +11,7 @@ use std::{any::Any, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError,
-    StoreErrorKind,
+    Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError, StoreErrorKind,
 };
 use crate::domain::ids::{
     BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
