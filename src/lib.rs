@@ -2,6 +2,7 @@
 
 pub mod actors;
 pub mod api;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -10,5 +11,7 @@ pub mod domain;
 pub mod error;
 pub mod events;
 pub mod secret_file;
+pub mod server;
 pub mod storage;
 pub mod tasks;
+pub mod telemetry;

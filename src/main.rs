@@ -1,1 +1,7 @@
-fn main() {}
+//! The `tertulia` program; see [`tertulia::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tertulia::cli::run()
+}

@@ -22,7 +22,7 @@ pub use ops::Node;
 
 use crate::{
     clock::SharedClock,
-    domain::{event::Event, ids::RoomId, snowflake::Snowflakes},
+    domain::{event::Event, ids::RoomId, room::RoomType, snowflake::Snowflakes},
     events::EventBus,
     storage::{Durability, Store},
 };
@@ -92,8 +92,8 @@ pub trait RoomKeys: Debug + Send + Sync + 'static {
 
 /// Is told what happens, for metrics.
 pub trait Observer: Debug + Send + Sync + 'static {
-    /// Events became durable.
-    fn appended(&self, events: &[Event]);
+    /// Events of a room of this type became durable.
+    fn appended(&self, room_type: RoomType, events: &[Event]);
 }
 
 /// What all actors of a node share.

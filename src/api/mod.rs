@@ -1,3 +1,15 @@
 //! The outside face of the server: what clients call, and who they are.
 
+mod admin;
 pub mod auth;
+mod caller;
+mod chat;
+pub mod connect;
+mod convert;
+pub mod grpc_rules;
+pub mod limits;
+mod raw;
+pub mod serve;
+pub mod status;
+mod tokens;
+mod wire;

@@ -1,8 +1,25 @@
-//! Programs that talk to a running server over its public API: the IRC importer, the history checker.
+//! A client over the public gRPC API, for our own programs: the terminal client, the importer, the checker, tests.
 //!
-//! What is here sees a server as any client does. It may use the wire types, tonic, tokio and pure `domain` code, and
-//! must not reach for storage, actors or anything else inside the server.
+//! Knows the contract (`tertulia_proto`) and the transport, and nothing of the server's inside: what a program can
+//! do through here, any other client can do as well. It may use pure `domain` code.
 
+mod backoff;
+pub mod chat;
 pub mod check;
+mod commands;
+mod cursors;
+mod error;
 pub mod irc;
+mod live;
+mod session;
+#[cfg(test)]
+mod session_tests;
+mod unary;
 pub mod wire;
+
+pub use backoff::Backoff;
+pub use commands::{Command, LiveCommands, Reply};
+pub use error::{ClientError, Refusal};
+pub use live::{LiveItem, LiveMode, LiveOptions, LiveStats};
+pub use session::LiveClient;
+pub use unary::{Client, ClientOptions};

@@ -4,7 +4,9 @@
 //! a test of [`conformance`], which every backend and every decorator runs. Bodies are opaque (see [`types`]).
 //!
 //! Common rules: an error's [`StoreError::outcome`] says whether a write may have happened. Pages are bounded by the
-//! caller's `limit` and come in key order. A read begun after a write was acknowledged sees it.
+//! caller's `limit` and come in key order. A read begun after a write was acknowledged sees
+//! it. Arguments have the bounds of [`limits`]; a write beyond them is `Invalid`, a read finds nothing. Dropping a future
+//! does not take a write back: its outcome is unknown then.
 
 use std::fmt::Debug;
 
@@ -21,6 +23,7 @@ pub mod codec;
 pub mod conformance;
 pub mod embedded;
 pub mod error;
+pub mod layer;
 pub mod limits;
 pub mod project;
 pub mod types;
@@ -40,7 +43,8 @@ pub trait LogStore {
     /// The epoch returned is greater than every earlier one of the room. The room need not exist yet.
     async fn claim(&self, room: RoomId) -> Result<Epoch>;
 
-    /// Takes the room out of the journal if `epoch` is still the claimed one; otherwise changes nothing.
+    /// Takes the room out of the journal if `epoch` is still the claimed one; otherwise changes nothing. The claim
+    /// stands: its writer may append on, until another claim.
     async fn release(&self, room: RoomId, epoch: Epoch) -> Result<()>;
 
     /// Rooms claimed and not released, by id, greater than `after`.
@@ -49,13 +53,24 @@ pub trait LogStore {
     /// Appends `records` (perhaps none) and applies `projection`, all or nothing, durable when it returns.
     ///
     /// - `epoch` older than the claimed one: `Fenced`, nothing written, also when the call was made before the claim
-    ///   and arrives after it.
+    ///   and arrives after it. This comes before any `Conflict`. An epoch that no claim has returned: `Invalid`. A
+    ///   release does not end a claim.
     /// - The first record's seq must follow the stored head's. Records that are stored already, exactly alike (epoch
-    ///   aside): success again, nothing written. Any other seq, a gap in `records`, or different records at a stored
-    ///   seq: `Conflict`.
+    ///   aside): success again, nothing written, the projection neither. Any other seq, a gap in `records`, different
+    ///   records at a stored seq, or records of which some are stored: `Conflict`.
+    /// - The projection's head is at the last record's seq; otherwise `Invalid`. With no records it is at the stored
+    ///   head's seq (0 if there is none); otherwise `Conflict`.
     /// - An external reference that another message has: `Conflict`, nothing written.
-    /// - Messages become findable by id, by (sender, client id) and by external reference.
-    /// - Positions are merged and never move back.
+    /// - Messages become findable by id, by (sender, client id) and by external reference. Ids are unique by the
+    ///   caller's care. If another message of the sender has the client id already, that one stays the one found.
+    /// - What a projection removes or takes back is removed before it adds: who is in both is a new member.
+    /// - A redaction replaces the body of the log row, of this append's own records too; at a seq with no event it is a
+    ///   `Conflict`.
+    /// - Positions are merged and never move back, also when their member goes and comes back.
+    /// - Arguments beyond [`limits`]: `Invalid`.
+    ///
+    /// Bodies are compared as they are given. A decorator that gives the same body other bytes each time (encryption)
+    /// has to give a stored record's stored bytes when it is appended again.
     async fn append(
         &self,
         room: RoomId,
@@ -65,7 +80,7 @@ pub trait LogStore {
     ) -> Result<Durability>;
 
     /// Events with seq greater (`Forward`) or smaller (`Backward`) than `from`, at most `limit`, in that direction's
-    /// order. An unknown room has none.
+    /// order. An unknown room has none. A page has no gap, also while the room is written to.
     async fn read_log(
         &self,
         room: RoomId,
@@ -184,7 +199,8 @@ pub trait UserStore {
     async fn room_of(&self, user: UserId, room: RoomId) -> Result<Option<RoomListEntry>>;
 
     /// Sets the user's settings for a room in their list; `NotFound` if it is not there. A membership written again
-    /// keeps them, a membership removed takes them with it.
+    /// keeps them, a membership removed takes them with it. All fields are stored as given: counting hidden messages is
+    /// the caller's.
     async fn put_prefs(&self, user: UserId, room: RoomId, prefs: RoomPrefs) -> Result<()>;
 
     /// Hides one message for the user alone. Hiding it again changes nothing. Returns whether it was new.

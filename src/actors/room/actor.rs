@@ -386,7 +386,7 @@ impl Room {
         else {
             return;
         };
-        let moved: Vec<(UserId, Position, Position)> = {
+        let (moved, room_type): (Vec<(UserId, Position, Position)>, _) = {
             let mut state = self.seed.shared.state.write();
             let moved = change
                 .positions
@@ -396,10 +396,12 @@ impl Room {
             state.apply(&change);
             self.seed.shared.hub.set_head(state.head);
             self.seed.shared.hub.positions_moved();
-            moved
+            (moved, state.info.as_ref().map(|info| info.room_type))
         };
         self.answer(waiting, &change.events, durability);
-        self.context().observer.appended(&change.events);
+        if let Some(room_type) = room_type {
+            self.context().observer.appended(room_type, &change.events);
+        }
         let events: Vec<Arc<Event>> = change.events.into_iter().map(Arc::new).collect();
         if !events.is_empty() {
             self.tell_members_before(&events);

@@ -40,7 +40,8 @@ pub enum Output {
     Events(Vec<Event>),
     /// A moment.
     Moment(Arc<Moment>),
-    /// A room that the client's cursors do not know joins the stream after this place.
+    /// A room joins the stream, with the event at this place: the reader's own joining, or the newest event of a room
+    /// that the client's cursors do not know.
     Announce(RoomId, Seq),
     /// The client's cursors name a room that is not the user's (any more).
     Left(RoomId),

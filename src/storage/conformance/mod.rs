@@ -11,8 +11,7 @@ use std::{any::Any, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError,
-    StoreErrorKind,
+    Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError, StoreErrorKind,
 };
 use crate::domain::ids::{
     BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
@@ -113,6 +112,7 @@ macro_rules! store_conformance {
                 paging: [
                     forward, backward, limits_hold, unknown_rooms_are_empty, rooms_do_not_leak_into_each_other,
                     heads_come_in_the_order_asked, one_record,
+                    a_page_has_no_gap_while_written_to,
                 ]
                 members: [
                     are_listed_on_both_sides, pages, preferences_survive_a_rewrite, preferences_go_with_the_membership,

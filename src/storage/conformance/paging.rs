@@ -1,6 +1,8 @@
 //! Reading logs and heads.
 
-use super::{event, filled, head, room};
+use futures_util::future::select;
+
+use super::{event, filled, head, message, room};
 use crate::{
     domain::ids::Seq,
     storage::{Direction, Store},
@@ -154,4 +156,46 @@ pub async fn one_record(store: &dyn Store) {
             .message,
         None
     );
+}
+
+/// Readers beside a writer see whole logs, and all that was acknowledged before they began.
+pub async fn a_page_has_no_gap_while_written_to(store: &dyn Store) {
+    let r = room(1);
+    let epoch = store.claim(r).await.unwrap();
+    let write = async {
+        for batch in 0..60 {
+            let seqs = batch * 5 + 1..=batch * 5 + 5;
+            let records: Vec<_> = seqs.clone().map(|seq| message(r, seq, 1)).collect();
+            store
+                .append(r, epoch, &records, &head(*seqs.end()))
+                .await
+                .unwrap();
+        }
+    };
+    let read = async {
+        #[allow(clippy::infinite_loop, reason = "dropped when the writer is done")]
+        loop {
+            let newest = store.head(r).await.unwrap().unwrap_or_default().seq.0;
+            for direction in [Direction::Forward, Direction::Backward] {
+                let from = if direction == Direction::Forward {
+                    0
+                } else {
+                    u64::MAX
+                };
+                let page = store
+                    .read_log(r, Seq(from), direction, usize::MAX)
+                    .await
+                    .unwrap();
+                let mut seqs: Vec<_> = page.iter().map(|record| record.seq.0).collect();
+                seqs.sort_unstable();
+                let len = u64::try_from(seqs.len()).unwrap();
+                assert!(len >= newest, "{len} records, {newest} were acknowledged");
+                assert_eq!(seqs, (1..=len).collect::<Vec<_>>());
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    // The reader never ends by itself.
+    drop(select(Box::pin(write), Box::pin(read)).await);
+    assert_eq!(store.head(r).await.unwrap().unwrap().seq, Seq(300));
 }

@@ -1,0 +1,227 @@
+//! A session: commands going in, answers and events coming out, on one stream. All of it is driven by the answer's
+//! body, in the connection's own task: what is ready goes out together.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream as _, StreamExt as _, stream::FuturesUnordered};
+use http::HeaderMap;
+use http_body::Frame;
+use prost::Message as _;
+use tertulia_proto::chat::v1 as pb;
+use tonic::{
+    Code, Status,
+    body::Body,
+    codec::{Codec as _, Streaming},
+};
+
+use super::{
+    Caller, ChatService, Reply, RequestCodec,
+    stream::{Chunk, Pump, grpc_response, open_stream, trailers},
+};
+use crate::api::{
+    status::ApiError,
+    wire::{self, Dialect},
+};
+
+/// Commands of one session under way at a time; beyond, it is not read from.
+const COMMANDS_MAX: usize = 256;
+/// `SessionReply.error` in chat.v1.
+const REPLY_ERROR: u32 = 2;
+
+type Input = Streaming<pb::SessionRequest>;
+type Opening = Pin<Box<dyn Future<Output = Result<(Pump, Input), Status>> + Send>>;
+type Running = Pin<Box<dyn Future<Output = (u64, u32, Reply)> + Send>>;
+
+enum State {
+    Opening(Opening),
+    Open {
+        pump: Box<Pump>,
+        input: Option<Input>,
+        running: FuturesUnordered<Running>,
+    },
+    Ending(Status),
+    Ended,
+}
+
+/// The body of a session's answer.
+struct SessionBody {
+    chat: ChatService,
+    caller: Caller,
+    chunk: Chunk,
+    state: State,
+}
+
+impl ChatService {
+    pub(super) async fn session(self, request: http::Request<Body>) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let caller = match self.door.enter(&parts.headers).await {
+            Ok(caller) => caller,
+            Err(error) => return Status::from(error).into_http(),
+        };
+        let decoder = RequestCodec::<pb::SessionRequest>::default().decoder();
+        let input = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
+        let opening: Opening = Box::pin(open(self.clone(), caller.clone(), parts.headers, input));
+        grpc_response(SessionBody {
+            chat: self,
+            caller,
+            chunk: Chunk::default(),
+            state: State::Opening(opening),
+        })
+    }
+}
+
+async fn open(
+    chat: ChatService,
+    caller: Caller,
+    headers: HeaderMap,
+    mut input: Input,
+) -> Result<(Pump, Input), Status> {
+    let first = std::future::poll_fn(|cx| Pin::new(&mut input).poll_next(cx))
+        .await
+        .transpose()?;
+    let Some(pb::session_request::Command::Open(open)) = first.and_then(|request| request.command)
+    else {
+        return Err(ApiError::new(
+            Code::FailedPrecondition,
+            "session_not_open",
+            "the first request must open",
+        )
+        .into());
+    };
+    let commands_only = open.commands_only;
+    let request = pb::StreamMessagesRequest {
+        client_id: open.client_id,
+        room_id: open.room_id,
+        cursors: open.cursors,
+        presence_of: open.presence_of,
+    };
+    let mut open = open_stream(request, &headers)?;
+    open.commands_only = commands_only;
+    let reader = chat.open_reader(&caller, open).await?;
+    Ok((
+        Pump::new(chat.door.node.clone(), &caller, Dialect::Session, reader),
+        input,
+    ))
+}
+
+/// Does one request of a session.
+async fn run(chat: ChatService, caller: Caller, request: pb::SessionRequest) -> (u64, u32, Reply) {
+    let id = request.request_id;
+    let Some(command) = request.command else {
+        return (
+            id,
+            0,
+            Err(ApiError::new(
+                Code::InvalidArgument,
+                "unknown_command",
+                "no command",
+            )),
+        );
+    };
+    if let Err(error) = chat.door.limits.user(caller.author.user) {
+        return (id, 0, Err(error));
+    }
+    let (tag, reply) = chat.command(&caller, command).await;
+    (id, tag, reply)
+}
+
+fn put_reply(chunk: &mut Chunk, (id, tag, reply): (u64, u32, Reply)) {
+    match reply {
+        Ok(bytes) => wire::put_reply_frame(chunk.buffer(), id, tag, &bytes),
+        Err(error) => {
+            let told = pb::SessionError {
+                code: error.code(),
+                message: error.message().to_owned(),
+                info: Some(error.info().clone()),
+            };
+            wire::put_reply_frame(chunk.buffer(), id, REPLY_ERROR, &told.encode_to_vec());
+        }
+    }
+}
+
+impl SessionBody {
+    /// Moves everything that can move. Ready when the session must end.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let State::Open {
+            pump,
+            input,
+            running,
+        } = &mut self.state
+        else {
+            return Poll::Pending;
+        };
+        loop {
+            while running.len() < COMMANDS_MAX {
+                let Some(requests) = input else { break };
+                match Pin::new(requests).poll_next(cx) {
+                    Poll::Ready(Some(Ok(request))) => {
+                        running.push(Box::pin(run(
+                            self.chat.clone(),
+                            self.caller.clone(),
+                            request,
+                        )));
+                    }
+                    Poll::Ready(Some(Err(status))) => return Poll::Ready(status),
+                    Poll::Ready(None) => *input = None,
+                    Poll::Pending => break,
+                }
+            }
+            match running.poll_next_unpin(cx) {
+                Poll::Ready(Some(done)) => put_reply(&mut self.chunk, done),
+                // The client has nothing more to say and has been answered: the session is over.
+                Poll::Ready(None) if input.is_none() => return Poll::Ready(Status::ok("")),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+            if self.chunk.is_full() {
+                return Poll::Pending;
+            }
+        }
+        pump.poll_fill(cx, &mut self.chunk)
+    }
+}
+
+impl http_body::Body for SessionBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if let State::Opening(opening) = &mut this.state {
+            match opening.as_mut().poll(cx) {
+                Poll::Ready(Ok((pump, input))) => {
+                    let running = FuturesUnordered::new();
+                    this.state = State::Open {
+                        pump: Box::new(pump),
+                        input: Some(input),
+                        running,
+                    };
+                }
+                Poll::Ready(Err(status)) => this.state = State::Ending(status),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if let Poll::Ready(end) = this.poll_open(cx) {
+            this.state = State::Ending(end);
+        }
+        if !this.chunk.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(this.chunk.take()))));
+        }
+        match &mut this.state {
+            State::Ending(status) => {
+                let frame = trailers(status);
+                this.state = State::Ended;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            State::Ended => Poll::Ready(None),
+            State::Opening(_) | State::Open { .. } => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! What streams carry: a [`StreamReader`]'s outputs as frames, gathered into chunks, and the body of StreamMessages.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream as _;
+use http::HeaderMap;
+use http_body::Frame;
+use prost::Message as _;
+use tertulia_proto::chat::v1::{self as pb, event::Event as Happened};
+use tonic::{
+    Code, Status,
+    body::Body,
+    codec::{Codec as _, Streaming},
+};
+
+use super::{Caller, ChatService, RequestCodec};
+use crate::{
+    actors::{
+        Node,
+        stream::CloseReason,
+        user::{OpenStream, Output, StreamReader},
+    },
+    api::{
+        convert,
+        status::ApiError,
+        wire::{self, Dialect},
+    },
+    domain::{
+        ids::{RoomId, Seq, UserId},
+        limits,
+        reject::{Flaw, Reject, count, text},
+        room::{Author, Role},
+    },
+};
+
+/// Bytes of frames handed to the connection at a time, at least.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Frames being gathered. A single shared piece is passed on without a copy.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    first: Option<Bytes>,
+    more: BytesMut,
+}
+
+impl Chunk {
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.first.as_ref().map_or(0, Bytes::len) + self.more.len() >= CHUNK_BYTES
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        if self.is_empty() {
+            self.first = Some(piece);
+        } else {
+            self.buffer().extend_from_slice(&piece);
+        }
+    }
+
+    /// Where to write frames that nobody shares.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        if let Some(first) = self.first.take() {
+            self.more.extend_from_slice(&first);
+        }
+        &mut self.more
+    }
+
+    pub(super) fn take(&mut self) -> Bytes {
+        self.first
+            .take()
+            .unwrap_or_else(|| self.more.split().freeze())
+    }
+}
+
+/// Turns a reader's outputs into frames.
+pub(super) struct Pump {
+    node: Node,
+    author: Author,
+    expires_at_ms: i64,
+    dialect: Dialect,
+    reader: StreamReader,
+    announcing: Option<Pin<Box<dyn Future<Output = Result<pb::Event, ApiError>> + Send>>>,
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pump")
+            .field("reader", &self.reader)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pump {
+    pub(super) fn new(node: Node, caller: &Caller, dialect: Dialect, reader: StreamReader) -> Self {
+        Self {
+            node,
+            author: caller.author,
+            expires_at_ms: caller.expires_at_ms,
+            dialect,
+            reader,
+            announcing: None,
+        }
+    }
+
+    /// Gathers what there is, until the chunk is full. Ready with the reason when the stream must end.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<Status> {
+        while !chunk.is_full() {
+            if let Some(announcing) = &mut self.announcing {
+                let Poll::Ready(event) = announcing.as_mut().poll(cx) else {
+                    return Poll::Pending;
+                };
+                self.announcing = None;
+                match event {
+                    Ok(event) => self.dialect.put(chunk.buffer(), &event.encode_to_vec()),
+                    // Gone again since: nothing to announce.
+                    Err(error) if error.code() == Code::NotFound as i32 => {}
+                    Err(error) => return Poll::Ready(error.into()),
+                }
+                continue;
+            }
+            let Poll::Ready(output) = self.reader.poll_next(cx) else {
+                return Poll::Pending;
+            };
+            if let Some(end) = self.say(output, chunk) {
+                return Poll::Ready(end);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn say(&mut self, output: Output, chunk: &mut Chunk) -> Option<Status> {
+        match output {
+            Output::Batch(batch) => chunk.push(self.dialect.batch(&batch)),
+            Output::Moment(moment) => chunk.push(self.dialect.moment(&moment)),
+            Output::Events(events) => {
+                events
+                    .iter()
+                    .for_each(|event| self.dialect.put(chunk.buffer(), &wire::event(event)));
+            }
+            Output::Announce(room, seq) => {
+                let (node, author) = (self.node.clone(), self.author);
+                self.announcing =
+                    Some(Box::pin(
+                        async move { announce(&node, author, room, seq).await },
+                    ));
+            }
+            Output::Left(room) => {
+                let leave = pb::RoomLeave {
+                    user_ids: vec![self.author.user.0],
+                    ..Default::default()
+                };
+                self.put(chunk, Some(room), Happened::RoomLeave(leave));
+            }
+            Output::Resync(room, from, resumed) => {
+                let (from_seq, resumed_after_seq) =
+                    (convert::number(from.0), convert::number(resumed.0));
+                let resync = pb::ResyncRequired {
+                    from_seq,
+                    resumed_after_seq,
+                };
+                self.put(chunk, Some(room), Happened::ResyncRequired(resync));
+            }
+            Output::Heartbeat => {
+                if self.node.now_ms() >= self.expires_at_ms {
+                    return Some(
+                        ApiError::new(
+                            Code::Unauthenticated,
+                            "token_expired",
+                            "the token has expired",
+                        )
+                        .into(),
+                    );
+                }
+                let interval_s =
+                    i32::try_from(self.node.options().heartbeat.as_secs()).unwrap_or(i32::MAX);
+                self.put(
+                    chunk,
+                    None,
+                    Happened::Connected(pb::Connected { interval_s }),
+                );
+            }
+            Output::Closed(reason) => return Some(closed(reason)),
+            Output::Failed(error) => return Some(ApiError::from(error).into()),
+        }
+        None
+    }
+
+    fn put(&self, chunk: &mut Chunk, room: Option<RoomId>, happened: Happened) {
+        let event = pb::Event {
+            room_id: room.map(|room| room.to_string()).unwrap_or_default(),
+            at: convert::time(self.node.now_ms()),
+            event: Some(happened),
+            ..Default::default()
+        };
+        self.dialect.put(chunk.buffer(), &event.encode_to_vec());
+    }
+}
+
+fn closed(reason: CloseReason) -> Status {
+    match reason {
+        CloseReason::Replaced => ApiError::new(
+            Code::Aborted,
+            "stream_replaced",
+            "another stream has this client id",
+        )
+        .into(),
+        CloseReason::Draining => {
+            ApiError::new(Code::Unavailable, "draining", "the server is going down").into()
+        }
+    }
+}
+
+/// The event that brings a room into a stream: it stands at the room's newest place and carries the room.
+async fn announce(
+    node: &Node,
+    author: Author,
+    room: RoomId,
+    seq: Seq,
+) -> Result<pb::Event, ApiError> {
+    let summary = node.room(author, room).await?;
+    let me = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
+    let join = pb::RoomJoin {
+        participants: vec![me],
+        room: Some(convert::room(author.user, &summary)),
+    };
+    Ok(pb::Event {
+        room_id: room.to_string(),
+        seq: convert::number(seq.0),
+        at: convert::time(node.now_ms()),
+        user_id: author.user.0,
+        event: Some(Happened::RoomJoin(join)),
+    })
+}
+
+/// Checks what a stream is to be opened with.
+pub(super) fn open_stream(
+    request: pb::StreamMessagesRequest,
+    headers: &HeaderMap,
+) -> Result<OpenStream, ApiError> {
+    let client_id = match request.client_id {
+        given if !given.is_empty() => given,
+        _ => headers
+            .get("client-id")
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    if client_id.is_empty() {
+        return Err(ApiError::client_id_needed());
+    }
+    text("client_id", &client_id, 1, limits::CLIENT_ID_BYTES_MAX)?;
+    count(
+        "presence_of",
+        request.presence_of.len(),
+        limits::PRESENCE_MAX,
+    )?;
+    if request.presence_of.iter().any(|user| *user < 1) {
+        return Err(Reject::invalid("presence_of", Flaw::OutOfRange).into());
+    }
+    Ok(OpenStream {
+        client_id,
+        room: convert::optional_room_id(&request.room_id)?,
+        cursors: convert::cursors(request.cursors)?,
+        presence_of: request.presence_of.into_iter().map(UserId).collect(),
+        commands_only: false,
+    })
+}
+
+impl ChatService {
+    /// Opens a stream for a caller; a single room must be one the caller belongs to.
+    pub(super) async fn open_reader(
+        &self,
+        caller: &Caller,
+        open: OpenStream,
+    ) -> Result<StreamReader, ApiError> {
+        if let Some(room) = open.room {
+            self.door
+                .node
+                .access(caller.author, room)
+                .await?
+                .member
+                .ok_or(Reject::RoomNotFound)?;
+        }
+        Ok(self
+            .door
+            .node
+            .users()
+            .open(caller.author.user, open)
+            .await?)
+    }
+
+    pub(super) async fn stream_messages(
+        self,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let opened = async {
+            let caller = self
+                .door
+                .enter(&parts.headers)
+                .await
+                .map_err(Status::from)?;
+            let decoder = RequestCodec::<pb::StreamMessagesRequest>::default().decoder();
+            let mut requests =
+                Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
+            let request = std::future::poll_fn(|cx| Pin::new(&mut requests).poll_next(cx)).await;
+            let request = request.unwrap_or_else(|| Err(Status::invalid_argument("no request")))?;
+            let open = open_stream(request, &parts.headers)?;
+            let reader = self.open_reader(&caller, open).await?;
+            Ok::<_, Status>(Pump::new(
+                self.door.node.clone(),
+                &caller,
+                Dialect::Stream,
+                reader,
+            ))
+        };
+        match opened.await {
+            Ok(pump) => grpc_response(StreamBody {
+                pump,
+                chunk: Chunk::default(),
+                state: State::Open,
+            }),
+            Err(status) => status.into_http(),
+        }
+    }
+}
+
+/// A gRPC answer with this body.
+pub(super) fn grpc_response<B>(body: B) -> http::Response<Body>
+where
+    B: http_body::Body<Data = Bytes, Error = Status> + Send + 'static,
+{
+    let mut response = http::Response::new(Body::new(body));
+    let value = http::HeaderValue::from_static("application/grpc");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, value);
+    response
+}
+
+/// The trailers that end a gRPC answer.
+pub(super) fn trailers(status: &Status) -> Frame<Bytes> {
+    let mut headers = HeaderMap::new();
+    if status.add_header(&mut headers).is_err() {
+        headers.insert("grpc-status", http::HeaderValue::from_static("13"));
+    }
+    Frame::trailers(headers)
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    Ending(Status),
+    Ended,
+}
+
+/// The body of StreamMessages' answer.
+#[derive(Debug)]
+struct StreamBody {
+    pump: Pump,
+    chunk: Chunk,
+    state: State,
+}
+
+impl http_body::Body for StreamBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if matches!(this.state, State::Open) {
+            if let Poll::Ready(end) = this.pump.poll_fill(cx, &mut this.chunk) {
+                this.state = State::Ending(end);
+            }
+        }
+        if !this.chunk.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(this.chunk.take()))));
+        }
+        match std::mem::replace(&mut this.state, State::Ended) {
+            State::Open => {
+                this.state = State::Open;
+                Poll::Pending
+            }
+            State::Ending(status) => Poll::Ready(Some(Ok(trailers(&status)))),
+            State::Ended => Poll::Ready(None),
+        }
+    }
+}

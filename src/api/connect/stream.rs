@@ -1,0 +1,358 @@
+//! Server-streaming calls: enveloped messages, and a last envelope with the error and the trailers.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http_body::Frame;
+use prost_reflect::MessageDescriptor;
+use serde::Serialize;
+use tokio::time::Sleep;
+use tower::Service;
+
+use super::{
+    Shared,
+    codec::Codec,
+    compression::{self, Compression},
+    envelope::{self, Envelope, Splitter},
+    error::{Code, ConnectError, WireError},
+    metadata::{self, Deadline},
+    method::Shape,
+    request,
+    route::Call,
+};
+
+const CONTENT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
+
+/// Answers a streaming call; the response streams on after this returns. Dropping its body drops the inner stream.
+pub(super) async fn serve<S>(
+    inner: S,
+    shared: Arc<Shared>,
+    call: Call,
+    request: Request<Body>,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    let codec = call.codec.unwrap_or(Codec::Proto);
+    let accepted = accepted(request.headers());
+    let deadline = Deadline::from_headers(request.headers());
+    let opened = match &deadline {
+        Ok(None) => open(inner, &shared, &call, codec, request, None).await?,
+        Ok(Some(deadline)) => {
+            let opening = open(inner, &shared, &call, codec, request, Some(deadline));
+            match tokio::time::timeout_at(deadline.at(), opening).await {
+                Ok(opened) => opened?,
+                Err(_) => Err(ConnectError::deadline()),
+            }
+        }
+        Err(error) => Err(error.clone()),
+    };
+    let (headers, source) = match opened {
+        Ok(response) => begin(response),
+        Err(error) => (
+            HeaderMap::new(),
+            Source::Ended(Err(error), HeaderMap::new()),
+        ),
+    };
+    let body = Translator {
+        source,
+        splitter: Splitter::default(),
+        deadline: deadline
+            .ok()
+            .flatten()
+            .map(|deadline| Box::pin(tokio::time::sleep_until(deadline.at()))),
+        output: call.method.output,
+        codec,
+        accepted,
+        shared,
+    };
+    Ok(respond(headers, codec, accepted, body))
+}
+
+/// Reads the request message and calls the inner service.
+async fn open<S>(
+    mut inner: S,
+    shared: &Shared,
+    call: &Call,
+    codec: Codec,
+    request: Request<Body>,
+    deadline: Option<&Deadline>,
+) -> Result<Result<Response<Body>, ConnectError>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    let (parts, body) = request.into_parts();
+    let grpc = async {
+        request::check_version(&parts.headers)?;
+        if call.method.shape == Shape::ClientStream {
+            return Err(ConnectError::new(
+                Code::Unimplemented,
+                "client streams are served over gRPC only",
+            ));
+        }
+        let message = request::read_enveloped(
+            &parts.headers,
+            body,
+            codec,
+            shared.options.max_request_bytes,
+        )
+        .await?;
+        request::to_grpc(
+            parts,
+            &codec.decode(&call.method.input, message.bytes)?,
+            deadline,
+        )
+    };
+    match grpc.await {
+        Ok(grpc) => inner.call(grpc).await.map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Splits a gRPC answer into leading metadata and what follows.
+fn begin(response: Response<Body>) -> (HeaderMap, Source) {
+    let (mut parts, body) = response.into_parts();
+    if !metadata::is_grpc(&parts.headers) {
+        return (
+            HeaderMap::new(),
+            Source::Ended(Err(ConnectError::from_http(parts.status)), HeaderMap::new()),
+        );
+    }
+    let status = ConnectError::from_grpc(&parts.headers);
+    metadata::keep_metadata(&mut parts.headers);
+    match status {
+        // Trailers-only: gRPC says that these headers are the trailers.
+        Some(status) => (HeaderMap::new(), Source::Ended(status, parts.headers)),
+        None => (parts.headers, Source::Open(body)),
+    }
+}
+
+fn respond(
+    metadata: HeaderMap,
+    codec: Codec,
+    accepted: Compression,
+    body: Translator,
+) -> Response<Body> {
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    *headers = metadata;
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(codec.stream_type()),
+    );
+    headers.insert(
+        ACCEPT_ENCODING,
+        HeaderValue::from_static(compression::ACCEPTED),
+    );
+    if accepted == Compression::Gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn accepted(headers: &HeaderMap) -> Compression {
+    let list = headers
+        .get(ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok());
+    list.map_or(Compression::Identity, Compression::accepted)
+}
+
+/// Where messages come from.
+enum Source {
+    /// The inner stream.
+    Open(Body),
+    /// It has ended in this way, with these trailers; the client does not know yet.
+    Ended(Result<(), ConnectError>, HeaderMap),
+    /// The client has been told.
+    Done,
+}
+
+/// The response body: pulls a frame of the inner stream when the client has room, and translates what is in it.
+struct Translator {
+    source: Source,
+    splitter: Splitter,
+    deadline: Option<Pin<Box<Sleep>>>,
+    output: MessageDescriptor,
+    codec: Codec,
+    accepted: Compression,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Translator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Translator")
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The JSON of the last envelope.
+#[derive(Serialize)]
+struct EndStream<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<WireError<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<&'a str, Vec<String>>,
+}
+
+impl http_body::Body for Translator {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        loop {
+            if this
+                .deadline
+                .as_mut()
+                .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
+            {
+                this.deadline = None;
+                this.end(Err(ConnectError::deadline()), HeaderMap::new());
+            }
+            let Source::Open(body) = &mut this.source else {
+                let last = this.finish();
+                return Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))));
+            };
+            let frame = ready!(Pin::new(body).poll_frame(cx));
+            let messages = this.take(frame);
+            if !messages.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(messages))));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.source, Source::Done)
+    }
+}
+
+impl Translator {
+    /// Translates a frame of the inner stream: to messages, or to the stream's end.
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, axum::Error>>) -> Bytes {
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(cause)) => {
+                let error =
+                    ConnectError::new(Code::Internal, format!("the response broke off: {cause}"));
+                self.end(Err(error), HeaderMap::new());
+                return Bytes::new();
+            }
+            None => {
+                self.end(
+                    Err(ConnectError::new(
+                        Code::Internal,
+                        "the response has no status",
+                    )),
+                    HeaderMap::new(),
+                );
+                return Bytes::new();
+            }
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                self.splitter.push(&data);
+                self.translate()
+            }
+            Err(frame) => {
+                self.end_with(frame.into_trailers().unwrap_or_default());
+                Bytes::new()
+            }
+        }
+    }
+
+    /// All whole messages that have arrived.
+    fn translate(&mut self) -> Bytes {
+        let mut out = BytesMut::new();
+        while let Some(envelope) = self.splitter.next() {
+            if let Err(error) = self.append(&mut out, envelope) {
+                self.end(Err(error), HeaderMap::new());
+                break;
+            }
+        }
+        out.freeze()
+    }
+
+    fn append(&self, out: &mut BytesMut, envelope: Envelope) -> Result<(), ConnectError> {
+        if envelope.flags != 0 {
+            return Err(ConnectError::new(
+                Code::Internal,
+                "a response message is compressed, which was not asked for",
+            ));
+        }
+        let message = self.codec.encode(&self.output, envelope.message)?;
+        let compress = self.accepted == Compression::Gzip
+            && message.len() >= self.shared.options.compress_min_bytes;
+        let (flags, message) = if compress {
+            (envelope::COMPRESSED, self.accepted.compress(message)?)
+        } else {
+            (0, message)
+        };
+        envelope::put(out, flags, &message).ok_or_else(|| {
+            ConnectError::new(
+                Code::Internal,
+                "a response message is too large for a frame",
+            )
+        })
+    }
+
+    fn end_with(&mut self, mut trailers: HeaderMap) {
+        let status = ConnectError::from_grpc(&trailers).unwrap_or_else(|| {
+            Err(ConnectError::new(
+                Code::Internal,
+                "the response has no status",
+            ))
+        });
+        let status = match status {
+            Ok(()) if !self.splitter.is_empty() => Err(ConnectError::new(
+                Code::Internal,
+                "the response ends within a message",
+            )),
+            other => other,
+        };
+        metadata::keep_metadata(&mut trailers);
+        self.end(status, trailers);
+    }
+
+    /// Lets go of the inner stream, at once: its producer may be waiting for room.
+    fn end(&mut self, status: Result<(), ConnectError>, trailers: HeaderMap) {
+        if !matches!(self.source, Source::Done) {
+            self.source = Source::Ended(status, trailers);
+        }
+    }
+
+    /// The last envelope; empty when it has been sent.
+    fn finish(&mut self) -> Bytes {
+        let Source::Ended(status, trailers) = std::mem::replace(&mut self.source, Source::Done)
+        else {
+            return Bytes::new();
+        };
+        self.deadline = None;
+        let error = status
+            .as_ref()
+            .err()
+            .map(|error| error.to_wire(self.shared.methods.pool()));
+        let end = EndStream {
+            error,
+            metadata: metadata::to_json(&trailers),
+        };
+        let json = serde_json::to_vec(&end).unwrap_or_else(|_| b"{}".to_vec());
+        let mut out = BytesMut::new();
+        // A status that does not fit into four gigabytes cannot come out of HTTP headers.
+        let _ = envelope::put(&mut out, envelope::END_STREAM, &json);
+        out.freeze()
+    }
+}

@@ -1,0 +1,278 @@
+//! One port for every dialect: gRPC, gRPC-Web, Connect, health and metrics over HTTP/1.1 and HTTP/2 without TLS.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use prost_reflect::DescriptorPool;
+use tertulia_proto::{
+    DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
+    tokens::v1::tokens_service_server::TokensServiceServer,
+};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::cors::AllowOrigin;
+
+use super::{
+    admin::Admin,
+    auth::Verifier,
+    caller::Door,
+    chat::ChatService,
+    connect::{Connect, ConnectOptions},
+    grpc_rules::GrpcRulesLayer,
+    limits::{Limits, Rates},
+    tokens::Tokens,
+};
+use crate::{
+    actors::Node,
+    tasks::{self, TaskKind},
+    telemetry::metrics::Metrics,
+};
+
+/// Bytes a client may have under way on one HTTP/2 stream, and on all streams of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// See above.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of answers buffered for one stream before the one who writes must wait.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Calls of one connection at a time.
+const CONCURRENT_STREAMS: u32 = 1_000;
+/// A silent connection is asked for a sign of life this often, and closed when none comes.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// See above.
+const PING_WAIT: Duration = Duration::from_secs(20);
+/// Responses of at least this many bytes are compressed for Connect clients that ask for it.
+const COMPRESS_MIN: usize = 1_024;
+
+/// Headers that carry why a call failed, for browsers to read.
+const REASON_HEADERS: [http::HeaderName; 3] = [
+    http::HeaderName::from_static("tertulia-reason"),
+    http::HeaderName::from_static("tertulia-retry-after-ms"),
+    http::HeaderName::from_static("tertulia-outcome"),
+];
+
+/// What the API is served with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Rate limits.
+    pub rates: Rates,
+    /// Greatest size of a request message, bytes.
+    pub message_bytes_max: usize,
+    /// Connections at a time; more wait to be accepted.
+    pub connections_max: usize,
+}
+
+/// The API of a node, ready to be served.
+#[derive(Debug)]
+pub struct Api {
+    router: Router,
+    metrics: Arc<Metrics>,
+    draining: Arc<AtomicBool>,
+    connections: Arc<Semaphore>,
+}
+
+/// What the plain HTTP routes need.
+#[derive(Clone, Debug)]
+struct Plain {
+    node: Node,
+    metrics: Arc<Metrics>,
+    draining: Arc<AtomicBool>,
+    verifier: Verifier,
+}
+
+impl Api {
+    /// The API of `node`, for callers whom `verifier` knows.
+    ///
+    /// # Errors
+    /// When the built-in descriptors are damaged.
+    pub async fn new(
+        node: Node,
+        verifier: Verifier,
+        metrics: Arc<Metrics>,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        let draining = Arc::new(AtomicBool::new(false));
+        let max = options.message_bytes_max;
+        let door = Door {
+            node: node.clone(),
+            verifier: verifier.clone(),
+            limits: Arc::new(Limits::new(options.rates)),
+        };
+        let admin = Admin {
+            started_at_ms: node.now_ms(),
+            door: door.clone(),
+            draining: Arc::clone(&draining),
+        };
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health
+            .set_service_status(
+                <ChatService as tonic::server::NamedService>::NAME,
+                tonic_health::ServingStatus::Serving,
+            )
+            .await;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+        };
+        let pool = DescriptorPool::decode(DESCRIPTORS)?;
+        let inner = Routes::new(ChatService {
+            door: door.clone(),
+            message_bytes_max: max,
+        })
+        .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
+        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .into_axum_router()
+        .layer(GrpcRulesLayer::new(&pool, max))
+        .layer(GrpcWebLayer::new());
+        let connect = ConnectOptions {
+            max_request_bytes: max,
+            compress_min_bytes: COMPRESS_MIN,
+        };
+        let plain = Plain {
+            node,
+            metrics: Arc::clone(&metrics),
+            draining: Arc::clone(&draining),
+            verifier,
+        };
+        let router = Router::new()
+            .route("/health/live", get(|| async { "live\n" }))
+            .route("/health/ready", get(ready))
+            .route("/metrics", get(show_metrics))
+            .with_state(plain)
+            .fallback_service(
+                super::connect::cors(AllowOrigin::any(), &REASON_HEADERS)
+                    .layer(Connect::new(inner, pool, connect)),
+            );
+        Ok(Self {
+            router,
+            metrics,
+            draining,
+            connections: Arc::new(Semaphore::new(options.connections_max)),
+        })
+    }
+
+    /// Serves until `stop`, then lets open calls end within `drain` and returns. `quiesce` is run once no new
+    /// connection is accepted: it ends the streams, so that the calls can end.
+    pub async fn serve<F>(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+        drain: Duration,
+        quiesce: F,
+    ) where
+        F: Future<Output = ()>,
+    {
+        let graceful = GracefulShutdown::new();
+        let http = http();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.accept(&listener) => accepted,
+            };
+            let Some((socket, permit)) = accepted else {
+                continue;
+            };
+            let service =
+                self.router
+                    .clone()
+                    .map_request(|request: http::Request<hyper::body::Incoming>| {
+                        request.map(Body::new)
+                    });
+            let connection = http
+                .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service))
+                .into_owned();
+            let connection = graceful.watch(connection);
+            let metrics = Arc::clone(&self.metrics);
+            metrics.connected();
+            tasks::spawn(TaskKind::Connection, async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection ended");
+                }
+                metrics.disconnected();
+                drop(permit);
+            });
+        }
+        drop(listener);
+        self.draining.store(true, Ordering::Relaxed);
+        quiesce.await;
+        if timeout(drain, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were cut at the end of the drain");
+        }
+    }
+
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                // Small frames must not wait for each other's acknowledgement.
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::debug!(%error, "no nodelay");
+                }
+                Some((socket, permit))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                None
+            }
+        }
+    }
+}
+
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(30));
+    http.http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_concurrent_streams(CONCURRENT_STREAMS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WAIT);
+    http
+}
+
+async fn ready(State(plain): State<Plain>) -> impl IntoResponse {
+    if plain.draining.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    if !plain.verifier.is_ready() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no keys to verify tokens with\n",
+        );
+    }
+    (StatusCode::OK, "ready\n")
+}
+
+async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    (
+        [(http::header::CONTENT_TYPE, kind)],
+        plain.metrics.render(&plain.node),
+    )
+}

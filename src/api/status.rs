@@ -1,0 +1,311 @@
+//! From what went wrong inside to what the caller is told: the one place that names gRPC codes and reasons. Nothing of
+//! our insides passes.
+
+use prost::Message as _;
+use tertulia_proto::chat::v1::ErrorInfo;
+use tonic::{Code, Status, metadata::MetadataValue};
+
+use super::auth::AuthError;
+use crate::{
+    actors::error::CallError,
+    domain::reject::{Flaw, Reject},
+    storage::{Outcome, StoreErrorKind},
+};
+
+/// Every reason a caller can be given; one page each under `docs/errors`.
+pub const REASONS: &[&str] = &[
+    "admin_only",
+    "auth_unavailable",
+    "client_id_needed",
+    "client_message_id_reused",
+    "cursor_malformed",
+    "deadline",
+    "draining",
+    "external_ref_taken",
+    "internal",
+    "last_owner",
+    "malformed",
+    "member_not_found",
+    "message_deleted",
+    "message_not_found",
+    "missing_field",
+    "not_allowed_here",
+    "not_your_message",
+    "out_of_range",
+    "outcome_unknown",
+    "overloaded",
+    "partner_blocked",
+    "rate_limited",
+    "role_too_low",
+    "room_deleted",
+    "room_not_found",
+    "room_unavailable",
+    "send_not_allowed",
+    "session_not_open",
+    "store_failed",
+    "store_unavailable",
+    "stream_replaced",
+    "token_expired",
+    "token_invalid",
+    "token_missing",
+    "too_long",
+    "too_many",
+    "too_many_edits",
+    "too_many_members",
+    "too_many_pins",
+    "too_many_reactions",
+    "too_many_streams",
+    "unknown_command",
+    "wrong_room_type",
+];
+
+/// What a caller is told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    info: ErrorInfo,
+}
+
+impl ApiError {
+    /// An error with a stable reason.
+    #[must_use]
+    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(REASONS.contains(&reason), "every reason has a page");
+        Self {
+            code,
+            message: message.into(),
+            info: ErrorInfo {
+                reason: reason.to_owned(),
+                ..ErrorInfo::default()
+            },
+        }
+    }
+
+    fn retry_after(mut self, ms: u64) -> Self {
+        self.info.retry_after_ms = i64::try_from(ms).unwrap_or(i64::MAX);
+        self
+    }
+
+    fn unknown_if(mut self, unknown: bool) -> Self {
+        self.info.outcome_unknown = unknown;
+        self
+    }
+
+    /// The call came too often; try again after `ms` milliseconds.
+    #[must_use]
+    pub fn rate_limited(ms: u64) -> Self {
+        Self::new(Code::ResourceExhausted, "rate_limited", "too many calls").retry_after(ms.max(1))
+    }
+
+    /// The stream or session gives no client id.
+    #[must_use]
+    pub fn client_id_needed() -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            "client_id_needed",
+            "client_id_needed",
+        )
+    }
+
+    /// No answer before the caller's deadline.
+    #[must_use]
+    pub fn deadline() -> Self {
+        Self::new(Code::DeadlineExceeded, "deadline", "no answer in time").unknown_if(true)
+    }
+
+    /// A page cursor was not made by this server.
+    #[must_use]
+    pub fn cursor() -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            "cursor_malformed",
+            "the cursor is not one of ours",
+        )
+    }
+
+    /// gRPC code, as a number.
+    #[must_use]
+    pub const fn code(&self) -> i32 {
+        self.code as i32
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// For programs.
+    #[must_use]
+    pub const fn info(&self) -> &ErrorInfo {
+        &self.info
+    }
+}
+
+/// `google.rpc.Status`, as `grpc-status-details-bin` carries it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/chat.v1.ErrorInfo".to_owned(),
+            value: error.info.encode_to_vec(),
+        };
+        let details = RpcStatus {
+            code: error.code as i32,
+            message: error.message.clone(),
+            details: vec![any],
+        };
+        let mut status =
+            Self::with_details(error.code, error.message, details.encode_to_vec().into());
+        let metadata = status.metadata_mut();
+        if let Ok(reason) = MetadataValue::try_from(error.info.reason.as_str()) {
+            metadata.insert("tertulia-reason", reason);
+        }
+        if error.info.retry_after_ms > 0 {
+            metadata.insert("tertulia-retry-after-ms", error.info.retry_after_ms.into());
+        }
+        if error.info.outcome_unknown {
+            metadata.insert("tertulia-outcome", MetadataValue::from_static("unknown"));
+        }
+        status
+    }
+}
+
+impl From<Reject> for ApiError {
+    fn from(reject: Reject) -> Self {
+        let code = match &reject {
+            Reject::Invalid { .. } => Code::InvalidArgument,
+            Reject::RoomNotFound | Reject::MessageNotFound | Reject::MemberNotFound => {
+                Code::NotFound
+            }
+            Reject::RoleTooLow
+            | Reject::NotYourMessage
+            | Reject::SendNotAllowed
+            | Reject::PartnerBlocked
+            | Reject::AdminOnly => Code::PermissionDenied,
+            Reject::ClientMessageIdReused | Reject::ExternalRefTaken => Code::AlreadyExists,
+            Reject::RoomDeleted
+            | Reject::MessageDeleted
+            | Reject::WrongRoomType
+            | Reject::TooManyMembers
+            | Reject::TooManyPins
+            | Reject::TooManyReactions
+            | Reject::TooManyEdits
+            | Reject::LastOwner => Code::FailedPrecondition,
+        };
+        let mut error = Self::new(code, reject.reason(), reject.to_string());
+        if let Reject::Invalid { field, flaw } = reject {
+            field.clone_into(&mut error.info.field);
+            error.message = format!("{field}: {}", describe(flaw));
+        }
+        error
+    }
+}
+
+const fn describe(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::Missing => "must be given",
+        Flaw::TooLong => "too long",
+        Flaw::TooMany => "too many",
+        Flaw::OutOfRange => "out of range",
+        Flaw::Malformed => "malformed",
+        Flaw::NotAllowedHere => "not allowed here",
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        let unknown = error.outcome() == Outcome::Unknown;
+        let told = match error {
+            CallError::Rejected(reject) => return reject.into(),
+            CallError::Overloaded => {
+                Self::new(Code::ResourceExhausted, "overloaded", "too much to do").retry_after(100)
+            }
+            CallError::Gone => {
+                Self::new(Code::Unavailable, "room_unavailable", "the room is moving")
+                    .retry_after(100)
+            }
+            CallError::Dropped => {
+                Self::new(Code::Unavailable, "outcome_unknown", "the room failed").retry_after(100)
+            }
+            CallError::Deadline => return Self::deadline(),
+            CallError::Failed { retry_after_ms } => Self::new(
+                Code::Unavailable,
+                "room_unavailable",
+                "the room failed too often",
+            )
+            .retry_after(retry_after_ms),
+            CallError::TooManyStreams => Self::new(
+                Code::ResourceExhausted,
+                "too_many_streams",
+                "too many streams of this user",
+            ),
+            CallError::Draining => {
+                Self::new(Code::Unavailable, "draining", "the server is going down")
+                    .retry_after(1_000)
+            }
+            CallError::Store(error) => {
+                tracing::error!(error = %crate::error::Chain(&error), "a call failed in the store");
+                match error.kind() {
+                    StoreErrorKind::Overloaded => {
+                        Self::new(Code::ResourceExhausted, "overloaded", "too much to do")
+                            .retry_after(100)
+                    }
+                    StoreErrorKind::Timeout | StoreErrorKind::Unavailable => Self::new(
+                        Code::Unavailable,
+                        "store_unavailable",
+                        "the store cannot be reached",
+                    )
+                    .retry_after(500),
+                    StoreErrorKind::Fenced => {
+                        Self::new(Code::Unavailable, "room_unavailable", "the room is moving")
+                            .retry_after(100)
+                    }
+                    StoreErrorKind::Corrupt => {
+                        Self::new(Code::DataLoss, "store_failed", "stored data cannot be read")
+                    }
+                    StoreErrorKind::NotFound
+                    | StoreErrorKind::Conflict
+                    | StoreErrorKind::Invalid => {
+                        Self::new(Code::Internal, "store_failed", "the store refused")
+                    }
+                }
+            }
+        };
+        told.unknown_if(unknown)
+    }
+}
+
+impl From<crate::storage::StoreError> for ApiError {
+    fn from(error: crate::storage::StoreError) -> Self {
+        CallError::from(error).into()
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let reason = error.reason();
+        let code = if reason == "auth_unavailable" {
+            Code::Unavailable
+        } else {
+            Code::Unauthenticated
+        };
+        let message = match reason {
+            "token_missing" => "a bearer token is needed",
+            "token_expired" => "the token has expired",
+            "auth_unavailable" => "the keys cannot be had just now",
+            _ => "the token is not valid",
+        };
+        Self::new(code, reason, message)
+    }
+}

@@ -1,0 +1,72 @@
+//! `tertulia serve`.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::ConfigArgs;
+use crate::{config::Config, server::Server, telemetry::logging};
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Address to listen on.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Start although the store has lost acknowledged writes (a damaged journal). They are gone then.
+    #[arg(long)]
+    accept_data_loss: bool,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<bool> {
+    let listen = args
+        .listen
+        .iter()
+        .map(|listen| ("server.listen".to_owned(), listen.clone()));
+    let config = args.config.load(listen.collect())?;
+    logging::start(&config.log, std::env::var("RUST_LOG").ok().as_deref());
+    config
+        .warnings()
+        .iter()
+        .for_each(|warning| tracing::warn!("{warning}"));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.server.worker_threads > 0 {
+        runtime.worker_threads(config.server.worker_threads);
+    }
+    let runtime = runtime.enable_all().build()?;
+    runtime.block_on(serve(&config, args.accept_data_loss))?;
+    Ok(true)
+}
+
+async fn serve(config: &Config, accept_data_loss: bool) -> anyhow::Result<()> {
+    // Before anything is written: a signal from now on ends the server in order.
+    let (mut int, mut term) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let server = Server::start(config, accept_data_loss).await?;
+    greet(config, server.addr());
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+    }
+    tracing::info!("draining");
+    server.stop().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Says what to do next, to whoever started it by hand.
+fn greet(config: &Config, addr: SocketAddr) {
+    let data = config.server.data_dir.display();
+    eprintln!(
+        "\nTertulia serves gRPC, gRPC-Web and Connect on http://{addr}, its data is in {data}.\n\n\
+         Next:\n  tertulia token --user 1 --name Ana --data-dir {data}     a token to call it with\n  \
+         tertulia chat --user 1 --name Ana --server http://{addr} --data-dir {data}\n  \
+         curl http://{addr}/health/ready\n"
+    );
+}

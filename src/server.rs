@@ -1,0 +1,219 @@
+//! The composition root: builds store, bus, actors and API from a configuration, and takes them down in order:
+//! listener, streams, rooms, connections, store.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    actors::{self, Node, RoomKeys, ops::Parts},
+    api::{
+        auth::Verifier,
+        limits::Rates,
+        serve::{self, Api},
+    },
+    clock::SystemClock,
+    config::{Config, Fsync, MasterKey, MasterKeys},
+    crypto::{Keyring, KeyringOptions, MasterKeyHex},
+    domain::ids::RoomId,
+    events::InProcessBus,
+    storage::{
+        Durability, Store,
+        embedded::{EmbeddedStore, OpenOptions, SyncPolicy},
+        layer::{
+            deadline::{Deadline, Deadlines},
+            encrypted::{Encrypted, SealError, Sealer},
+            metered::Metered,
+        },
+    },
+    tasks::{self, TaskKind},
+    telemetry::metrics::Metrics,
+};
+
+/// Events the in-process bus keeps for its slowest subscriber.
+const BUS_CAPACITY: usize = 4_096;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+    store: Arc<dyn Store>,
+}
+
+impl Server {
+    /// Starts a server. With `accept_data_loss`, also on a store that has lost acknowledged writes.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, a key is unusable, or the address cannot be listened on.
+    pub async fn start(config: &Config, accept_data_loss: bool) -> anyhow::Result<Self> {
+        let data_dir = config.server.data_dir.clone();
+        let (auth, _) = config.auth.resolve(&data_dir).context("keys of tokens")?;
+        let verifier = Verifier::from_options(auth).context("keys of tokens")?;
+        tasks::spawn(TaskKind::Keys, verifier.clone().run());
+        let keyring = keyring(config.encryption.resolve(&data_dir)?).await?;
+        let metrics = Metrics::new("embedded");
+        let store = open_store(config, accept_data_loss, Arc::clone(&keyring), &metrics).await?;
+        let node = Node::start(Parts {
+            store: Arc::clone(&store),
+            bus: Arc::new(InProcessBus::new(BUS_CAPACITY)),
+            clock: Arc::new(SystemClock),
+            keys: keyring,
+            observer: Arc::clone(&metrics) as Arc<dyn actors::Observer>,
+            options: options(config),
+        })
+        .await?;
+        let listener = TcpListener::bind(&config.server.listen)
+            .await
+            .with_context(|| format!("listen on {}", config.server.listen))?;
+        let addr = listener.local_addr()?;
+        let recovered = node.recover().await?;
+        let api = Api::new(node.clone(), verifier, metrics, &api_options(config)).await?;
+        let (stop, drain) = (CancellationToken::new(), config.server.drain_timeout());
+        tracing::info!(%addr, recovered, "serving");
+        let serving = tasks::spawn(
+            TaskKind::Listener,
+            api.serve(listener, stop.clone(), drain, quiesce(node, drain)),
+        );
+        Ok(Self {
+            addr,
+            stop,
+            serving,
+            store,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Goes down in order. What was acknowledged is kept in any case.
+    ///
+    /// # Errors
+    /// When the store does not close.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.serving.await.context("the listener's task failed")?;
+        self.store.close().await.context("close the store")
+    }
+}
+
+async fn quiesce(node: Node, limit: Duration) {
+    if !node.drain(limit).await {
+        tracing::warn!(
+            "some rooms were not asleep at the end of the drain; they are recovered at the next start"
+        );
+    }
+}
+
+/// The store with its layers, from the outside in: metered, deadline, encrypted, backend. What is below the encryption
+/// sees ciphertext only.
+async fn open_store(
+    config: &Config,
+    accept_data_loss: bool,
+    keyring: Arc<Keys>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let sync = match config.storage.fsync {
+        Fsync::Always => SyncPolicy::Always,
+        Fsync::Interval => {
+            SyncPolicy::Interval(Duration::from_millis(config.storage.fsync_interval_ms))
+        }
+    };
+    let options = OpenOptions {
+        sync,
+        cache_bytes: config.storage.cache_mb << 20,
+        accept_data_loss,
+        ..OpenOptions::default()
+    };
+    let dir = config.server.data_dir.join("store");
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &options)).await?;
+    let backend: Arc<dyn Store> = Arc::new(opened.context("open the store")?);
+    let encrypted = Arc::new(Encrypted::new(backend, keyring));
+    let deadline = Arc::new(Deadline::new(encrypted, Deadlines::default()));
+    Ok(Arc::new(Metered::new(deadline, Arc::clone(metrics) as _)))
+}
+
+fn options(config: &Config) -> actors::Options {
+    let defaults = actors::Options::default();
+    actors::Options {
+        room_idle: Duration::from_millis(config.rooms.idle_ms),
+        warm_messages: config.rooms.warm_messages,
+        queue_max: config.rooms.queue_max,
+        batch_max: config.rooms.batch_max,
+        members_max: config.rooms.max_members,
+        in_flight_max: config.limits.in_flight_max,
+        streams_per_user_max: config.streams.per_user_max,
+        stream_queue_bytes_max: config.streams.queue_bytes_max,
+        catch_up_max: config.streams.catch_up_max as u64,
+        heartbeat: Duration::from_millis(config.streams.heartbeat_ms),
+        request_timeout: config.server.request_timeout(),
+        worker_id: config.storage.worker_id,
+        durability: match config.storage.fsync {
+            Fsync::Always => Durability::Synced,
+            Fsync::Interval => Durability::Buffered,
+        },
+        ..defaults
+    }
+}
+
+const fn api_options(config: &Config) -> serve::Options {
+    serve::Options {
+        rates: Rates {
+            user_per_s: config.limits.user_per_s,
+            user_burst: config.limits.user_burst,
+            room_per_s: config.limits.room_per_s,
+            room_burst: config.limits.room_burst,
+        },
+        message_bytes_max: config.server.max_message_bytes,
+        connections_max: config.server.max_connections,
+    }
+}
+
+/// The keyring as the store and the actors want it.
+#[derive(Debug)]
+struct Keys(Keyring);
+
+async fn keyring(keys: MasterKeys) -> anyhow::Result<Arc<Keys>> {
+    let hex = |key: MasterKey| MasterKeyHex {
+        id: key.key_id,
+        key: key.key,
+        iv: key.iv,
+    };
+    let mut options = KeyringOptions::new(hex(keys.current));
+    options.older = keys.old.into_iter().map(hex).collect();
+    // Key derivation takes tens of milliseconds of one core.
+    let made = tokio::task::spawn_blocking(move || Keyring::new(&options)).await?;
+    Ok(Arc::new(Keys(made.context("encryption keys")?)))
+}
+
+impl Sealer for Keys {
+    fn seal(&self, scope: &[u8], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        self.0.seal(scope, aad, plain)
+    }
+
+    fn open(&self, scope: &[u8], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.0.open(scope, aad, sealed).map_err(|_| SealError)
+    }
+}
+
+impl RoomKeys for Keys {
+    fn fresh(&self, room: RoomId) -> String {
+        self.0.wrap(&self.0.new_room_key(&room.0))
+    }
+
+    fn decrypt(&self, encryption_data: &str, content: &str) -> Option<String> {
+        let plain = self
+            .0
+            .unwrap_room_key(encryption_data)
+            .ok()?
+            .decrypt(content)
+            .ok()?;
+        String::from_utf8(plain).ok()
+    }
+}

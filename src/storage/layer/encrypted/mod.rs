@@ -1,0 +1,176 @@
+//! Seals every opaque body on its way into a store and opens it on its way out. The store below keeps ciphertext only.
+//!
+//! Sealed are the bodies of records, redactions, message states, room settings, members, synchronisation states, join
+//! jobs, profiles and devices. Keys and numbers are not: ids, times, positions, reactions, client ids and external
+//! references are what the store finds rows by.
+//!
+//! Each body is bound to its row (table and key), so that a body moved to another row does not open. What does not open
+//! is `Corrupt`.
+
+use std::{fmt::Debug, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    domain::ids::{RoomId, Seq, UserId},
+    storage::{MemberRow, Projection, Record, Result, Store, StoreError, StoreErrorKind},
+};
+
+mod log;
+mod rest;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(super) mod toy;
+
+/// A body does not open: wrong key, wrong row, or other bytes than were sealed. Deliberately says no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a sealed body does not authenticate")]
+pub struct SealError;
+
+/// Seals bodies. The same body may be sealed to other bytes each time.
+pub trait Sealer: Debug + Send + Sync + 'static {
+    /// Seals `plain` under the key of `scope`, bound to `aad`.
+    fn seal(&self, scope: &[u8], aad: &[u8], plain: &[u8]) -> Vec<u8>;
+
+    /// Opens what was sealed with the same `scope` and `aad`.
+    ///
+    /// # Errors
+    /// If it was not.
+    fn open(
+        &self,
+        scope: &[u8],
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> std::result::Result<Vec<u8>, SealError>;
+}
+
+/// Scope of bodies that belong to a user and no room.
+pub const USER_SCOPE: &[u8] = b"user";
+
+/// A store whose bodies are sealed.
+#[derive(Debug)]
+pub struct Encrypted {
+    inner: Arc<dyn Store>,
+    sealer: Arc<dyn Sealer>,
+}
+
+/// One row that holds a body; what the body is bound to. The first byte of each form is part of what is stored: it must
+/// never change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Row<'a> {
+    Log(RoomId, Seq),
+    State(RoomId, Seq),
+    Room(RoomId),
+    Member(RoomId, UserId),
+    Sync(RoomId, &'a str),
+    JoinJob(RoomId),
+    Profile(UserId),
+    Device(UserId, &'a str),
+}
+
+impl Row<'_> {
+    fn aad(&self) -> Vec<u8> {
+        let of_room = |tag: u8, room: &RoomId, rest: &[u8]| [&[tag], &room.0[..], rest].concat();
+        match self {
+            Self::Log(room, seq) => of_room(1, room, &seq.0.to_be_bytes()),
+            Self::State(room, seq) => of_room(2, room, &seq.0.to_be_bytes()),
+            Self::Room(room) => of_room(3, room, &[]),
+            Self::Member(room, user) => of_room(4, room, &user.0.to_be_bytes()),
+            Self::Sync(room, source) => of_room(5, room, source.as_bytes()),
+            Self::JoinJob(room) => of_room(6, room, &[]),
+            Self::Profile(user) => [&[7], &user.0.to_be_bytes()[..]].concat(),
+            Self::Device(user, client_id) => {
+                [&[8], &user.0.to_be_bytes()[..], client_id.as_bytes()].concat()
+            }
+        }
+    }
+
+    /// Rooms have keys of their own, users share one.
+    fn scope(&self) -> &[u8] {
+        match self {
+            Self::Log(room, _)
+            | Self::State(room, _)
+            | Self::Room(room)
+            | Self::Member(room, _)
+            | Self::Sync(room, _)
+            | Self::JoinJob(room) => &room.0,
+            Self::Profile(_) | Self::Device(..) => USER_SCOPE,
+        }
+    }
+}
+
+impl Encrypted {
+    /// Seals what goes to `inner` with `sealer`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>, sealer: Arc<dyn Sealer>) -> Self {
+        Self { inner, sealer }
+    }
+
+    fn seal(&self, row: Row<'_>, body: &[u8]) -> Bytes {
+        self.sealer.seal(row.scope(), &row.aad(), body).into()
+    }
+
+    fn open(&self, op: &'static str, row: Row<'_>, sealed: &[u8]) -> Result<Bytes> {
+        match self.sealer.open(row.scope(), &row.aad(), sealed) {
+            Ok(plain) => Ok(plain.into()),
+            Err(error) => Err(StoreError::because(StoreErrorKind::Corrupt, op, error)),
+        }
+    }
+
+    fn open_some(
+        &self,
+        op: &'static str,
+        row: Row<'_>,
+        sealed: Option<Bytes>,
+    ) -> Result<Option<Bytes>> {
+        sealed.map(|sealed| self.open(op, row, &sealed)).transpose()
+    }
+
+    fn open_record(&self, op: &'static str, room: RoomId, record: Record) -> Result<Record> {
+        let body = self.open(op, Row::Log(room, record.seq), &record.body)?;
+        Ok(Record { body, ..record })
+    }
+
+    fn seal_records(&self, room: RoomId, records: &[Record]) -> Vec<Record> {
+        let seal = |record: &Record| Record {
+            body: self.seal(Row::Log(room, record.seq), &record.body),
+            ..record.clone()
+        };
+        records.iter().map(seal).collect()
+    }
+
+    fn seal_projection(&self, room: RoomId, projection: &Projection) -> Projection {
+        let member = |row: &MemberRow| MemberRow {
+            body: self.seal(Row::Member(room, row.user), &row.body),
+            ..row.clone()
+        };
+        Projection {
+            room: projection
+                .room
+                .as_ref()
+                .map(|body| self.seal(Row::Room(room), body)),
+            members: projection.members.iter().map(member).collect(),
+            states: self.seal_bodies(&projection.states, |seq| Row::State(room, seq)),
+            redacted: self.seal_bodies(&projection.redacted, |seq| Row::Log(room, seq)),
+            head: projection.head,
+            removed: projection.removed.clone(),
+            positions: projection.positions.clone(),
+            reacted: projection.reacted.clone(),
+            unreacted: projection.unreacted.clone(),
+            pinned: projection.pinned.clone(),
+            unpinned: projection.unpinned.clone(),
+        }
+    }
+
+    fn seal_bodies(
+        &self,
+        bodies: &[(Seq, Bytes)],
+        row: impl Fn(Seq) -> Row<'static>,
+    ) -> Vec<(Seq, Bytes)> {
+        bodies
+            .iter()
+            .map(|(seq, body)| (*seq, self.seal(row(*seq), body)))
+            .collect()
+    }
+}

@@ -1,0 +1,183 @@
+//! Metrics in the OpenMetrics text format, by the names that dashboards rely on.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::{
+    actors::{Node, Observer},
+    domain::{event::Event, room::RoomType},
+    storage::{
+        StoreErrorKind,
+        layer::{Op, metered::StoreObserver},
+    },
+};
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct SentLabels {
+    room_type: &'static str,
+    database: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct QueryLabels {
+    operation: &'static str,
+    database: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct FailureLabels {
+    operation: &'static str,
+    database: &'static str,
+    kind: String,
+}
+
+/// The process's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    database: &'static str,
+    sent: Family<SentLabels, Counter>,
+    queries: Family<QueryLabels, Histogram, fn() -> Histogram>,
+    failures: Family<FailureLabels, Counter>,
+    connections: Gauge,
+    rooms: Gauge,
+    users: Gauge,
+    streams: Gauge,
+    in_flight: Gauge,
+}
+
+fn query_buckets() -> Histogram {
+    Histogram::new([
+        0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5,
+        1.0, 5.0,
+    ])
+}
+
+impl Metrics {
+    /// Metrics of a node whose store is called `database`.
+    #[must_use]
+    pub fn new(database: &'static str) -> Arc<Self> {
+        let metrics = Self {
+            registry: Registry::default(),
+            database,
+            sent: Family::default(),
+            queries: Family::new_with_constructor(query_buckets),
+            failures: Family::default(),
+            connections: Gauge::default(),
+            rooms: Gauge::default(),
+            users: Gauge::default(),
+            streams: Gauge::default(),
+            in_flight: Gauge::default(),
+        };
+        Arc::new(metrics.registered())
+    }
+
+    fn registered(mut self) -> Self {
+        let r = &mut self.registry;
+        r.register(
+            "chat_messages_sent",
+            "Messages acknowledged",
+            self.sent.clone(),
+        );
+        r.register(
+            "chat_query_duration_seconds",
+            "Time of store operations",
+            self.queries.clone(),
+        );
+        r.register(
+            "chat_query_failures",
+            "Store operations that failed",
+            self.failures.clone(),
+        );
+        r.register(
+            "chat_active_connections",
+            "Open connections",
+            self.connections.clone(),
+        );
+        r.register(
+            "chat_rooms_awake",
+            "Rooms with an actor",
+            self.rooms.clone(),
+        );
+        r.register(
+            "chat_users_awake",
+            "Users with an actor",
+            self.users.clone(),
+        );
+        r.register("chat_streams_open", "Open streams", self.streams.clone());
+        r.register(
+            "chat_commands_in_flight",
+            "Commands accepted and not yet answered",
+            self.in_flight.clone(),
+        );
+        self
+    }
+
+    /// A connection opened.
+    pub fn connected(&self) {
+        self.connections.inc();
+    }
+
+    /// A connection closed.
+    pub fn disconnected(&self) {
+        self.connections.dec();
+    }
+
+    /// All metrics as text.
+    #[must_use]
+    pub fn render(&self, node: &Node) -> String {
+        let status = node.status();
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.rooms.set(gauge(status.rooms_awake));
+        self.users.set(gauge(status.users_awake));
+        self.streams.set(gauge(status.streams));
+        self.in_flight.set(gauge(status.commands_in_flight));
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Observer for Metrics {
+    fn appended(&self, room_type: RoomType, events: &[Event]) {
+        let messages = events
+            .iter()
+            .filter(|event| event.message().is_some())
+            .count() as u64;
+        if messages > 0 {
+            let labels = SentLabels {
+                room_type: room_type.name(),
+                database: self.database,
+            };
+            self.sent.get_or_create(&labels).inc_by(messages);
+        }
+    }
+}
+
+impl StoreObserver for Metrics {
+    fn observe(&self, op: Op, took: Duration, result: Result<(), StoreErrorKind>) {
+        let labels = QueryLabels {
+            operation: op.name,
+            database: self.database,
+        };
+        self.queries
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        if let Err(kind) = result {
+            let kind = format!("{kind:?}").to_lowercase();
+            self.failures
+                .get_or_create(&FailureLabels {
+                    operation: op.name,
+                    database: self.database,
+                    kind,
+                })
+                .inc();
+        }
+    }
+}
