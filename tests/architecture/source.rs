@@ -26,8 +26,8 @@ pub(crate) struct File {
 pub(crate) struct Use {
     /// `crate`, or the other crate's name.
     pub(crate) from: String,
-    /// The first segment after it.
-    pub(crate) first: String,
+    /// The first one or two segments after it.
+    pub(crate) path: String,
     /// Where it stands.
     pub(crate) line: usize,
 }
@@ -41,7 +41,7 @@ pub(crate) fn crate_files(workspace: &Path, root: &str) -> Vec<File> {
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let name = path
             .strip_prefix(workspace)
-            .unwrap()
+            .expect("found below the workspace")
             .to_string_lossy()
             .replace('\\', "/");
         let file = parse(&name, module, &text);
@@ -72,7 +72,7 @@ pub(crate) fn parse(name: &str, module: Vec<String>, text: &str) -> File {
 }
 
 fn locate(parent: &Path, is_root: bool, child: &str) -> PathBuf {
-    let folder = parent.parent().unwrap();
+    let folder = parent.parent().expect("a file is in a folder");
     let folder = if is_root || parent.ends_with("mod.rs") {
         folder.to_owned()
     } else {
@@ -125,12 +125,11 @@ fn search(
                 if ["crate", "tertulia", "super"].contains(&ident.as_str()) {
                     own(rest, depth, found);
                 } else if wanted(&ident) {
-                    let first = firsts(after_colons(rest)).into_iter().next();
-                    let first = first.map_or_else(String::new, |(name, _)| name);
+                    let line = line(token.span());
                     found.push(Use {
                         from: ident,
-                        first,
-                        line: line(token.span()),
+                        path: String::new(),
+                        line,
                     });
                 }
             }
@@ -158,24 +157,46 @@ fn own(mut rest: &[TokenTree], depth: usize, found: &mut Vec<Use>) {
     found.extend(firsts(after_colons(rest)).into_iter().map(from_root));
 }
 
-fn from_root((first, line): (String, usize)) -> Use {
+fn from_root((path, line): (String, usize)) -> Use {
     Use {
         from: "crate".to_owned(),
-        first,
+        path,
         line,
     }
 }
 
-/// The first names of a path or of each path in a group.
+/// The first two names of a path, or of each path in a group.
 fn firsts(rest: &[TokenTree]) -> Vec<(String, usize)> {
+    heads(rest)
+        .into_iter()
+        .flat_map(|(name, line, rest)| {
+            let seconds = heads(after_colons(&rest));
+            if seconds.is_empty() {
+                return vec![(name, line)];
+            }
+            seconds
+                .into_iter()
+                .map(|(second, line, _)| (format!("{name}::{second}"), line))
+                .collect()
+        })
+        .collect()
+}
+
+/// The first name of a path, or of each path in a group, with its line and the path from there on.
+fn heads(rest: &[TokenTree]) -> Vec<(String, usize, Vec<TokenTree>)> {
     match rest.first() {
-        Some(TokenTree::Ident(ident)) => vec![(ident.to_string(), line(ident.span()))],
+        Some(TokenTree::Ident(ident)) => {
+            vec![(ident.to_string(), line(ident.span()), rest.to_vec())]
+        }
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
             inner
                 .split(|token| is_punct(token, ','))
-                .flat_map(firsts)
+                .flat_map(heads)
                 .collect()
+        }
+        Some(TokenTree::Punct(star)) if star.as_char() == '*' => {
+            vec![("*".to_owned(), line(star.span()), vec![])]
         }
         _ => Vec::new(),
     }
@@ -190,7 +211,7 @@ fn starts_path(tokens: &[TokenTree], at: usize) -> bool {
 }
 
 fn after_colons(rest: &[TokenTree]) -> &[TokenTree] {
-    if is_colons(&rest[1..]) {
+    if rest.len() > 3 && is_colons(&rest[1..]) {
         &rest[3..]
     } else {
         &[]
@@ -359,7 +380,7 @@ mod tests {
         );
         uses(&file, &["ractor", "tonic"])
             .into_iter()
-            .map(|found| format!("{}:{}::{}", found.line, found.from, found.first))
+            .map(|found| format!("{}:{}::{}", found.line, found.from, found.path))
             .collect()
     }
 
@@ -370,21 +391,24 @@ mod tests {
              pub(crate) use ractor;\n\
              fn f(x: crate::actors::Node) { let y = vec![ractor::spawn(crate::config::get())]; }\n\
              #[tonic::async_trait] impl X for Y { const Z: u8 = ::ractor::Z; }\n\
-             macro_rules! m { () => { $crate::client::run() } }";
+             macro_rules! m { () => { $crate::client::run() } }\n\
+             use crate::domain::*;";
         assert_eq!(
             found(&["domain"], text),
             [
-                "1:crate::storage",
+                "1:crate::storage::Store",
                 "2:crate::api",
-                "2:crate::events",
+                "2:crate::events::Bus",
+                "2:crate::events::Other",
                 "2:crate::clock",
                 "3:ractor::",
-                "4:crate::actors",
-                "4:ractor::spawn",
-                "4:crate::config",
-                "5:tonic::async_trait",
-                "5:ractor::Z",
-                "6:crate::client",
+                "4:crate::actors::Node",
+                "4:ractor::",
+                "4:crate::config::get",
+                "5:tonic::",
+                "5:ractor::",
+                "6:crate::client::run",
+                "7:crate::domain::*",
             ]
         );
     }
@@ -394,7 +418,7 @@ mod tests {
         let text = "use super::super::storage::Store; use super::ids; use super::super::{api, x};";
         assert_eq!(
             found(&["domain", "room"], text),
-            ["1:crate::storage", "1:crate::api", "1:crate::x"]
+            ["1:crate::storage::Store", "1:crate::api", "1:crate::x"]
         );
         assert_eq!(found(&["domain"], "use super::api;"), ["1:crate::api"]);
         assert!(found(&["a", "b", "c"], "use super::super::api;").is_empty());
@@ -407,7 +431,7 @@ mod tests {
         let found = found(&["actors"], text);
         assert_eq!(
             found,
-            ["4:crate::domain", "4:ractor::x"],
+            ["4:crate::domain::ractor", "4:ractor::"],
             "a name within a use group is taken for a crate"
         );
     }
@@ -423,7 +447,7 @@ mod tests {
              #[cfg(test)]\nmod suite;\nmod real;\n";
         assert_eq!(
             found(&["x"], text),
-            ["1:crate::a", "9:crate::e", "10:crate::h"]
+            ["1:crate::a", "9:crate::e", "10:crate::h::I"]
         );
         let file = parse("made-up.rs", vec![], text);
         assert_eq!(modules(&file.tokens), ["real"]);
