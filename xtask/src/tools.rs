@@ -18,7 +18,8 @@ const DENY_VERSION: &str = "0.20.2";
 /// When this program's manifest is no longer where it was built.
 pub(crate) fn root() -> Result<PathBuf> {
     // Cargo says where the package is now; where it was built is second best.
-    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here =
+        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let root = Path::new(&here)
         .parent()
         .context("xtask has no parent folder")?;
