@@ -446,6 +446,12 @@ fn statuses_of_own_messages_only_rise() {
         MessageStatus::Read.into(),
     );
     assert_eq!(statuses, [read, read, none, delivered]);
+    let edited = MessageEdited {
+        message: Some(mine(2)),
+    };
+    model.update(event("d", 5, ME, Body::Edited(edited)));
+    let second = model.room().unwrap().timeline.by_id(1_002).unwrap();
+    assert_eq!(second.status, read, "an edit takes nothing back");
 }
 
 #[test]
