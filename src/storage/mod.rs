@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod codec;
+#[cfg(test)]
+mod codec_tests;
 #[cfg(any(test, feature = "testkit"))]
 #[allow(
     clippy::unwrap_used,
@@ -26,6 +28,8 @@ pub mod error;
 pub mod layer;
 pub mod limits;
 pub mod project;
+#[cfg(test)]
+mod project_tests;
 pub mod types;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};

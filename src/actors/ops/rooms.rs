@@ -113,7 +113,7 @@ impl Node {
     /// [`CallError`].
     pub async fn create_room(&self, author: Author, new: NewRoom) -> Call<(RoomSummary, bool)> {
         let others = checked(author, &new)?;
-        let fresh = self.fresh_room_id();
+        let fresh = self.context.keys.fresh_room_id();
         let (id, partner) = match (new.room_type, others.first()) {
             (RoomType::P2p, Some(other)) => (
                 self.context
@@ -470,10 +470,6 @@ impl Node {
             handle.command(author, Command::Leave).await
         };
         self.with_room(room, false, leave).await.map(drop)
-    }
-
-    fn fresh_room_id(&self) -> RoomId {
-        RoomId::from_random(rand::random())
     }
 }
 

@@ -3,8 +3,8 @@
 //! Events come once and in order; what they leave open is read again by an effect.
 
 use tertulia_proto::chat::v1::{
-    Event, Message, MessageReaction, MessageStatus, ParticipantUpdate, Room, RoomJoin, RoomLeave,
-    RoomUpdate, StatusUpdate, Typing, event::Event as Body,
+    Event, Message, MessageReaction, MessageStatus, ParticipantUpdate, Role, Room, RoomJoin,
+    RoomLeave, RoomUpdate, StatusUpdate, Typing, event::Event as Body,
 };
 
 use super::{
@@ -177,8 +177,17 @@ impl Model {
                 .map(|user| person(room, me, *user))
                 .collect();
             let did = if left.removed { "was removed" } else { "left" };
-            room.timeline
-                .remark(seq, format!("{} {did}", names.join(", ")), at);
+            let mut text = format!("{} {did}", names.join(", "));
+            if left.new_owner_id != 0 {
+                text = format!(
+                    "{text}; the room's owner is now {}",
+                    person(room, me, left.new_owner_id)
+                );
+            }
+            if left.new_owner_id == me {
+                room.info.role = Role::Owner.into();
+            }
+            room.timeline.remark(seq, text, at);
             let fewer = i32::try_from(left.user_ids.len()).unwrap_or(i32::MAX);
             room.info.participants_count =
                 room.info.participants_count.saturating_sub(fewer).max(1);

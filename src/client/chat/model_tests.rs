@@ -3,7 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use tertulia_proto::chat::v1::{
     MessageDeleted, MessageEdited, MessageReaction, MessageStatus, PositionMoved, ResyncRequired,
-    RoomJoin, RoomLeave, RoomPreferences, StatusUpdate, Typing, event::Event as Body,
+    Role, RoomJoin, RoomLeave, RoomPreferences, StatusUpdate, Typing, event::Event as Body,
 };
 
 use super::{
@@ -547,6 +547,7 @@ fn rooms_come_and_go() {
         Body::RoomLeave(RoomLeave {
             user_ids: vec![user],
             removed: true,
+            ..RoomLeave::default()
         })
     };
     model.update(event("g", 6, ANN, left(BOB)));
@@ -564,6 +565,27 @@ fn rooms_come_and_go() {
         model.notice.as_ref().unwrap().text,
         "you were removed from G"
     );
+}
+
+#[test]
+fn joining_and_leaving_leave_remarks_and_an_owner() {
+    let mut model = model(vec![group("g", "G", 5)], vec![message("g", 5, BOB, "hi")]);
+    let leave = RoomLeave {
+        user_ids: vec![ANN],
+        new_owner_id: ME,
+        ..RoomLeave::default()
+    };
+    model.update(event("g", 6, ANN, Body::RoomLeave(leave)));
+    let lines: Vec<String> = model
+        .shown()
+        .iter()
+        .map(|(_, line)| line.to_string())
+        .collect();
+    assert!(
+        lines[2].ends_with("09:06 * Ann left; the room's owner is now you"),
+        "{lines:?}"
+    );
+    assert_eq!(model.room().unwrap().info.role(), Role::Owner);
 }
 
 #[test]

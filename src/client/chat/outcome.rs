@@ -215,6 +215,9 @@ impl Model {
             .find(|pending| pending.client_message_id == client_message_id);
         match (result, pending) {
             (Ok(message), _) => {
+                timeline
+                    .pending
+                    .retain(|pending| pending.client_message_id != client_message_id);
                 room.send_failures = 0;
                 room.count(&message, me);
                 if room.timeline.by_id(message.id).is_none() {

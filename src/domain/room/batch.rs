@@ -261,8 +261,8 @@ impl RoomState {
         };
         if draft.message_type != MessageType::System {
             let member = self.member(author)?;
-            let may = member.can_send.unwrap_or(info.members_can_send);
-            if info.room_type != RoomType::P2p && member.role == Role::Member && !may {
+            let rule = info.members_can_send || member.role != Role::Member;
+            if info.room_type != RoomType::P2p && !member.can_send.unwrap_or(rule) {
                 return Err(Reject::SendNotAllowed);
             }
             if info.room_type == RoomType::P2p && self.blocked {

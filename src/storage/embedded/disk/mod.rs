@@ -18,8 +18,11 @@ use crate::storage::{error::StoreErrorKind, types::Direction};
 
 pub mod check;
 pub mod commit;
+mod journal;
 pub mod open;
 mod rescue;
+#[cfg(test)]
+mod tests;
 pub mod witness;
 
 pub use open::{OpenOptions, SyncPolicy, open};
