@@ -130,7 +130,7 @@ fn connect() -> Result<()> {
     }
     if tools::run("go", ["version"], &[]).is_err() {
         bail!(
-            "Go is missing; the Connect conformance runner is written in it (https://go.dev/dl, 1.22 or newer)"
+            "Go is missing; the Connect conformance runner is written in it (https://go.dev/dl, 1.26 or newer)"
         );
     }
     let server = tools::target_dir()?.join("debug").join("conformance");
