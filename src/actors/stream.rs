@@ -207,6 +207,18 @@ impl StreamQueue {
         self.waker.wake();
     }
 
+    /// Says that a room must be read from the log.
+    pub fn mark_behind(&self, room: RoomId) {
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.closed {
+                return;
+            }
+            waiting.behind.insert(room);
+        }
+        self.waker.wake();
+    }
+
     /// Queues a moment if there is room.
     pub fn push_moment(&self, moment: &Arc<Moment>) {
         {
