@@ -263,6 +263,16 @@ impl StreamQueue {
         Some(item)
     }
 
+    /// Where the reader leaves a room, if that waits already: what comes after is not for them.
+    #[must_use]
+    pub fn left_at(&self, room: RoomId) -> Option<Seq> {
+        let waiting = self.waiting.lock();
+        waiting.items.iter().find_map(|item| match item {
+            Item::Left(left, at) if *left == room => Some(*at),
+            _ => None,
+        })
+    }
+
     /// A room that must be read from the log, once nothing waits any more.
     pub fn pop_behind(&self) -> Option<RoomId> {
         self.waiting.lock().behind.pop_first()
