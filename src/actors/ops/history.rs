@@ -129,7 +129,8 @@ impl Node {
             }
             PageAt::After(seq) => {
                 let run = self.after(access, seq.max(access.floor()), limit).await?;
-                let first = run.messages.first().map_or(seq.next().min(end), |m| m.seq);
+                let oldest = run.messages.first();
+                let first = oldest.map_or_else(|| seq.next().min(end), |m| m.seq);
                 let older = !self.before(access, first, 1).await?.messages.is_empty();
                 let more = run.more;
                 Ok(Page {

@@ -1,5 +1,9 @@
 //! What happens when appends fail and rooms die: every send ends in one message, and nobody misses it.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use super::*;
 use crate::storage::{Outcome, RoomStore as _, UserStore as _};
 
@@ -28,9 +32,8 @@ async fn a_killed_room_is_retried_exactly_once() {
 async fn a_room_killed_after_its_write_answers_with_it() {
     let town = Town::new().await;
     let room = town.group().await;
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    town.store
-        .script([Fate::WritesAndWaits(std::sync::Arc::clone(&gate))]);
+    let gate = Arc::new(Semaphore::new(0));
+    town.store.script([Fate::WritesAndWaits(Arc::clone(&gate))]);
     let send = town.saying(ANA, room, "hi");
     settle().await;
     town.node.rooms().kill(room);
@@ -98,9 +101,8 @@ async fn a_stream_hears_what_was_written_by_a_room_that_was_killed() {
     let town = Town::new().await;
     let room = town.group().await;
     let mut stream = town.listen(BEN).await;
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    town.store
-        .script([Fate::WritesAndWaits(std::sync::Arc::clone(&gate))]);
+    let gate = Arc::new(Semaphore::new(0));
+    town.store.script([Fate::WritesAndWaits(Arc::clone(&gate))]);
     let send = town.saying(ANA, room, "hi");
     settle().await;
     town.node.rooms().kill(room);

@@ -27,7 +27,7 @@ pub(crate) enum Item {
     Send {
         author: Author,
         client: u8,
-        draft: Draft,
+        draft: Box<Draft>,
         /// How long ago the caller looked for the client id, in events.
         stale: u64,
     },
@@ -138,7 +138,7 @@ impl World {
                     stale,
                 } => {
                     let client_id = ClientMessageId(format!("c{client}").into());
-                    let answer = self.send(&mut batch, author, &client_id, draft, stale);
+                    let answer = self.send(&mut batch, author, &client_id, *draft, stale);
                     if let Some(Ok(Sent::New(index))) = answer {
                         expected.push((index, client_id));
                     }
@@ -421,7 +421,7 @@ pub(crate) fn a_draft() -> impl Strategy<Value = Draft> {
 fn an_item() -> impl Strategy<Value = Item> {
     prop_oneof![
         6 => (an_author(), 0u8..12, a_draft(), prop_oneof![Just(0u64), 0u64..30]).prop_map(
-            |(author, client, draft, stale)| Item::Send { author, client, draft, stale }
+            |(author, client, draft, stale)| Item::Send { author, client, draft: Box::new(draft), stale }
         ),
         3 => (an_author(), prop::option::of(0u64..30), any::<bool>()).prop_map(
             |(author, back, delivered_only)| Item::Read { author, back, delivered_only }
