@@ -120,6 +120,21 @@ impl Actor for UserActor {
         }
         Ok(())
     }
+
+    /// A stream that was opened while its actor was being let go must not go on without it.
+    async fn post_stop(
+        &self,
+        _: ActorRef<UserMsg>,
+        user: &mut User,
+    ) -> Result<(), ActorProcessingErr> {
+        for stream in std::mem::take(&mut user.streams) {
+            user.stop_listening(&stream);
+            stream
+                .queue
+                .push_control(Item::Close(CloseReason::Draining));
+        }
+        Ok(())
+    }
 }
 
 impl User {
