@@ -70,7 +70,7 @@ impl RoomKeys for Keys {
 struct Appended(Mutex<usize>);
 
 impl Observer for Appended {
-    fn appended(&self, events: &[Event]) {
+    fn appended(&self, _: RoomType, events: &[Event]) {
         *self.0.lock() += events.len();
     }
 }
