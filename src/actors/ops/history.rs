@@ -392,7 +392,7 @@ impl Node {
             let mut run = self.before(&access, end, limit + 1).await?.messages;
             self.drop_hidden(author, room, &mut run).await?;
             newest.extend(run);
-            newest.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+            newest.sort_unstable_by_key(|message| std::cmp::Reverse(message.id));
             newest.truncate(limit + 1);
         }
         more |= newest.len() > limit;

@@ -65,13 +65,12 @@ impl Node {
                     include_hidden: true,
                     ..ListFilter::default()
                 };
-                let rooms = shared
+                shared
                     .list
                     .lock()
                     .filtered(&filter)
                     .map(|listed| listed.hub.id())
-                    .collect();
-                rooms
+                    .collect()
             }
         };
         rooms.retain(|room| from.is_none_or(|(start, _)| *room >= start));

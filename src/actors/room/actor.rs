@@ -332,12 +332,11 @@ impl Room {
                 break;
             }
             external = alone;
-            if let Some((request, permit)) = self.queue.pop_front() {
-                if let Some(taken) =
+            if let Some((request, permit)) = self.queue.pop_front()
+                && let Some(taken) =
                     take(&mut batch, request, &context, durable(&context), self.epoch)
-                {
-                    waiting.push((taken, permit));
-                }
+            {
+                waiting.push((taken, permit));
             }
         }
         let change = batch.finish();

@@ -301,10 +301,10 @@ impl RoomState {
     }
 
     fn replace(&mut self, message: &Arc<Message>) {
-        if let Ok(i) = self.tail.binary_search_by_key(&message.seq, |m| m.seq) {
-            if let Some(slot) = self.tail.get_mut(i) {
-                *slot = Arc::clone(message);
-            }
+        if let Ok(i) = self.tail.binary_search_by_key(&message.seq, |m| m.seq)
+            && let Some(slot) = self.tail.get_mut(i)
+        {
+            *slot = Arc::clone(message);
         }
     }
 }
