@@ -154,6 +154,12 @@ fn judge_conditions(readers: &[Reader]) -> Vec<String> {
             let (user, opened) = (reader.user, reader.opened);
             found.push(format!("reader {user} opened only {opened} streams"));
         }
+        if reader.replaced > 3 {
+            let (user, replaced) = (reader.user, reader.replaced);
+            found.push(format!(
+                "reader {user} was replaced by itself {replaced} times"
+            ));
+        }
         if reader.habit == Habit::Dropping && reader.drops < 10 {
             let (user, drops) = (reader.user, reader.drops);
             found.push(format!("reader {user} dropped only {drops} streams"));

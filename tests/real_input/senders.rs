@@ -24,7 +24,7 @@ use super::{
 };
 
 /// Messages of one member of the crowd.
-pub(crate) const CROWD_SENDS: usize = 40;
+pub(crate) const CROWD_SENDS: usize = 30;
 /// How long a client tries the same call again: many times as long as the server is ever away.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition, for the many who wait for their turn.
