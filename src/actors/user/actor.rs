@@ -219,6 +219,11 @@ impl User {
         reply: oneshot::Sender<Call<StreamReader>>,
         myself: &ActorRef<UserMsg>,
     ) {
+        if reply.is_closed() {
+            // The caller has gone, and may have come back on another connection that was faster: what it left behind
+            // must not end the stream that it has now.
+            return;
+        }
         self.replace(&open.client_id);
         if self.streams.len() >= self.seed.context.options.streams_per_user_max {
             drop(reply.send(Err(CallError::TooManyStreams)));
