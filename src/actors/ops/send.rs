@@ -16,7 +16,7 @@ use crate::{
         reject::{Flaw, Reject},
         room::{Author, Command, ReadTo, Send},
     },
-    storage::MessageRef,
+    storage::{MessageRef, RoomPrefs},
 };
 
 /// A send on its way to its room.
@@ -220,20 +220,32 @@ impl Node {
         let (access, found) = self.locate(author, id).await?;
         let _lock = self.user_lock(author.user).lock().await;
         let store = &self.context.store;
-        if store
-            .hide_message(author.user, access.room, found.seq)
+        let (user, room, seq) = (author.user, access.room, found.seq);
+        let mut prefs = store
+            .room_of(user, room)
             .await?
-        {
-            if let Some(entry) = store.room_of(author.user, access.room).await? {
-                let mut prefs = entry.prefs;
-                prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
-                store.put_prefs(author.user, access.room, prefs).await?;
-                self.users.prefs_changed(author.user, access.room, prefs);
-            }
-            let body = MomentBody::Hidden { id, seq: found.seq };
-            let moment = Moment::new(Some(access.room), author.user, self.now_ms(), body);
-            self.users.tell_moment(author.user, Arc::new(moment));
+            .map_or_else(RoomPrefs::default, |entry| entry.prefs);
+        let is_hidden = !store
+            .hidden_messages(user, room, seq, seq)
+            .await?
+            .is_empty();
+        if is_hidden && prefs.hidden_messages > 0 {
+            return Ok(());
         }
+        if access.member.is_some() {
+            // The count first: pages are searched for hidden messages only where there are some.
+            prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
+            store.put_prefs(user, room, prefs).await?;
+            self.users.prefs_changed(user, room, prefs);
+        }
+        store.hide_message(user, room, seq).await?;
+        let moment = Moment::new(
+            Some(room),
+            user,
+            self.now_ms(),
+            MomentBody::Hidden { id, seq },
+        );
+        self.users.tell_moment(user, Arc::new(moment));
         Ok(())
     }
 
