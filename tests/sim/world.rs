@@ -75,7 +75,11 @@ impl Plan {
             catch_up_max: pick(r, &[5, 40, 10_000]),
             heartbeat: Duration::from_secs(15),
             user_idle: Duration::from_millis(r.random_range(100..3_000)),
-            request_timeout: Duration::from_millis(pick(r, &[300, 2_000])),
+            request_timeout: Duration::from_millis(if calm {
+                60_000
+            } else {
+                pick(r, &[300, 2_000])
+            }),
             worker_id: 1,
             durability: Durability::Synced,
         };

@@ -242,12 +242,15 @@ impl User {
                 );
             }
         }
-        for room in open
+        let mut strange: Vec<RoomId> = open
             .cursors
             .keys()
-            .filter(|room| stream.wants(**room) && !reader.cursors.contains_key(*room))
-        {
-            reader.todo.push_back(Todo::Say(Output::Left(*room)));
+            .copied()
+            .filter(|room| stream.wants(*room) && !reader.cursors.contains_key(room))
+            .collect();
+        strange.sort_unstable();
+        for room in strange {
+            reader.todo.push_back(Todo::Say(Output::Left(room)));
         }
         let now = context.clock.now_ms();
         context.presence.watch(&stream.presence_of, &queue, now);
