@@ -220,6 +220,9 @@ impl State {
                 waiters
                     .into_iter()
                     .for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
+                if self.draining.is_some() {
+                    self.passivate(room, None);
+                }
             }
             Err(error) => {
                 let (kind, op) = (error.kind(), error.op());
