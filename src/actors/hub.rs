@@ -11,10 +11,10 @@ use std::sync::{
 use dashmap::DashMap;
 use parking_lot::RwLock;
 
-use super::stream::{EventBatch, Moment, StreamQueue};
+use super::stream::{EventBatch, Item, Moment, StreamQueue};
 use crate::domain::{
     fold::fold,
-    ids::{RoomId, UserId},
+    ids::{RoomId, Seq, UserId},
     position::RoomHead,
 };
 
@@ -88,6 +88,18 @@ impl RoomHub {
                 queue: Arc::clone(queue),
             });
         }
+    }
+
+    /// Takes the streams of users away who left the room by the event at `at`: they are given what comes up to it, and
+    /// nothing after it.
+    pub fn part(&self, users: &[UserId], at: Seq) {
+        self.audience.write().retain(|listener| {
+            let stays = !users.contains(&listener.user);
+            if !stays {
+                listener.queue.push_control(Item::Left(self.id, at));
+            }
+            stays
+        });
     }
 
     /// Takes a stream away.

@@ -495,6 +495,7 @@ impl Room {
         for event in events {
             match &event.body {
                 EventBody::Left { users, .. } => {
+                    self.seed.shared.hub.part(users, event.seq);
                     for user in users {
                         self.seed.users.room_left(*user, self.id, event.seq);
                     }

@@ -376,6 +376,12 @@ fn start(
             head
         }
         Some(seq) => {
+            if seq < floor {
+                // What happened while the user was away, and before, is not theirs to see any more.
+                reader
+                    .todo
+                    .push_back(Todo::Say(Output::Resync(room, seq.next(), floor)));
+            }
             reader.todo.push_back(Todo::CatchUp { room, until: None });
             seq.max(floor)
         }
@@ -393,6 +399,7 @@ fn start(
         Cursor {
             seq,
             hub: Arc::clone(hub),
+            ended: false,
         },
     );
 }

@@ -22,10 +22,10 @@ use crate::{
         stream::{CloseReason, EventBatch, Item, Moment, StreamQueue},
     },
     domain::{
-        event::Event,
+        event::{Event, EventBody},
         ids::{RoomId, Seq, UserId},
     },
-    storage::{Direction, StoreError, codec},
+    storage::{Direction, Store, StoreError, codec},
 };
 
 /// Events read from the log at a time.
@@ -60,6 +60,8 @@ pub enum Output {
 pub(crate) struct Cursor {
     pub(crate) seq: Seq,
     pub(crate) hub: Arc<RoomHub>,
+    /// The user has left: nothing after the place is for them, until they join again.
+    pub(crate) ended: bool,
 }
 
 #[derive(Debug)]
@@ -69,8 +71,10 @@ pub(crate) enum Todo {
     Forget(RoomId),
 }
 
-type Fetch =
-    Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Result<Vec<Event>, StoreError>)> + Send>>;
+/// Events read for a stream, and whether the user's membership ends with the last of them.
+type Page = Result<(Vec<Event>, bool), StoreError>;
+
+type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Page)> + Send>>;
 
 /// The reading end of a stream. Dropping it closes the stream.
 pub struct StreamReader {
@@ -172,10 +176,11 @@ impl StreamReader {
             Item::Batch(batch) => self.take_batch(batch),
             Item::Moment(moment) => Some(Output::Moment(moment)),
             Item::Joined(room, after) => {
-                let hub = self.context.hubs.get(room);
-                self.cursors
-                    .entry(room)
-                    .or_insert(Cursor { seq: after, hub });
+                if self.cursors.get(&room).is_none_or(|cursor| cursor.ended) {
+                    let (hub, ended) = (self.context.hubs.get(room), false);
+                    let seq = after;
+                    self.cursors.insert(room, Cursor { seq, hub, ended });
+                }
                 self.todo.push_back(Todo::CatchUp { room, until: None });
                 None
             }
@@ -192,7 +197,7 @@ impl StreamReader {
     }
 
     fn take_batch(&mut self, batch: Arc<EventBatch>) -> Option<Output> {
-        let cursor = self.cursors.get_mut(&batch.room)?;
+        let cursor = self.cursors.get_mut(&batch.room).filter(|c| !c.ended)?;
         if batch.first() == cursor.seq.next() {
             cursor.seq = batch.last();
             return Some(Output::Batch(batch));
@@ -209,7 +214,7 @@ impl StreamReader {
 
     /// Starts to read what the stream has missed in a room.
     fn catch_up(&mut self, room: RoomId, until: Option<Seq>) -> Option<Output> {
-        let cursor = self.cursors.get_mut(&room)?;
+        let cursor = self.cursors.get_mut(&room).filter(|c| !c.ended)?;
         let head = cursor.hub.head().map_or(Seq(0), |head| head.seq);
         let target = until.unwrap_or(head);
         if cursor.seq >= target {
@@ -220,31 +225,17 @@ impl StreamReader {
             cursor.seq = target;
             return Some(Output::Resync(room, from, target));
         }
-        let (store, after) = (Arc::clone(&self.context.store), cursor.seq);
+        let (store, after, user) = (Arc::clone(&self.context.store), cursor.seq, self.user);
         let limit = PAGE.min(usize::try_from(target.0 - after.0).unwrap_or(PAGE));
         self.fetch = Some(Box::pin(async move {
-            let events = async {
-                let records = store
-                    .read_log(room, after, Direction::Forward, limit)
-                    .await?;
-                records
-                    .iter()
-                    .map(|record| codec::decode_event(room, record))
-                    .collect()
-            };
-            (room, until, events.await)
+            (room, until, read(&*store, room, user, after, limit).await)
         }));
         None
     }
 
-    fn fetched(
-        &mut self,
-        room: RoomId,
-        until: Option<Seq>,
-        events: Result<Vec<Event>, StoreError>,
-    ) -> Option<Output> {
-        let events = match events {
-            Ok(events) => events,
+    fn fetched(&mut self, room: RoomId, until: Option<Seq>, events: Page) -> Option<Output> {
+        let (events, ended) = match events {
+            Ok(page) => page,
             Err(error) => return Some(Output::Failed(error)),
         };
         let cursor = self.cursors.get_mut(&room)?;
@@ -255,7 +246,38 @@ impl StreamReader {
             "the log has no gaps"
         );
         cursor.seq = last;
+        cursor.ended = ended;
         self.todo.push_front(Todo::CatchUp { room, until });
         Some(Output::Events(events))
     }
+}
+
+/// Reads what comes after `after` for `user`. What came after they left is not for them, unless they are back and may
+/// see it: the log alone does not say so, the membership does.
+async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: usize) -> Page {
+    let records = store
+        .read_log(room, after, Direction::Forward, limit)
+        .await?;
+    let mut events: Vec<Event> = records
+        .iter()
+        .map(|record| codec::decode_event(room, record))
+        .collect::<Result<_, StoreError>>()?;
+    let is = |event: &Event, joins: bool| match &event.body {
+        EventBody::Left { users, .. } => !joins && users.contains(&user),
+        EventBody::Joined { members } => joins && members.iter().any(|(who, _)| *who == user),
+        _ => false,
+    };
+    let Some(left) = events.iter().rposition(|event| is(event, false)) else {
+        return Ok((events, false));
+    };
+    if events[left..].iter().any(|event| is(event, true)) {
+        return Ok((events, false));
+    }
+    let member = store.member(room, user).await?;
+    let member = member.map(|body| codec::decode_member(&body)).transpose()?;
+    let ended = member.is_none_or(|member| member.joined_seq < events[left].seq);
+    if ended {
+        events.truncate(left + 1);
+    }
+    Ok((events, ended))
 }
