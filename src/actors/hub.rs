@@ -30,6 +30,7 @@ struct Listener {
 pub struct RoomHub {
     id: RoomId,
     head: RwLock<Option<RoomHead>>,
+    told: RwLock<Option<Seq>>,
     name: RwLock<Option<Arc<str>>>,
     positions_version: AtomicU64,
     audience: RwLock<Vec<Listener>>,
@@ -55,6 +56,14 @@ impl RoomHub {
         if slot.is_none_or(|old| old.seq <= head.seq) {
             *slot = Some(head);
         }
+        self.told.write().get_or_insert(head.seq);
+    }
+
+    /// Up to where the audience was told of events; what came before the hub was first asked counts as told. None for
+    /// a hub that nobody has held before.
+    #[must_use]
+    pub fn told(&self) -> Option<Seq> {
+        *self.told.read()
     }
 
     /// The room's name without accents and case, if anyone has told it yet.
@@ -113,6 +122,10 @@ impl RoomHub {
 
     /// Gives a batch to everyone.
     pub fn tell(&self, batch: EventBatch) {
+        {
+            let mut told = self.told.write();
+            *told = (*told).max(Some(batch.last()));
+        }
         let audience = self.audience.read();
         if audience.is_empty() {
             return;
@@ -164,6 +177,7 @@ impl Hubs {
         let hub = Arc::new(RoomHub {
             id,
             head: RwLock::default(),
+            told: RwLock::default(),
             name: RwLock::default(),
             positions_version: AtomicU64::new(0),
             audience: RwLock::default(),
