@@ -395,12 +395,7 @@ fn start(
             head
         }
     };
-    reader.cursors.insert(
-        room,
-        Cursor {
-            seq,
-            hub: Arc::clone(hub),
-            ended: false,
-        },
-    );
+    reader
+        .cursors
+        .insert(room, Cursor::new(seq, Arc::clone(hub)));
 }

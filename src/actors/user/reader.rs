@@ -5,7 +5,7 @@
 //! behind it, and when there is a gap the log is read until there is none.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -62,13 +62,26 @@ pub(crate) struct Cursor {
     pub(crate) hub: Arc<RoomHub>,
     /// The user has left: nothing after the place is for them, until they join again.
     pub(crate) ended: bool,
+    /// The newest event by which the user left, as far as the client was told of it.
+    pub(crate) left: Seq,
+}
+
+impl Cursor {
+    pub(crate) const fn new(seq: Seq, hub: Arc<RoomHub>) -> Self {
+        Self {
+            seq,
+            hub,
+            ended: false,
+            left: Seq(0),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) enum Todo {
     Say(Output),
     CatchUp { room: RoomId, until: Option<Seq> },
-    Forget(RoomId),
+    Forget(RoomId, Seq),
 }
 
 /// Events read for a stream, and whether the user's membership ends with the last of them.
@@ -135,9 +148,10 @@ impl StreamReader {
             }
             match self.todo.pop_front() {
                 Some(Todo::Say(output)) => return Poll::Ready(output),
-                Some(Todo::Forget(room)) => {
-                    // The log's own event has told the client.
-                    self.cursors.remove(&room);
+                Some(Todo::Forget(room, at)) => {
+                    if let Some(output) = self.forget(room, at) {
+                        return Poll::Ready(output);
+                    }
                     continue;
                 }
                 Some(Todo::CatchUp { room, until }) => {
@@ -176,12 +190,7 @@ impl StreamReader {
             Item::Batch(batch) => self.take_batch(batch),
             Item::Moment(moment) => Some(Output::Moment(moment)),
             Item::Joined(room, after) => {
-                if self.cursors.get(&room).is_none_or(|cursor| cursor.ended) {
-                    let (hub, ended) = (self.context.hubs.get(room), false);
-                    let seq = after;
-                    self.cursors.insert(room, Cursor { seq, hub, ended });
-                }
-                self.todo.push_back(Todo::CatchUp { room, until: None });
+                self.joined(room, after);
                 None
             }
             Item::Left(room, at) => {
@@ -189,17 +198,63 @@ impl StreamReader {
                     room,
                     until: Some(at),
                 });
-                self.todo.push_back(Todo::Forget(room));
+                self.todo.push_back(Todo::Forget(room, at));
                 None
             }
             Item::Close(reason) => Some(Output::Closed(reason)),
         }
     }
 
+    fn joined(&mut self, room: RoomId, after: Seq) {
+        let hub = self.context.hubs.get(room);
+        let head = hub.head().map_or(Seq(0), |head| head.seq);
+        let is_new = match self.cursors.entry(room) {
+            Entry::Occupied(mut known) => {
+                let cursor = known.get_mut();
+                if cursor.ended {
+                    // What the log had of the new membership may have been given already.
+                    cursor.seq = cursor.seq.max(after);
+                    cursor.ended = false;
+                }
+                false
+            }
+            Entry::Vacant(free) => {
+                free.insert(Cursor::new(after, hub));
+                true
+            }
+        };
+        if is_new && head.0.saturating_sub(after.0) > self.context.options.catch_up_max {
+            // The event of joining will not be given: the client learns of the room in another way.
+            self.todo
+                .push_back(Todo::Say(Output::Announce(room, after)));
+        }
+        self.todo.push_back(Todo::CatchUp { room, until: None });
+    }
+
+    /// The user left the room by the event at `at`.
+    fn forget(&mut self, room: RoomId, at: Seq) -> Option<Output> {
+        let cursor = self.cursors.get_mut(&room)?;
+        let is_told = cursor.left >= at;
+        cursor.left = cursor.left.max(at);
+        if cursor.seq > at {
+            // Events of a later membership were read ahead, or events were left out: this is how far the client is.
+            cursor.ended = true;
+        } else {
+            self.cursors.remove(&room);
+        }
+        (!is_told).then_some(Output::Left(room))
+    }
+
     fn take_batch(&mut self, batch: Arc<EventBatch>) -> Option<Output> {
         let cursor = self.cursors.get_mut(&batch.room).filter(|c| !c.ended)?;
         if batch.first() == cursor.seq.next() {
             cursor.seq = batch.last();
+            // Who leaves does so alone in a batch.
+            if let [event] = batch.events.as_slice()
+                && leaves(event, self.user)
+            {
+                cursor.left = event.seq;
+            }
             return Some(Output::Batch(batch));
         }
         if batch.last() > cursor.seq {
@@ -247,6 +302,9 @@ impl StreamReader {
         );
         cursor.seq = last;
         cursor.ended = ended;
+        if let Some(left) = events.iter().rfind(|event| leaves(event, self.user)) {
+            cursor.left = left.seq;
+        }
         self.todo.push_front(Todo::CatchUp { room, until });
         Some(Output::Events(events))
     }
@@ -262,15 +320,14 @@ async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: 
         .iter()
         .map(|record| codec::decode_event(room, record))
         .collect::<Result<_, StoreError>>()?;
-    let is = |event: &Event, joins: bool| match &event.body {
-        EventBody::Left { users, .. } => !joins && users.contains(&user),
-        EventBody::Joined { members } => joins && members.iter().any(|(who, _)| *who == user),
-        _ => false,
-    };
-    let Some(left) = events.iter().rposition(|event| is(event, false)) else {
+    let Some(left) = events.iter().rposition(|event| leaves(event, user)) else {
         return Ok((events, false));
     };
-    if events[left..].iter().any(|event| is(event, true)) {
+    let joins = |event: &Event| match &event.body {
+        EventBody::Joined { members } => members.iter().any(|(who, _)| *who == user),
+        _ => false,
+    };
+    if events[left..].iter().any(joins) {
         return Ok((events, false));
     }
     let member = store.member(room, user).await?;
@@ -280,4 +337,8 @@ async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: 
         events.truncate(left + 1);
     }
     Ok((events, ended))
+}
+
+fn leaves(event: &Event, user: UserId) -> bool {
+    matches!(&event.body, EventBody::Left { users, .. } if users.contains(&user))
 }
