@@ -211,7 +211,8 @@ impl StreamReader {
         let is_new = match self.cursors.entry(room) {
             Entry::Occupied(mut known) => {
                 let cursor = known.get_mut();
-                if cursor.ended {
+                // An item that waited while the log was read ahead says nothing new.
+                if cursor.ended && after >= cursor.left {
                     // What the log had of the new membership may have been given already.
                     cursor.seq = cursor.seq.max(after);
                     cursor.ended = false;
