@@ -4,6 +4,8 @@
 //!
 //! The logs are not part of the repository; without them the same test runs on made-up ones of the same shapes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod data;
 mod readers;
 mod senders;

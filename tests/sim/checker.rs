@@ -255,6 +255,15 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
         .expect("no faults here")
         .into_iter()
         .collect();
+    // Leaving takes the settings of the list with it, and with them the note that something is hidden.
+    if !hidden.is_empty()
+        && log
+            .events
+            .iter()
+            .any(|(event, _)| left(event).contains(&UserId(user)))
+    {
+        return;
+    }
     let expected: Vec<MessageId> = log
         .events
         .iter()

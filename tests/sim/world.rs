@@ -75,7 +75,11 @@ impl Plan {
             catch_up_max: pick(r, &[5, 40, 10_000]),
             heartbeat: Duration::from_secs(15),
             user_idle: Duration::from_millis(r.random_range(100..3_000)),
-            request_timeout: Duration::from_millis(pick(r, &[300, 2_000])),
+            request_timeout: Duration::from_millis(if calm {
+                60_000
+            } else {
+                pick(r, &[300, 2_000])
+            }),
             worker_id: 1,
             durability: Durability::Synced,
         };
@@ -346,9 +350,16 @@ impl World {
         }
     }
 
-    /// Waits until the present node is no more.
-    pub(crate) async fn cut_off(&self) {
-        self.generation.changed().await;
+    /// Counts nodes that began or ended.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// Waits until the node of this generation is no more.
+    pub(crate) async fn cut_off(&self, generation: u64) {
+        while self.generation.get() == generation {
+            self.generation.changed().await;
+        }
     }
 
     pub(crate) async fn start_node(self: &Rc<Self>) {
@@ -373,7 +384,8 @@ impl World {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             };
-            tokio::select! { biased; () = world.cut_off() => {}, () = recovered => {} }
+            let generation = world.generation();
+            tokio::select! { biased; () = world.cut_off(generation) => {}, () = recovered => {} }
         });
     }
 
@@ -406,10 +418,11 @@ impl World {
         patience_ms: u64,
         call: impl Future<Output = Call<T>>,
     ) -> Answer<T> {
+        let generation = self.generation();
         let patience = tokio::time::sleep(Duration::from_millis(patience_ms));
         let answer = tokio::select! {
             biased;
-            () = self.cut_off() => return Answer::Doubt("cut off"),
+            () = self.cut_off(generation) => return Answer::Doubt("cut off"),
             answer = call => answer,
             () = patience => return Answer::Doubt("gave up"),
         };

@@ -97,8 +97,21 @@ impl Node {
         limit: usize,
     ) -> Call<Page> {
         let access = self.access(author, room).await?;
+        let mut at = at;
         let mut page = self.page(&access, at, limit).await?;
+        let mut ends = ends_of(&page);
         self.drop_hidden(author, room, &mut page.messages).await?;
+        // A page of which nothing is left would leave the reader without a place to go on from.
+        while let (true, Some((first, last))) = (page.messages.is_empty(), ends) {
+            at = match at {
+                PageAt::After(_) if page.has_more_after => PageAt::After(last),
+                PageAt::Newest | PageAt::Before(_) if page.has_more_before => PageAt::Before(first),
+                _ => break,
+            };
+            page = self.page(&access, at, limit).await?;
+            ends = ends_of(&page);
+            self.drop_hidden(author, room, &mut page.messages).await?;
+        }
         if page.messages.iter().any(|m| m.sender == author.user) {
             (page.delivered_by_all, page.read_by_all) =
                 self.reached_by_all(&access, author.user).await?;
@@ -496,6 +509,11 @@ impl Node {
             }
         }
     }
+}
+
+/// First and last place of a page.
+fn ends_of(page: &Page) -> Option<(Seq, Seq)> {
+    Some((page.messages.first()?.seq, page.messages.last()?.seq))
 }
 
 fn page(older: Run, newer: Run, has_more_after: bool) -> Page {

@@ -6,6 +6,7 @@ use super::{Access, Node, UserProfile};
 use crate::{
     actors::{
         error::{Call, CallError},
+        room::RoomHandle,
         room::RoomMsg,
         user::{ListFilter, ListKey},
     },
@@ -455,17 +456,13 @@ impl Node {
     pub async fn delete_room(&self, author: Author, room: RoomId) -> Call<()> {
         let access = self.access(author, room).await?;
         if access.info.room_type != RoomType::P2p {
-            let close = |handle: crate::actors::room::RoomHandle| async move {
-                handle.command(author, Command::Close).await
-            };
+            let close =
+                |handle: RoomHandle| async move { handle.command(author, Command::Close).await };
             return self.with_room(room, false, close).await.map(drop);
         }
-        self.with_room(
-            room,
-            false,
-            |handle| async move { handle.clear(author).await },
-        )
-        .await?;
+        let clear = |handle: RoomHandle| async move { handle.clear(author).await };
+        let cleared = self.with_room(room, false, clear).await?;
+        self.users.room_cleared(author.user, room, cleared);
         self.hide_room(author, room).await
     }
 
@@ -478,9 +475,8 @@ impl Node {
         if access.info.room_type == RoomType::P2p {
             return self.hide_room(author, room).await;
         }
-        let leave = |handle: crate::actors::room::RoomHandle| async move {
-            handle.command(author, Command::Leave).await
-        };
+        let leave =
+            |handle: RoomHandle| async move { handle.command(author, Command::Leave).await };
         self.with_room(room, false, leave).await.map(drop)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         reject::{Flaw, Reject},
         room::{Author, Command, ReadTo, Send},
     },
-    storage::MessageRef,
+    storage::{MessageRef, Outcome, RoomPrefs},
 };
 
 /// A send on its way to its room.
@@ -50,17 +50,24 @@ impl Node {
             client_id,
             hash,
         };
+        // Whether an attempt may have had an effect: then no later failure says that nothing happened.
+        let mut in_doubt = false;
         for attempt in 1..=ATTEMPTS_MAX {
-            let answer = self.send_once(&sending).await;
-            match answer {
+            match self.send_once(&sending).await {
                 // The same id makes it safe to ask again even if the room died with the send in hand.
-                Err(CallError::Gone | CallError::Dropped) if attempt < ATTEMPTS_MAX => {
-                    pause(attempt).await
+                Err(error @ (CallError::Gone | CallError::Dropped)) if attempt < ATTEMPTS_MAX => {
+                    in_doubt |= error.outcome() == Outcome::Unknown;
+                    pause(attempt).await;
+                }
+                // The rules are asked when the room has been read again: then it is certain.
+                Err(CallError::Rejected(reject)) => return Err(reject.into()),
+                Err(error) if in_doubt && error.outcome() == Outcome::NotApplied => {
+                    return Err(CallError::Dropped);
                 }
                 answer => return answer,
             }
         }
-        Err(CallError::Gone)
+        Err(CallError::Dropped)
     }
 
     async fn send_once(&self, sending: &Sending) -> Call<SendAck> {
@@ -220,20 +227,32 @@ impl Node {
         let (access, found) = self.locate(author, id).await?;
         let _lock = self.user_lock(author.user).lock().await;
         let store = &self.context.store;
-        if store
-            .hide_message(author.user, access.room, found.seq)
+        let (user, room, seq) = (author.user, access.room, found.seq);
+        let mut prefs = store
+            .room_of(user, room)
             .await?
-        {
-            if let Some(entry) = store.room_of(author.user, access.room).await? {
-                let mut prefs = entry.prefs;
-                prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
-                store.put_prefs(author.user, access.room, prefs).await?;
-                self.users.prefs_changed(author.user, access.room, prefs);
-            }
-            let body = MomentBody::Hidden { id, seq: found.seq };
-            let moment = Moment::new(Some(access.room), author.user, self.now_ms(), body);
-            self.users.tell_moment(author.user, Arc::new(moment));
+            .map_or_else(RoomPrefs::default, |entry| entry.prefs);
+        let is_hidden = !store
+            .hidden_messages(user, room, seq, seq)
+            .await?
+            .is_empty();
+        if is_hidden && prefs.hidden_messages > 0 {
+            return Ok(());
         }
+        if access.member.is_some() {
+            // The count first: pages are searched for hidden messages only where there are some.
+            prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
+            store.put_prefs(user, room, prefs).await?;
+            self.users.prefs_changed(user, room, prefs);
+        }
+        store.hide_message(user, room, seq).await?;
+        let moment = Moment::new(
+            Some(room),
+            user,
+            self.now_ms(),
+            MomentBody::Hidden { id, seq },
+        );
+        self.users.tell_moment(user, Arc::new(moment));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ mod message;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, oneshot};
 
-pub(crate) use actor::{RoomActor, RoomSeed, published};
+pub(crate) use actor::{RoomActor, RoomSeed, Untold, published};
 pub use message::{Applied, RoomObservation, SendAck};
 pub(crate) use message::{Permit, Reply, Request, RoomMsg};
 
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<RoomState>,
     pub(crate) hub: Arc<RoomHub>,
     pub(crate) last_used_ms: AtomicI64,
+    /// The actor has ended with nothing under way.
+    pub(crate) slept: AtomicBool,
 }
 
 impl RoomHandle {
@@ -103,6 +105,11 @@ impl RoomHandle {
     /// Milliseconds since the Unix epoch at which the room was last asked for something.
     pub(crate) fn last_used_ms(&self) -> i64 {
         self.inner.shared.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether the actor has ended with nothing under way.
+    pub(crate) fn has_slept(&self) -> bool {
+        self.inner.shared.slept.load(Ordering::Acquire)
     }
 
     /// Sends a message.

@@ -365,6 +365,10 @@ async fn no_cursor_reaches_before_the_joining() {
         .unwrap();
     settle().await;
     let mut stream = town.stream(new, open("phone", &[(room, 0)])).await;
+    assert!(matches!(
+        next(&mut stream).await,
+        Output::Resync(_, Seq(1), Seq(2))
+    ));
     assert_eq!(seqs(&events(&mut stream, 1).await), [3]);
     assert!(is_quiet(&mut stream).await);
 }
@@ -381,6 +385,10 @@ async fn no_cursor_reaches_before_a_clearing() {
     town.node.delete_room(BEN, room).await.unwrap();
     town.say(ANA, room, "after").await;
     let mut stream = town.stream(BEN, open("phone", &[(room, 1)])).await;
+    assert!(matches!(
+        next(&mut stream).await,
+        Output::Resync(_, Seq(2), Seq(2))
+    ));
     let heard = events(&mut stream, 1).await;
     assert_eq!(content(&heard[0]), Some("after"));
     assert!(is_quiet(&mut stream).await);

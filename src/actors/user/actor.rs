@@ -196,9 +196,15 @@ impl User {
                 room,
                 listing,
                 seq,
+                position,
                 name,
-            } => self.joined(room, listing, seq, &name),
+            } => self.joined(room, listing, seq, position, &name),
             UserMsg::Left { room, seq } => self.left(room, seq),
+            UserMsg::Cleared { room, position } => {
+                if let Some(listed) = self.seed.shared.list.lock().rooms.get_mut(&room) {
+                    listed.position = listed.position.merge(position);
+                }
+            }
             UserMsg::Prefs { room, prefs } => {
                 if let Some(listed) = self.seed.shared.list.lock().rooms.get_mut(&room) {
                     listed.prefs = prefs;
@@ -262,12 +268,15 @@ impl User {
                 );
             }
         }
-        for room in open
+        let mut strange: Vec<RoomId> = open
             .cursors
             .keys()
-            .filter(|room| stream.wants(**room) && !reader.cursors.contains_key(*room))
-        {
-            reader.todo.push_back(Todo::Say(Output::Left(*room)));
+            .copied()
+            .filter(|room| stream.wants(*room) && !reader.cursors.contains_key(room))
+            .collect();
+        strange.sort_unstable();
+        for room in strange {
+            reader.todo.push_back(Todo::Say(Output::Left(room)));
         }
         let now = context.clock.now_ms();
         context.presence.watch(&stream.presence_of, &queue, now);
@@ -318,7 +327,7 @@ impl User {
         self.seed.shared.set_streams(self.streams.len());
     }
 
-    fn joined(&self, room: RoomId, listing: Listing, seq: Seq, name: &str) {
+    fn joined(&self, room: RoomId, listing: Listing, seq: Seq, position: Position, name: &str) {
         let hub = self.seed.context.hubs.get(room);
         hub.set_name(name);
         for stream in self.streams.iter().filter(|stream| stream.wants(room)) {
@@ -327,7 +336,7 @@ impl User {
                 .queue
                 .push_control(Item::Joined(room, Seq(seq.0 - 1)));
         }
-        let (position, version) = (Position::default(), u64::MAX);
+        let version = u64::MAX;
         let listed = Listed {
             listing,
             prefs: Default::default(),
@@ -393,6 +402,12 @@ fn start(
             head
         }
         Some(seq) => {
+            if seq < floor {
+                // What happened while the user was away, and before, is not theirs to see any more.
+                reader
+                    .todo
+                    .push_back(Todo::Say(Output::Resync(room, seq.next(), floor)));
+            }
             reader.todo.push_back(Todo::CatchUp { room, until: None });
             seq.max(floor)
         }
@@ -405,11 +420,7 @@ fn start(
             head
         }
     };
-    reader.cursors.insert(
-        room,
-        Cursor {
-            seq,
-            hub: Arc::clone(hub),
-        },
-    );
+    reader
+        .cursors
+        .insert(room, Cursor::new(seq, Arc::clone(hub)));
 }

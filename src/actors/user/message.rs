@@ -10,7 +10,10 @@ use crate::{
         error::Call,
         stream::{CloseReason, Moment, StreamQueue},
     },
-    domain::ids::{RoomId, Seq, UserId},
+    domain::{
+        ids::{RoomId, Seq, UserId},
+        position::Position,
+    },
     storage::{Listing, Result as StoreResult, RoomPrefs},
 };
 
@@ -46,6 +49,7 @@ pub(crate) enum UserMsg {
         room: RoomId,
         listing: Listing,
         seq: Seq,
+        position: Position,
         name: Arc<str>,
     },
     Left {
@@ -55,6 +59,10 @@ pub(crate) enum UserMsg {
     Prefs {
         room: RoomId,
         prefs: RoomPrefs,
+    },
+    Cleared {
+        room: RoomId,
+        position: Position,
     },
     Moment(Arc<Moment>),
     Closed {

@@ -34,6 +34,7 @@ use super::{
 use crate::{
     domain::{
         ids::{RoomId, Seq, UserId},
+        position::Position,
         room::{Role, RoomInfo, RoomType},
     },
     storage::{Listing, RoomPrefs},
@@ -249,7 +250,11 @@ impl Users {
         info: &RoomInfo,
         members: &[(UserId, Role)],
         seq: Seq,
+        position: Position,
     ) {
+        if !self.awake.contains_key(&user) {
+            return;
+        }
         let other = || {
             members
                 .iter()
@@ -272,6 +277,7 @@ impl Users {
                 room: info.id,
                 listing,
                 seq,
+                position,
                 name: info.name.as_str().into(),
             },
         );
@@ -283,6 +289,11 @@ impl Users {
 
     pub(crate) fn prefs_changed(&self, user: UserId, room: RoomId, prefs: RoomPrefs) {
         self.tell(user, UserMsg::Prefs { room, prefs });
+    }
+
+    /// What came before is no longer the user's to see.
+    pub(crate) fn room_cleared(&self, user: UserId, room: RoomId, position: Position) {
+        self.tell(user, UserMsg::Cleared { room, position });
     }
 
     /// Tells all of a user's streams.

@@ -1,6 +1,7 @@
 //! What streams carry: a [`StreamReader`]'s outputs as frames, gathered into chunks, and the body of StreamMessages.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -31,6 +32,7 @@ use crate::{
         wire::{self, Dialect},
     },
     domain::{
+        event::{Event, EventBody},
         ids::{RoomId, Seq, UserId},
         limits,
         reject::{Flaw, Reject, count, text},
@@ -91,6 +93,8 @@ pub(super) struct Pump {
     dialect: Dialect,
     reader: StreamReader,
     announcing: Option<Announcing>,
+    /// Events read from a log that wait for an announcement before them.
+    read: VecDeque<Event>,
 }
 
 impl std::fmt::Debug for Pump {
@@ -110,6 +114,7 @@ impl Pump {
             dialect,
             reader,
             announcing: None,
+            read: VecDeque::new(),
         }
     }
 
@@ -127,6 +132,7 @@ impl Pump {
                     Err(error) if error.code() == Code::NotFound as i32 => {}
                     Err(error) => return Poll::Ready(error.into()),
                 }
+                self.say_read(chunk);
                 continue;
             }
             let Poll::Ready(output) = self.reader.poll_next(cx) else {
@@ -144,17 +150,10 @@ impl Pump {
             Output::Batch(batch) => chunk.push(self.dialect.batch(&batch)),
             Output::Moment(moment) => chunk.push(self.dialect.moment(&moment)),
             Output::Events(events) => {
-                events
-                    .iter()
-                    .for_each(|event| self.dialect.put(chunk.buffer(), &wire::event(event)));
+                self.read.extend(events);
+                self.say_read(chunk);
             }
-            Output::Announce(room, seq) => {
-                let (node, author) = (self.node.clone(), self.author);
-                self.announcing =
-                    Some(Box::pin(
-                        async move { announce(&node, author, room, seq).await },
-                    ));
-            }
+            Output::Announce(room, seq) => self.announce(room, seq),
             Output::Left(room) => {
                 let leave = pb::RoomLeave {
                     user_ids: vec![self.author.user.0],
@@ -196,6 +195,24 @@ impl Pump {
         None
     }
 
+    /// Says what was read from a log, up to an event by which the reader joins: that one brings the room along.
+    fn say_read(&mut self, chunk: &mut Chunk) {
+        while let Some(event) = self.read.pop_front() {
+            if joins(&event, self.author.user) {
+                self.announce(event.room, event.seq);
+                return;
+            }
+            self.dialect.put(chunk.buffer(), &wire::event(&event));
+        }
+    }
+
+    fn announce(&mut self, room: RoomId, seq: Seq) {
+        let (node, author) = (self.node.clone(), self.author);
+        self.announcing = Some(Box::pin(
+            async move { announce(&node, author, room, seq).await },
+        ));
+    }
+
     fn put(&self, chunk: &mut Chunk, room: Option<RoomId>, happened: Happened) {
         let event = pb::Event {
             room_id: room.map(|room| room.to_string()).unwrap_or_default(),
@@ -204,6 +221,16 @@ impl Pump {
             ..Default::default()
         };
         self.dialect.put(chunk.buffer(), &event.encode_to_vec());
+    }
+}
+
+/// Whether the user joins by this event.
+fn joins(event: &Event, user: UserId) -> bool {
+    match &event.body {
+        EventBody::Created { members, .. } | EventBody::Joined { members } => {
+            members.iter().any(|(who, _)| *who == user)
+        }
+        _ => false,
     }
 }
 
