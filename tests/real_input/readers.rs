@@ -35,6 +35,8 @@ const SLOW_PAUSE: Duration = Duration::from_millis(150);
 const DROP_EVERY: Duration = Duration::from_millis(350);
 /// A reader that marks rooms as read does it after this many events of a room.
 const MARK_EVERY: i64 = 200;
+/// Findings told of one reader; what one missed, it missed in every room.
+const FOUND_MAX: usize = 8;
 /// Errors that no waiting mends, before a reader gives up.
 const ERRORS_MAX: usize = 5;
 
@@ -311,6 +313,10 @@ impl Reader {
             }
         }
         let who = format!("reader {} ({:?}, {:?})", self.user, self.habit, self.mode);
+        if found.len() > FOUND_MAX {
+            let more = found.split_off(FOUND_MAX).len();
+            found.push(format!("and {more} more"));
+        }
         let with_name = |what: String| format!("{who}: {what}");
         found.into_iter().map(with_name).collect()
     }
