@@ -23,7 +23,7 @@ const OTHER_LOGS: &str = "IRC_LOGS_DIR";
 pub(crate) struct Logs {
     pub(crate) dir: PathBuf,
     pub(crate) plan: Plan,
-    _made: Option<TempDir>,
+    made: Option<TempDir>,
 }
 
 impl Logs {
@@ -42,15 +42,11 @@ impl Logs {
         };
         let plan = Plan::of(&read_dir(&dir).unwrap());
         assert_eq!(plan.rooms.len(), 10, "logs in {}", dir.display());
-        Self {
-            dir,
-            plan,
-            _made: made,
-        }
+        Self { dir, plan, made }
     }
 
     pub(crate) fn are_real(&self) -> bool {
-        self._made.is_none()
+        self.made.is_none()
     }
 }
 

@@ -35,11 +35,19 @@ const SLOW_PAUSE: Duration = Duration::from_millis(150);
 const DROP_EVERY: Duration = Duration::from_millis(350);
 /// A reader that marks rooms as read does it after this many events of a room.
 const MARK_EVERY: i64 = 200;
+/// Findings told of one reader; what one missed, it missed in every room.
+const FOUND_MAX: usize = 8;
 /// Errors that no waiting mends, before a reader gives up.
 const ERRORS_MAX: usize = 5;
 
-/// Room id to the seq of its last event; known when nobody sends any more.
-pub(crate) type Ends = Arc<HashMap<String, i64>>;
+/// Where the rooms end; known when nobody sends any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Ends {
+    /// Room id to the seq of its last event.
+    pub(crate) last_seqs: Arc<HashMap<String, i64>>,
+    /// When a reader must have come there.
+    pub(crate) deadline: Instant,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Habit {
@@ -121,19 +129,16 @@ impl Seen {
 }
 
 impl Reader {
-    /// Reads until it has come to the `ends`, or until the deadline.
-    pub(crate) async fn read(
-        mut self,
-        mut ends: watch::Receiver<Option<Ends>>,
-        deadline: Instant,
-    ) -> Self {
+    /// Reads until it has come to the `ends`, or until their deadline.
+    pub(crate) async fn read(mut self, mut ends: watch::Receiver<Option<Ends>>) -> Self {
         let nothing = self.rooms.keys().map(|room| (room.clone(), 0)).collect();
         let mut live = self.open(nothing);
         let mut marks = Marks::new();
         let mut drop_at = Instant::now() + DROP_EVERY;
         loop {
             let known = ends.borrow_and_update().clone();
-            if known.is_some_and(|ends| self.is_at(&ends)) || self.errors > ERRORS_MAX {
+            let arrived = known.as_ref().is_some_and(|ends| self.is_at(ends));
+            if arrived || self.errors > ERRORS_MAX {
                 break;
             }
             tokio::select! {
@@ -144,7 +149,7 @@ impl Reader {
                     live = self.drop_and_come_back(live);
                 }
                 Ok(()) = ends.changed() => {}
-                () = sleep_until(deadline) => break,
+                () = overdue(known.as_ref()) => break,
             }
         }
         // Those that wait for an answer on this stream would wait for ever.
@@ -284,7 +289,7 @@ impl Reader {
     fn is_at(&self, ends: &Ends) -> bool {
         self.rooms
             .iter()
-            .all(|(room, seen)| seen.checker.cursor() >= ends[room])
+            .all(|(room, seen)| seen.checker.cursor() >= ends.last_seqs[room])
     }
 
     /// Everything found wrong with what this reader saw, held against the digests of the rooms' logs.
@@ -308,8 +313,19 @@ impl Reader {
             }
         }
         let who = format!("reader {} ({:?}, {:?})", self.user, self.habit, self.mode);
+        if found.len() > FOUND_MAX {
+            let more = found.split_off(FOUND_MAX).len();
+            found.push(format!("and {more} more"));
+        }
         let with_name = |what: String| format!("{who}: {what}");
         found.into_iter().map(with_name).collect()
+    }
+}
+
+async fn overdue(ends: Option<&Ends>) {
+    match ends {
+        Some(ends) => sleep_until(ends.deadline).await,
+        None => std::future::pending().await,
     }
 }
 
