@@ -11,6 +11,8 @@ pub mod ops;
 pub mod presence;
 pub mod room;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod user;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};

@@ -39,7 +39,7 @@ pub(super) fn millis(field: &'static str, time: Option<Timestamp>) -> Result<i64
         .checked_mul(1_000)
         .and_then(|ms| ms.checked_add(i64::from(time.nanos / 1_000_000)));
     ms.filter(|ms| (-62_135_596_800_000..253_402_300_800_000).contains(ms))
-        .ok_or(Reject::invalid(field, Flaw::OutOfRange))
+        .ok_or_else(|| Reject::invalid(field, Flaw::OutOfRange))
 }
 
 /// A seq or ordinal on the wire.

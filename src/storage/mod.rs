@@ -1,7 +1,7 @@
 //! The store contract: what a backend keeps, what it promises, how it fails.
 //!
 //! A store holds rows; it decides nothing but order and fencing. Each sentence in the documentation of a method here is
-//! a test of [`conformance`], which every backend and every decorator runs. Bodies are opaque (see [`types`]).
+//! a test of the module `conformance`, which every backend and every decorator runs. Bodies are opaque (see [`types`]).
 //!
 //! Common rules: an error's [`StoreError::outcome`] says whether a write may have happened. Pages are bounded by the
 //! caller's `limit` and come in key order. A read begun after a write was acknowledged sees

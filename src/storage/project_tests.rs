@@ -12,7 +12,10 @@ use crate::domain::{
     position::{Position, RoomHead},
     room::{
         Member, RoomType,
-        tests::world::{Done, World, a_life},
+        tests::{
+            life::a_life,
+            world::{Done, World},
+        },
     },
 };
 

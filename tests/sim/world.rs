@@ -253,7 +253,7 @@ impl RoomKeys for Keys {
 struct Silent;
 
 impl Observer for Silent {
-    fn appended(&self, _: &[Event]) {}
+    fn appended(&self, _: tertulia::domain::room::RoomType, _: &[Event]) {}
 }
 
 impl World {

@@ -104,15 +104,22 @@ impl Node {
         };
         let job = codec::decode_join_job(&body)?;
         let mut total = job.processed;
-        let mut after = job.after;
-        while !job.done {
-            let users = self.context.store.known_users(after, 10_000).await?;
-            total += users.len() as u64;
-            match users.last() {
-                Some(last) if users.len() == 10_000 => after = *last,
-                _ => break,
-            }
+        if !job.done {
+            total += self.users_after(job.after).await?;
         }
         Ok((job.processed, total, job.done))
+    }
+
+    /// How many users are known with a greater id than `after`.
+    async fn users_after(&self, mut after: UserId) -> StoreResult<u64> {
+        let mut count = 0;
+        loop {
+            let users = self.context.store.known_users(after, 10_000).await?;
+            count += users.len() as u64;
+            match users.last() {
+                Some(last) if users.len() == 10_000 => after = *last,
+                _ => return Ok(count),
+            }
+        }
     }
 }

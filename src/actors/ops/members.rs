@@ -5,7 +5,6 @@ use crate::{
     actors::error::Call,
     domain::{
         ids::{RoomId, UserId},
-        position::Position,
         reject::Reject,
         room::{Author, Command, MemberPatch},
     },
@@ -76,10 +75,7 @@ impl Node {
         let (member, position) = handle.read(|s| {
             (
                 s.members.get(&user).cloned(),
-                s.positions
-                    .get(&user)
-                    .copied()
-                    .unwrap_or(Position::default()),
+                s.positions.get(&user).copied().unwrap_or_default(),
             )
         });
         let profile = self.profiles(&[user]).await?.pop().unwrap_or_default();

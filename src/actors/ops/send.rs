@@ -153,10 +153,10 @@ impl Node {
                 return Err(Reject::MessageNotFound.into());
             }
         }
-        if let Some(external) = &draft.external {
-            if self.context.store.find_external(external).await?.is_some() {
-                return Err(Reject::ExternalRefTaken.into());
-            }
+        if let Some(external) = &draft.external
+            && self.context.store.find_external(external).await?.is_some()
+        {
+            return Err(Reject::ExternalRefTaken.into());
         }
         Ok(())
     }

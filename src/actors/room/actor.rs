@@ -25,8 +25,7 @@ use crate::{
     },
     events::BusEvent,
     storage::{
-        Direction, Durability, Outcome, Result as StoreResult, StoreError, StoreErrorKind, codec,
-        project,
+        Direction, Durability, Result as StoreResult, StoreError, StoreErrorKind, codec, project,
     },
     tasks::{self, TaskKind},
 };
@@ -333,12 +332,11 @@ impl Room {
                 break;
             }
             external = alone;
-            if let Some((request, permit)) = self.queue.pop_front() {
-                if let Some(taken) =
+            if let Some((request, permit)) = self.queue.pop_front()
+                && let Some(taken) =
                     take(&mut batch, request, &context, durable(&context), self.epoch)
-                {
-                    waiting.push((taken, permit));
-                }
+            {
+                waiting.push((taken, permit));
             }
         }
         let change = batch.finish();
@@ -466,10 +464,6 @@ impl Room {
         if goes_on {
             return Ok(());
         }
-        debug_assert!(
-            error.outcome() == Outcome::Unknown || !external,
-            "a certain failure leaves no doubt"
-        );
         self.queue
             .drain(..)
             .for_each(|(request, _)| request.refuse(CallError::Gone));

@@ -120,6 +120,21 @@ impl Actor for UserActor {
         }
         Ok(())
     }
+
+    /// A stream that was opened while its actor was being let go must not go on without it.
+    async fn post_stop(
+        &self,
+        _: ActorRef<UserMsg>,
+        user: &mut User,
+    ) -> Result<(), ActorProcessingErr> {
+        for stream in std::mem::take(&mut user.streams) {
+            user.stop_listening(&stream);
+            stream
+                .queue
+                .push_control(Item::Close(CloseReason::Draining));
+        }
+        Ok(())
+    }
 }
 
 impl User {
@@ -204,6 +219,11 @@ impl User {
         reply: oneshot::Sender<Call<StreamReader>>,
         myself: &ActorRef<UserMsg>,
     ) {
+        if reply.is_closed() {
+            // The caller has gone, and may have come back on another connection that was faster: what it left behind
+            // must not end the stream that it has now.
+            return;
+        }
         self.replace(&open.client_id);
         if self.streams.len() >= self.seed.context.options.streams_per_user_max {
             drop(reply.send(Err(CallError::TooManyStreams)));

@@ -41,7 +41,7 @@ enum State {
     Opening(Opening),
     Open {
         pump: Box<Pump>,
-        input: Option<Input>,
+        input: Option<Box<Input>>,
         running: FuturesUnordered<Running>,
     },
     Ending(Status),
@@ -200,7 +200,7 @@ impl http_body::Body for SessionBody {
                     let running = FuturesUnordered::new();
                     this.state = State::Open {
                         pump: Box::new(pump),
-                        input: Some(input),
+                        input: Some(Box::new(input)),
                         running,
                     };
                 }

@@ -80,6 +80,9 @@ impl Chunk {
     }
 }
 
+/// A room being looked up for its announcement.
+type Announcing = Pin<Box<dyn Future<Output = Result<pb::Event, ApiError>> + Send>>;
+
 /// Turns a reader's outputs into frames.
 pub(super) struct Pump {
     node: Node,
@@ -87,7 +90,7 @@ pub(super) struct Pump {
     expires_at_ms: i64,
     dialect: Dialect,
     reader: StreamReader,
-    announcing: Option<Pin<Box<dyn Future<Output = Result<pb::Event, ApiError>> + Send>>>,
+    announcing: Option<Announcing>,
 }
 
 impl std::fmt::Debug for Pump {
@@ -379,10 +382,10 @@ impl http_body::Body for StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        if matches!(this.state, State::Open) {
-            if let Poll::Ready(end) = this.pump.poll_fill(cx, &mut this.chunk) {
-                this.state = State::Ending(end);
-            }
+        if matches!(this.state, State::Open)
+            && let Poll::Ready(end) = this.pump.poll_fill(cx, &mut this.chunk)
+        {
+            this.state = State::Ending(end);
         }
         if !this.chunk.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(this.chunk.take()))));

@@ -30,6 +30,10 @@ impl Model {
             self.online.insert(presence.user_id, presence.online);
             return;
         }
+        if !self.rooms.contains_key(&room_id) && !brings_room(&body) {
+            self.meet(room_id, &body, effects);
+            return;
+        }
         if let Body::RoomJoin(join) = body {
             self.joined(&room_id, seq, at, join);
             return;
@@ -82,6 +86,23 @@ impl Model {
             _ => {}
         }
         self.note_progress(&room_id);
+    }
+
+    /// Something happened in a room that is not in the list: it is read, and once more if that was not the end of it.
+    fn meet(&mut self, room_id: String, body: &Body, effects: &mut Vec<Effect>) {
+        let passing = matches!(
+            body,
+            Body::RoomLeave(_) | Body::Typing(_) | Body::Status(_) | Body::Read(_)
+        );
+        if room_id.is_empty() || passing {
+            return;
+        }
+        if let Some(more) = self.unknown.get_mut(&room_id) {
+            *more = true;
+            return;
+        }
+        self.unknown.insert(room_id.clone(), false);
+        effects.push(Effect::LoadRoom { room_id });
     }
 
     /// The room has caught up once the stream has come to where the list said its log ends.
@@ -326,6 +347,10 @@ impl RoomState {
     pub(super) fn is_loaded(&self) -> bool {
         self.timeline.loaded == Loaded::Yes
     }
+}
+
+fn brings_room(body: &Body) -> bool {
+    matches!(body, Body::RoomJoin(join) if join.room.is_some())
 }
 
 fn person(room: &RoomState, me: i64, user_id: i64) -> String {

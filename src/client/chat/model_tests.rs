@@ -446,6 +446,12 @@ fn statuses_of_own_messages_only_rise() {
         MessageStatus::Read.into(),
     );
     assert_eq!(statuses, [read, read, none, delivered]);
+    let edited = MessageEdited {
+        message: Some(mine(2)),
+    };
+    model.update(event("d", 5, ME, Body::Edited(edited)));
+    let second = model.room().unwrap().timeline.by_id(1_002).unwrap();
+    assert_eq!(second.status, read, "an edit takes nothing back");
 }
 
 #[test]
@@ -825,4 +831,39 @@ fn placing_one_room_gives_the_order_that_sorting_gives() {
         model.sort();
         assert_eq!(placed, model.order, "step {step}");
     }
+}
+
+#[test]
+fn a_room_first_heard_of_by_an_event_is_read_until_nothing_more_happens() {
+    let mut model = model(vec![group("g", "G", 5)], vec![]);
+    let load = [Effect::LoadRoom {
+        room_id: "d".to_owned(),
+    }];
+    let join = event("d", 1, ANN, Body::RoomJoin(RoomJoin::default()));
+    assert_eq!(model.update(join), load);
+    assert_eq!(model.update(arrives(message("d", 2, ANN, "hi"))), []);
+    let read = |last_seq, unread_count| {
+        done(Outcome::Room {
+            room_id: "d".to_owned(),
+            result: Ok(tertulia_proto::chat::v1::Room {
+                unread_count,
+                ..dm("d", last_seq)
+            }),
+        })
+    };
+    assert_eq!(
+        model.update(read(1, 0)),
+        load,
+        "the message may have come after"
+    );
+    assert_eq!(model.update(read(2, 1)), []);
+    assert_eq!(model.rooms["d"].unread, 1);
+    let elsewhere = RoomLeave {
+        user_ids: vec![ME],
+        ..RoomLeave::default()
+    };
+    assert_eq!(
+        model.update(event("x", 9, ME, Body::RoomLeave(elsewhere))),
+        []
+    );
 }

@@ -251,6 +251,8 @@ fn read_clock(text: &str) -> Option<(i64, &str)> {
 fn spoken(rest: &str) -> Option<Shape<'_>> {
     if let Some(rest) = rest.strip_prefix('<') {
         let (nick, text) = rest.split_once('>')?;
+        // Some loggers pad nicks.
+        let nick = nick.trim_end_matches(' ');
         let valid = !nick.is_empty() && !nick.contains(char::is_whitespace);
         return valid.then(|| Shape {
             kind: Kind::Message,

@@ -160,8 +160,8 @@ pub async fn one_record(store: &dyn Store) {
 
 /// Readers beside a writer see no half of a batch, and all that was acknowledged before they began.
 pub async fn a_page_has_no_gap_while_written_to(store: &dyn Store) {
-    const BATCH: u64 = 250;
-    const BATCHES: u64 = 20;
+    const BATCH: u64 = 100;
+    const BATCHES: u64 = 200;
     let r = room(1);
     let epoch = store.claim(r).await.unwrap();
     let write = async {
@@ -183,10 +183,7 @@ pub async fn a_page_has_no_gap_while_written_to(store: &dyn Store) {
                 } else {
                     u64::MAX
                 };
-                let page = store
-                    .read_log(r, Seq(from), direction, 1_000)
-                    .await
-                    .unwrap();
+                let page = store.read_log(r, Seq(from), direction, 400).await.unwrap();
                 let mut seqs: Vec<_> = page.iter().map(|record| record.seq.0).collect();
                 seqs.sort_unstable();
                 let last = seqs.last().copied().unwrap_or(acknowledged);

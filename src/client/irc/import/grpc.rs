@@ -20,7 +20,7 @@ use tonic::{
 };
 
 use super::{
-    OWNER_ID, TokenFor,
+    OWNER_ID, OnAck, TokenFor,
     engine::{Done, Port},
 };
 use crate::client::{
@@ -38,6 +38,7 @@ pub(super) struct GrpcPort {
     names: HashMap<i64, String>,
     tokens: Mutex<HashMap<i64, MetadataValue<Ascii>>>,
     deadline: Duration,
+    on_ack: Option<OnAck>,
 }
 
 impl GrpcPort {
@@ -57,7 +58,13 @@ impl GrpcPort {
             names,
             tokens: Mutex::default(),
             deadline,
+            on_ack: None,
         }
+    }
+
+    pub(super) fn telling(mut self, on_ack: Option<OnAck>) -> Self {
+        self.on_ack = on_ack;
+        self
     }
 
     fn request<T>(&self, user: i64, message: T) -> Result<Request<T>, Status> {
@@ -105,9 +112,12 @@ impl GrpcPort {
         let answer = answer
             .map_err(|status| self.forget_token(message.user, status))?
             .into_inner();
-        let message_id = answer.message.map(|message| message.id);
+        let message_id = answer.message.as_ref().map(|message| message.id);
         let message_id = message_id
             .ok_or_else(|| Status::data_loss("a send was answered without its message"))?;
+        if let Some(on_ack) = &self.on_ack {
+            on_ack(&answer);
+        }
         Ok(Done {
             message_id,
             duplicate: answer.duplicate,

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
+use tertulia_proto::chat::v1::SendMessageResponse;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -28,6 +29,9 @@ mod tests;
 /// for admins.
 pub type TokenFor = Arc<dyn Fn(i64, &str) -> String + Send + Sync>;
 
+/// Told of every send that the server has acknowledged, before the next call in its room. Must not block.
+pub type OnAck = Arc<dyn Fn(&SendMessageResponse) + Send + Sync>;
+
 /// What to import, and where.
 #[derive(Clone)]
 pub struct ImportOptions {
@@ -37,6 +41,8 @@ pub struct ImportOptions {
     pub server: String,
     /// Tokens, minted when first needed and again when they have expired.
     pub token_for: TokenFor,
+    /// Hears of every acknowledged send, repeated ones too; none for nobody.
+    pub on_ack: Option<OnAck>,
     /// The report goes out as JSON: no progress bar.
     pub json: bool,
     /// Show a progress bar on stderr, if that is a terminal.
@@ -57,6 +63,7 @@ impl ImportOptions {
             dir: dir.into(),
             server: server.into(),
             token_for,
+            on_ack: None,
             json: false,
             progress: true,
             concurrency: 10,
@@ -182,7 +189,8 @@ pub async fn import(options: ImportOptions) -> Result<ImportReport, ImportError>
         Arc::clone(&options.token_for),
         names,
         options.deadline,
-    );
+    )
+    .telling(options.on_ack.clone());
     let steps: usize = plan.rooms.iter().map(|room| room.steps.len()).sum();
     let bar = progress_bar(options.progress && !options.json, steps);
     let report = replay(&port, &plan, &options, &bar).await;
@@ -197,8 +205,13 @@ async fn replay<P: engine::Port>(
     bar: &ProgressBar,
 ) -> Result<ImportReport, ImportError> {
     let began = Instant::now();
-    let runs: Vec<engine::RoomRun> = futures_util::stream::iter(&plan.rooms)
+    // Collected first: a stream that maps over references makes a future that cannot be spawned.
+    let rooms: Vec<_> = plan
+        .rooms
+        .iter()
         .map(|room| engine::run(port, room, options.retry, bar))
+        .collect();
+    let runs: Vec<engine::RoomRun> = futures_util::stream::iter(rooms)
         .buffer_unordered(options.concurrency.max(1))
         .try_collect()
         .await?;

@@ -11,7 +11,7 @@ use crate::domain::{
     snowflake::Snowflakes,
 };
 
-/// A room that keeps one message warm, with `first` (client id `1`) evicted by a second one.
+/// A room that keeps one message warm, and knows no more of the first one's client id (`1`).
 fn evicted() -> (RoomState, Arc<Message>) {
     let mut state = RoomState::empty(super::ROOM, Epoch(1), 1);
     let created = room(RoomType::Group);
@@ -22,9 +22,11 @@ fn evicted() -> (RoomState, Arc<Message>) {
     batch
         .send(&send(user(OWNER), "1", text("first")), next_id)
         .unwrap();
-    batch
-        .send(&send(user(OWNER), "2", text("second")), next_id)
-        .unwrap();
+    for client in ["2", "3", "4", "5", "6"] {
+        batch
+            .send(&send(user(OWNER), client, text("later")), next_id)
+            .unwrap();
+    }
     let change = batch.finish();
     state.apply(&change);
     (state, change.events[0].message().unwrap().clone())
@@ -97,19 +99,27 @@ fn a_retry_is_answered_whatever_happened_since() {
 }
 
 #[test]
-fn who_looked_before_the_tail_began_looks_again() {
+fn who_looked_too_long_ago_looks_again() {
     let (state, first) = evicted();
     let mut batch = Batch::new(&state, 5);
     let mut retry = send(user(OWNER), "1", text("first"));
     retry.absent_until = Seq(first.seq.0 - 1);
     assert_eq!(batch.send(&retry, next_id), Ok(Sent::LookAgain));
     assert!(batch.events().is_empty(), "nothing was sent");
-    let mut new = send(user(OWNER), "3", text("third"));
-    new.absent_until = state.tail_after();
+    let mut known = send(user(OWNER), "2", text("later"));
+    known.absent_until = state.known_after();
+    assert_eq!(
+        batch.send(&known, next_id),
+        Ok(Sent::LookAgain),
+        "it is there, but not warm"
+    );
+    let mut new = send(user(OWNER), "new", text("new"));
+    new.absent_until = state.known_after();
+    assert!(state.known_after() < state.tail_after());
     assert_eq!(
         batch.send(&new, next_id),
         Ok(Sent::New(0)),
-        "the tail answers for all after its beginning"
+        "client ids are known for longer than messages are warm"
     );
 }
 

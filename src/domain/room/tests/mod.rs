@@ -1,7 +1,9 @@
 //! Tests of the pure core: rules as tables, invariants as properties over random lives of rooms.
 
 mod batching;
+pub(crate) mod life;
 mod log;
+mod messages;
 mod permissions;
 mod positions;
 mod properties;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 
-use super::world::{Done, World, a_command, a_draft, a_life, an_author};
+use super::{
+    life::{a_command, a_draft, a_life, an_author},
+    world::{Done, World},
+};
 use crate::domain::{
     event::{Event, EventBody},
     ids::{MessageId, Seq, UserId},

@@ -137,7 +137,7 @@ impl DiskEngine {
         EngineStats {
             disk_bytes: tables.db.disk_space().unwrap_or_default(),
             journals: tables.db.journal_count(),
-            queued: self.queue.len(),
+            queued: self.queue.waiting(),
         }
     }
 }

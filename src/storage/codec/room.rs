@@ -1,0 +1,97 @@
+//! Rooms' settings and members.
+
+use bytes::Bytes;
+
+use super::{bytes_of, corrupt, parse, small, stored};
+use crate::{
+    domain::{
+        ids::{RoomId, Seq, UserId},
+        room::{Member, Role, RoomInfo, RoomType},
+    },
+    storage::Result,
+};
+
+pub(super) fn info_out(info: &RoomInfo) -> stored::Info {
+    stored::Info {
+        room_type: info.room_type as u32,
+        name: info.name.clone(),
+        description: info.description.clone(),
+        picture: info.picture.clone(),
+        created_at_ms: info.created_at_ms,
+        creator: info.creator.0,
+        members_can_send: info.members_can_send,
+        join_all_users: info.join_all_users,
+        history_visible: info.history_visible,
+        encryption_data: info.encryption_data.clone(),
+        deleted: info.deleted,
+    }
+}
+
+pub(super) fn info_in(id: RoomId, stored: stored::Info) -> Result<RoomInfo> {
+    Ok(RoomInfo {
+        id,
+        room_type: small(stored.room_type)
+            .and_then(RoomType::from_number)
+            .ok_or_else(|| corrupt("room type"))?,
+        name: stored.name,
+        description: stored.description,
+        picture: stored.picture,
+        created_at_ms: stored.created_at_ms,
+        creator: UserId(stored.creator),
+        members_can_send: stored.members_can_send,
+        join_all_users: stored.join_all_users,
+        history_visible: stored.history_visible,
+        encryption_data: stored.encryption_data,
+        deleted: stored.deleted,
+    })
+}
+
+/// A room's settings.
+#[must_use]
+pub fn encode_info(info: &RoomInfo) -> Bytes {
+    bytes_of(&info_out(info))
+}
+
+/// Reads [`encode_info`].
+///
+/// # Errors
+/// `Corrupt`.
+pub fn decode_info(id: RoomId, bytes: &[u8]) -> Result<RoomInfo> {
+    info_in(id, parse(bytes)?)
+}
+
+pub(super) fn member_out(member: &Member) -> stored::Member {
+    stored::Member {
+        role: member.role as u32,
+        can_send: member.can_send,
+        nickname: member.nickname.clone(),
+        joined_at_ms: member.joined_at_ms,
+        joined_seq: member.joined_seq.0,
+    }
+}
+
+pub(super) fn member_in(stored: stored::Member) -> Result<Member> {
+    Ok(Member {
+        role: small(stored.role)
+            .and_then(Role::from_number)
+            .ok_or_else(|| corrupt("role"))?,
+        can_send: stored.can_send,
+        nickname: stored.nickname,
+        joined_at_ms: stored.joined_at_ms,
+        joined_seq: Seq(stored.joined_seq),
+    })
+}
+
+/// A member of a room.
+#[must_use]
+pub fn encode_member(member: &Member) -> Bytes {
+    bytes_of(&member_out(member))
+}
+
+/// Reads [`encode_member`].
+///
+/// # Errors
+/// `Corrupt`.
+pub fn decode_member(bytes: &[u8]) -> Result<Member> {
+    member_in(parse(bytes)?)
+}

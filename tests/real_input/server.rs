@@ -1,0 +1,278 @@
+//! The built binary as a child process on a temp directory: started, killed, started again on the same port.
+//!
+//! Whatever happens to the test, the child is killed by its own id; after a failure the directory and the log stay.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tertulia::{
+    api::auth::{
+        AuthOptions, DevKey,
+        dev_key::{self, TokenSpec},
+    },
+    client::{Client, ClientOptions},
+    clock::{Clock as _, SystemClock},
+};
+use tertulia_proto::admin::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
+use tokio::time::{Instant, sleep};
+use tonic::{
+    Request, Status,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+/// The user of the admin calls; a member of nothing.
+const OPERATOR: i64 = 9_000_001;
+/// Longest time from the start of the process to its first answer, recovery included.
+const START_MAX: Duration = Duration::from_secs(30);
+/// Longest time from SIGTERM to the end: every stage of the drain may take its own timeout.
+const DRAIN_MAX: Duration = Duration::from_secs(45);
+/// Between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Lines of the server's log that are printed after a failure.
+const LOG_TAIL: usize = 40;
+
+pub(crate) type Admin = AdminServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// A child that does not outlive its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already; either way it must be reaped.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the server is and who may call it: all that clients need. Survives the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    pub(crate) url: String,
+    key: DevKey,
+}
+
+impl Address {
+    pub(crate) fn token(&self, user_id: i64, name: &str, admin: bool) -> String {
+        let spec = TokenSpec {
+            user_id,
+            name,
+            picture: "",
+            admin,
+            ttl: Duration::from_secs(3_600),
+            now_ms: SystemClock.now_ms(),
+        };
+        let options = AuthOptions::new(Vec::new());
+        self.key.mint(&spec, &options)
+    }
+
+    /// A connection of its own for a user.
+    pub(crate) fn client(&self, user: i64, admin: bool) -> Client {
+        let token = self.token(user, &format!("user {user}"), admin);
+        let options = ClientOptions::new(&self.url, token);
+        Client::connect_lazy(&options).expect("address and token are well formed")
+    }
+
+    pub(crate) fn admin(&self) -> Admin {
+        let endpoint = Endpoint::from_shared(self.url.clone()).expect("the address is a URL");
+        let channel = endpoint
+            .connect_timeout(Duration::from_secs(5))
+            .connect_lazy();
+        let bearer = format!("Bearer {}", self.token(OPERATOR, "operator", true));
+        let bearer = Bearer(bearer.parse().expect("a token is ASCII"));
+        AdminServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(64 << 20)
+    }
+
+    /// The operator as a user of the chat service.
+    pub(crate) fn operator(&self) -> Client {
+        self.client(OPERATOR, true)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Bearer(tonic::metadata::MetadataValue<tonic::metadata::Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+pub(crate) struct TestServer {
+    pub(crate) at: Address,
+    dir: Option<TempDir>,
+    port: u16,
+    running: Option<Running>,
+}
+
+impl TestServer {
+    /// Starts on an empty directory.
+    pub(crate) async fn start() -> Self {
+        let dir = TempDir::with_prefix("tertulia-real-input-").unwrap();
+        let port = free_port();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let key = dev_key::load_or_create(&data).unwrap();
+        let mut server = Self {
+            at: Address {
+                url: format!("http://127.0.0.1:{port}"),
+                key,
+            },
+            dir: Some(dir),
+            port,
+            running: None,
+        };
+        server.start_again().await;
+        server
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.as_ref().expect("taken only when dropped").path()
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.dir().join("data")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir().join("server.log")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The binary with an environment that says nothing to it but what is given here.
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tertulia"));
+        for (name, _) in std::env::vars_os() {
+            let named = name.to_string_lossy();
+            if named.starts_with("TERTULIA_") || named.starts_with("CHAT_") {
+                command.env_remove(&name);
+            }
+        }
+        command
+            .env("RUST_LOG", "warn")
+            .env("RUST_BACKTRACE", "1")
+            .current_dir(self.dir())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn append(&self, name: &str) -> File {
+        let path = self.dir().join(name);
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap()
+    }
+
+    /// Starts on the same directory and port; returns when it answers.
+    pub(crate) async fn start_again(&mut self) {
+        assert!(self.running.is_none(), "it runs already");
+        let mut command = self.command();
+        command.arg("serve").arg("--data-dir").arg(self.data_dir());
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        for set in [
+            "limits.user_per_s=0",
+            "limits.room_per_s=0",
+            // So small that a slow reader's queue does overflow.
+            "streams.queue_bytes_max=65536",
+        ] {
+            command.args(["--set", set]);
+        }
+        let log = self.append("server.log");
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.running = Some(Running(command.spawn().unwrap()));
+        let (mut admin, deadline) = (self.at.admin(), Instant::now() + START_MAX);
+        while let Err(status) = admin.get_status(GetStatusRequest {}).await {
+            self.assert_alive();
+            assert!(Instant::now() < deadline, "no answer yet: {status}");
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// It has not ended by itself.
+    pub(crate) fn assert_alive(&mut self) {
+        let running = self.running.as_mut().expect("it was started");
+        let ended = running.0.try_wait().unwrap();
+        assert!(ended.is_none(), "the server ended by itself: {ended:?}");
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.assert_alive();
+        let mut running = self.running.take().expect("it was started");
+        running.0.kill().unwrap();
+        let status = running.0.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "{status:?}");
+    }
+
+    /// SIGTERM, and the end that follows.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.assert_alive();
+        let running = self.running.take().expect("it was started");
+        let pid = running.0.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success(), "{sent:?}");
+        ended(running, DRAIN_MAX).await
+    }
+
+    /// Runs the binary beside the server; its exit status and what it wrote to stdout.
+    pub(crate) async fn run(&self, args: &[&str], longest: Duration) -> (ExitStatus, String) {
+        let out = self.dir().join(format!("{}.out", args[0]));
+        let mut command = self.command();
+        command.args(args).args(["--server", &self.at.url]);
+        command.arg("--data-dir").arg(self.data_dir());
+        command.stdout(File::create(&out).unwrap());
+        command.stderr(self.append(&format!("{}.err", args[0])));
+        let status = ended(Running(command.spawn().unwrap()), longest).await;
+        (status, std::fs::read_to_string(out).unwrap())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.running = None;
+        if !std::thread::panicking() {
+            return;
+        }
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n");
+        if let Some(dir) = self.dir.take() {
+            eprintln!("the server's log ends with:\n{tail}");
+            eprintln!("kept: {} (server.log, data)", dir.keep().display());
+        }
+    }
+}
+
+async fn ended(mut running: Running, longest: Duration) -> ExitStatus {
+    let deadline = Instant::now() + longest;
+    loop {
+        if let Some(status) = running.0.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "still running after {longest:?}");
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A port below those that the system gives to outgoing connections. A client that tries again and again to reach a
+/// port among those, while nobody listens, will at some time be given that very port and be connected to itself.
+fn free_port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("below 10,000");
+    (first..32_000)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("one of thousands of ports is free")
+}
