@@ -21,7 +21,6 @@ const KNOWN: &[(&str, usize)] = &[
     ("src/client/irc/generate/mod.rs", 350),
     ("src/client/irc/import/mod.rs", 300),
     ("src/client/irc/plan/mod.rs", 250),
-    ("src/storage/codec.rs", 900),
     ("src/storage/mod.rs", 300),
     ("tools/loadgen/src/workload/mod.rs", 300),
 ];
