@@ -57,6 +57,18 @@ impl RoomHub {
         }
     }
 
+    /// Tells where the log ends when the room wakes. If that is further than anyone was told, an earlier incarnation
+    /// wrote what it did not live to tell: those who listen read it from the log.
+    pub fn woken_at(&self, head: RoomHead) {
+        let untold = self.head().is_some_and(|told| told.seq < head.seq);
+        self.set_head(head);
+        if untold {
+            for listener in self.audience.read().iter() {
+                listener.queue.mark_behind(self.id);
+            }
+        }
+    }
+
     /// The room's name without accents and case, if anyone has told it yet.
     #[must_use]
     pub fn folded_name(&self) -> Option<Arc<str>> {

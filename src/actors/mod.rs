@@ -11,6 +11,8 @@ pub mod ops;
 pub mod presence;
 pub mod room;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod user;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -81,8 +83,13 @@ impl Default for Options {
     }
 }
 
-/// Makes the keys that clients encrypt with.
+/// Makes the ids of rooms, and the keys that clients encrypt with.
 pub trait RoomKeys: Debug + Send + Sync + 'static {
+    /// The id of a new room. Random; a simulation draws it from its seed.
+    fn fresh_room_id(&self) -> RoomId {
+        RoomId::from_random(rand::random())
+    }
+
     /// A fresh key for a room, wrapped (`encryption_data`).
     fn fresh(&self, room: RoomId) -> String;
 

@@ -207,6 +207,18 @@ impl StreamQueue {
         self.waker.wake();
     }
 
+    /// Says that a room must be read from the log.
+    pub fn mark_behind(&self, room: RoomId) {
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.closed {
+                return;
+            }
+            waiting.behind.insert(room);
+        }
+        self.waker.wake();
+    }
+
     /// Queues a moment if there is room.
     pub fn push_moment(&self, moment: &Arc<Moment>) {
         {
@@ -249,6 +261,16 @@ impl StreamQueue {
             Item::Joined(..) | Item::Left(..) | Item::Close(_) => {}
         }
         Some(item)
+    }
+
+    /// Where the reader leaves a room, if that waits already: what comes after is not for them.
+    #[must_use]
+    pub fn left_at(&self, room: RoomId) -> Option<Seq> {
+        let waiting = self.waiting.lock();
+        waiting.items.iter().find_map(|item| match item {
+            Item::Left(left, at) if *left == room => Some(*at),
+            _ => None,
+        })
     }
 
     /// A room that must be read from the log, once nothing waits any more.

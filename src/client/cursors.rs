@@ -167,6 +167,7 @@ mod tests {
             event::Event::RoomLeave(RoomLeave {
                 user_ids: vec![user],
                 removed: false,
+                ..RoomLeave::default()
             })
         };
         cursors.admit(&event(11, leave(2)));

@@ -514,6 +514,7 @@ async fn resync_join_and_leave_are_handed_on_and_move_the_cursors() {
     let left = pb::RoomLeave {
         user_ids: vec![1],
         removed: true,
+        ..Default::default()
     };
     fake.0.lock().log = vec![
         Event {

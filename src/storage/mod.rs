@@ -1,7 +1,7 @@
 //! The store contract: what a backend keeps, what it promises, how it fails.
 //!
 //! A store holds rows; it decides nothing but order and fencing. Each sentence in the documentation of a method here is
-//! a test of [`conformance`], which every backend and every decorator runs. Bodies are opaque (see [`types`]).
+//! a test of the module `conformance`, which every backend and every decorator runs. Bodies are opaque (see [`types`]).
 //!
 //! Common rules: an error's [`StoreError::outcome`] says whether a write may have happened. Pages are bounded by the
 //! caller's `limit` and come in key order. A read begun after a write was acknowledged sees
@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod codec;
+#[cfg(test)]
+mod codec_tests;
 #[cfg(any(test, feature = "testkit"))]
 #[allow(
     clippy::unwrap_used,
@@ -26,6 +28,8 @@ pub mod error;
 pub mod layer;
 pub mod limits;
 pub mod project;
+#[cfg(test)]
+mod project_tests;
 pub mod types;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};

@@ -220,6 +220,9 @@ impl State {
                 waiters
                     .into_iter()
                     .for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
+                if self.draining.is_some() {
+                    self.passivate_later(room, myself);
+                }
             }
             Err(error) => {
                 let (kind, op) = (error.kind(), error.op());
@@ -240,7 +243,7 @@ impl State {
         let context = &self.seed.context;
         let id = state.id;
         let hub = context.hubs.get(id);
-        hub.set_head(state.head);
+        hub.woken_at(state.head);
         let last_used_ms = context.clock.now_ms().into();
         let shared = Arc::new(Shared {
             state: RwLock::new(state),
@@ -347,7 +350,8 @@ impl State {
         }
     }
 
-    /// An incarnation has ended; whoever waits for the room gets the next one.
+    /// An incarnation has ended; whoever waits for the room gets the next one. If it did not go to sleep, the next one
+    /// is woken in any case: what was written and not told yet must go out.
     fn gone(&mut self, actor: ActorId, failed: bool, myself: &ActorRef<DirectoryMsg>) {
         let Some(room) = self.by_actor.remove(&actor) else {
             return;
@@ -356,17 +360,27 @@ impl State {
             self.budgets.entry(room).or_default().failed();
         }
         self.seed.active.remove(&room);
-        if let Some(Entry::Sleeping { waiters, reply, .. }) = self.rooms.remove(&room) {
-            reply.into_iter().for_each(|reply| {
-                let _ = reply.send(!failed);
-            });
-            if self.draining.is_some() {
-                waiters
-                    .into_iter()
-                    .for_each(|waiter| drop(waiter.send(Err(CallError::Draining))));
-            } else if !waiters.is_empty() {
-                self.load(room, waiters, myself);
+        let (waiters, wanted) = match self.rooms.remove(&room) {
+            Some(Entry::Sleeping { waiters, reply, .. }) => {
+                reply.into_iter().for_each(|reply| {
+                    let _ = reply.send(!failed);
+                });
+                let wanted = !waiters.is_empty();
+                (waiters, wanted)
             }
+            Some(Entry::Awake(..)) => {
+                let paused = self.budgets.get(&room).and_then(RestartBudget::pause);
+                (Vec::new(), paused.is_none())
+            }
+            Some(Entry::Waking(waiters)) => (waiters, true),
+            None => (Vec::new(), false),
+        };
+        if self.draining.is_some() {
+            waiters
+                .into_iter()
+                .for_each(|waiter| drop(waiter.send(Err(CallError::Draining))));
+        } else if wanted {
+            self.load(room, waiters, myself);
         }
         self.finish_drain();
     }

@@ -128,6 +128,12 @@ impl Rooms {
         timeout(limit, answer).await.is_ok()
     }
 
+    /// Kills the directory and all rooms where they stand.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn kill_all(&self) {
+        self.directory.kill();
+    }
+
     /// Kills a room's actor where it stands, as a crash would; for tests of recovery.
     #[cfg(any(test, feature = "testkit"))]
     pub fn kill(&self, room: RoomId) {

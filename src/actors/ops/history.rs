@@ -129,10 +129,9 @@ impl Node {
             }
             PageAt::After(seq) => {
                 let run = self.after(access, seq.max(access.floor()), limit).await?;
-                let older = run
-                    .messages
-                    .first()
-                    .is_some_and(|m| m.n.0 > access.position.floor_n.0 + 1);
+                let oldest = run.messages.first();
+                let first = oldest.map_or_else(|| seq.next().min(end), |m| m.seq);
+                let older = !self.before(access, first, 1).await?.messages.is_empty();
                 let more = run.more;
                 Ok(Page {
                     has_more_before: older,
@@ -252,7 +251,7 @@ impl Node {
     }
 
     /// Leaves out what the reader has hidden for themselves.
-    async fn drop_hidden(
+    pub(super) async fn drop_hidden(
         &self,
         author: Author,
         room: RoomId,

@@ -176,6 +176,13 @@ impl Node {
         self.rooms.drain(limit).await
     }
 
+    /// Ends all actors where they stand, as the death of the process would. What was handed to the store goes on.
+    #[cfg(any(test, feature = "testkit"))]
+    pub fn kill(&self) {
+        self.rooms.kill_all();
+        self.users.kill_all();
+    }
+
     /// Does something with a room that is awake, again if the room had gone meanwhile.
     async fn with_room<T, F, R>(&self, room: RoomId, to_create: bool, ask: F) -> Call<T>
     where

@@ -154,7 +154,8 @@ impl Node {
         if whom == author.user {
             return Err(Reject::invalid("user_id", Flaw::NotAllowedHere).into());
         }
-        let _lock = self.user_lock(author.user).lock().await;
+        // One lock for both sides: what the room is told last must be what holds.
+        let _lock = self.user_lock(author.user.min(whom)).lock().await;
         self.context
             .store
             .put_block(author.user, whom, blocked)
@@ -164,10 +165,17 @@ impl Node {
         };
         // A room that is being woken may have read the blocks before this one: only an awake one can be told.
         if self.context.store.head(room).await?.is_some() {
-            let handle = self.rooms.wake(room, false).await?;
-            let blocked = self.either_blocks(author.user, whom).await?;
-            handle.tell(RoomMsg::Blocked(blocked))?;
+            self.tell_blocks(author.user, whom, room).await?;
         }
+        Ok(())
+    }
+
+    /// Tells the p2p room of a pair whether either side blocks the other.
+    pub(super) async fn tell_blocks(&self, a: UserId, b: UserId, room: RoomId) -> Call<()> {
+        let handle = self.rooms.wake(room, false).await?;
+        let blocked = self.either_blocks(a, b).await?;
+        // A room that has just gone reads the blocks when it comes back.
+        let _ = handle.tell(RoomMsg::Blocked(blocked));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::{Access, Node, UserProfile};
 use crate::{
     actors::{
         error::{Call, CallError},
+        room::RoomMsg,
         user::{ListFilter, ListKey},
     },
     domain::{
@@ -113,7 +114,7 @@ impl Node {
     /// [`CallError`].
     pub async fn create_room(&self, author: Author, new: NewRoom) -> Call<(RoomSummary, bool)> {
         let others = checked(author, &new)?;
-        let fresh = self.fresh_room_id();
+        let fresh = self.context.keys.fresh_room_id();
         let (id, partner) = match (new.room_type, others.first()) {
             (RoomType::P2p, Some(other)) => (
                 self.context
@@ -131,8 +132,16 @@ impl Node {
             // Before the room: a job without a room ends by itself, a room without its job would never fill.
             self.put_join_job(id).await?;
         }
+        let blocked = match partner {
+            Some(other) => self.either_blocks(author.user, other).await?,
+            None => false,
+        };
         let applied = self
             .with_room(id, true, |handle| {
+                if blocked {
+                    // A room that is not made yet has no sides whose blocks it could have read.
+                    let _ = handle.tell(RoomMsg::Blocked(true));
+                }
                 let command = Command::Create {
                     info: Arc::clone(&info),
                     members: members.clone(),
@@ -142,6 +151,9 @@ impl Node {
             .await?;
         if new.join_all_users {
             self.start_join_job(id);
+        }
+        if let Some(other) = partner.filter(|_| applied.seq.is_some()) {
+            self.tell_blocks(author.user, other, id).await?;
         }
         if partner.is_some() && applied.seq.is_none() {
             self.unhide(author.user, id).await?;
@@ -470,10 +482,6 @@ impl Node {
             handle.command(author, Command::Leave).await
         };
         self.with_room(room, false, leave).await.map(drop)
-    }
-
-    fn fresh_room_id(&self) -> RoomId {
-        RoomId::from_random(rand::random())
     }
 }
 

@@ -45,7 +45,7 @@ impl Node {
     pub async fn search(
         &self,
         author: Author,
-        room: Option<RoomId>,
+        room_asked: Option<RoomId>,
         query: &str,
         from: Option<(RoomId, Seq)>,
         limit: usize,
@@ -57,7 +57,7 @@ impl Node {
             limits::NAME_BYTES_MAX,
         )?;
         let needle = fold::fold(query);
-        let mut rooms = match room {
+        let mut rooms = match room_asked {
             Some(room) => vec![room],
             None => {
                 let shared = self.users.warm(author.user).await?;
@@ -80,27 +80,27 @@ impl Node {
         for room in rooms {
             let access = match self.access(author, room).await {
                 Ok(access) => access,
-                Err(CallError::Rejected(reject))
-                    if from.is_none() && found.messages.is_empty() && rows == 0 =>
-                {
-                    return Err(reject.into());
-                }
-                Err(CallError::Rejected(_)) => continue,
+                // Deleted, or left, since the list was read.
+                Err(CallError::Rejected(_)) if room_asked.is_none() => continue,
                 Err(error) => return Err(error),
             };
             let start = from
                 .filter(|(id, _)| *id == room)
                 .map_or_else(|| access.head.seq.next(), |(_, seq)| seq);
+            let mut of_room = Vec::new();
             found.next = self
                 .search_room(
                     &access,
                     &needle,
                     start,
-                    limit,
+                    limit - found.messages.len(),
                     &mut rows,
-                    &mut found.messages,
+                    &mut of_room,
                 )
                 .await?;
+            of_room.reverse();
+            self.drop_hidden(author, room, &mut of_room).await?;
+            found.messages.extend(of_room.into_iter().rev());
             if found.next.is_some() {
                 break;
             }

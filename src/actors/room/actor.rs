@@ -25,8 +25,7 @@ use crate::{
     },
     events::BusEvent,
     storage::{
-        Direction, Durability, Outcome, Result as StoreResult, StoreError, StoreErrorKind, codec,
-        project,
+        Direction, Durability, Result as StoreResult, StoreError, StoreErrorKind, codec, project,
     },
     tasks::{self, TaskKind},
 };
@@ -466,10 +465,6 @@ impl Room {
         if goes_on {
             return Ok(());
         }
-        debug_assert!(
-            error.outcome() == Outcome::Unknown || !external,
-            "a certain failure leaves no doubt"
-        );
         self.queue
             .drain(..)
             .for_each(|(request, _)| request.refuse(CallError::Gone));

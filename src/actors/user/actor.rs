@@ -63,6 +63,8 @@ pub(crate) struct User {
     parked: VecDeque<UserMsg>,
     loading: bool,
     loaded: bool,
+    /// Is about to end, and takes nothing up any more.
+    resting: bool,
 }
 
 impl Actor for UserActor {
@@ -81,6 +83,7 @@ impl Actor for UserActor {
             parked: VecDeque::new(),
             loading: false,
             loaded: false,
+            resting: false,
         })
     }
 
@@ -90,6 +93,14 @@ impl Actor for UserActor {
         message: UserMsg,
         user: &mut User,
     ) -> Result<(), ActorProcessingErr> {
+        if matches!(message, UserMsg::Rest) {
+            user.rest(&myself);
+            return Ok(());
+        }
+        if user.resting {
+            // Whoever waits for an answer sees that there will be none, and asks the next actor.
+            return Ok(());
+        }
         user.seed.shared.touch(&user.seed.context);
         match message {
             UserMsg::Loaded(loaded) => user.loaded(loaded, &myself),
@@ -109,9 +120,32 @@ impl Actor for UserActor {
         }
         Ok(())
     }
+
+    /// A stream that was opened while its actor was being let go must not go on without it.
+    async fn post_stop(
+        &self,
+        _: ActorRef<UserMsg>,
+        user: &mut User,
+    ) -> Result<(), ActorProcessingErr> {
+        for stream in std::mem::take(&mut user.streams) {
+            user.stop_listening(&stream);
+            stream
+                .queue
+                .push_control(Item::Close(CloseReason::Draining));
+        }
+        Ok(())
+    }
 }
 
 impl User {
+    /// Ends the actor unless somebody needs it. Only the actor itself can tell: a stream may be on its way to it.
+    fn rest(&mut self, myself: &ActorRef<UserMsg>) {
+        if self.streams.is_empty() && self.parked.is_empty() && !self.loading && !self.resting {
+            self.resting = true;
+            let _ = myself.drain();
+        }
+    }
+
     fn park(&mut self, message: UserMsg, myself: &ActorRef<UserMsg>) {
         // A fact about a room is only news to a list that is being read already.
         if !self.loading && !matches!(message, UserMsg::Open { .. } | UserMsg::Warm { .. }) {
@@ -174,6 +208,7 @@ impl User {
             | UserMsg::Observe(_)
             | UserMsg::Closed { .. }
             | UserMsg::CloseAll(_)
+            | UserMsg::Rest
             | UserMsg::Moment(_) => {}
         }
     }

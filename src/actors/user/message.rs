@@ -62,6 +62,8 @@ pub(crate) enum UserMsg {
     },
     // From the directory.
     CloseAll(CloseReason),
+    /// Goes, if nobody needs it.
+    Rest,
     // Own completions.
     Loaded(StoreResult<RoomList>),
 }

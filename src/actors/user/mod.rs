@@ -16,7 +16,7 @@ use std::{
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use tokio::{sync::oneshot, time::timeout};
 
 use actor::{UserActor, UserSeed};
@@ -117,6 +117,9 @@ impl Users {
             loop {
                 tokio::time::sleep(pause.clamp(Duration::from_millis(50), Duration::from_secs(15)))
                     .await;
+                if sweeper.supervisor.get_status() >= ActorStatus::Stopping {
+                    break;
+                }
                 sweeper.sweep();
             }
         });
@@ -127,14 +130,28 @@ impl Users {
     fn sweep(&self) {
         let idle = i64::try_from(self.context.options.user_idle.as_millis()).unwrap_or(i64::MAX);
         let before = self.context.clock.now_ms().saturating_sub(idle);
-        self.awake.retain(|_, handle| {
-            let used = handle.shared.last_used_ms.load(Ordering::Relaxed) > before;
-            let keep = used || handle.shared.streams.load(Ordering::Relaxed) > 0;
-            if !keep {
-                let _ = handle.actor.drain();
+        // An actor that ended by itself, however, is no longer anybody's.
+        self.awake
+            .retain(|_, handle| handle.actor.get_status() < ActorStatus::Stopping);
+        for (_, handle) in self.in_order() {
+            let shared = &handle.shared;
+            if shared.last_used_ms.load(Ordering::Relaxed) <= before
+                && shared.streams.load(Ordering::Relaxed) == 0
+            {
+                let _ = handle.actor.cast(UserMsg::Rest);
             }
-            keep
-        });
+        }
+    }
+
+    /// All users with an actor, by id.
+    fn in_order(&self) -> Vec<(UserId, UserHandle)> {
+        let mut users: Vec<(UserId, UserHandle)> = self
+            .awake
+            .iter()
+            .map(|entry| (*entry.key(), entry.value().clone()))
+            .collect();
+        users.sort_unstable_by_key(|(user, _)| *user);
+        users
     }
 
     async fn get(&self, user: UserId) -> Call<UserHandle> {
@@ -273,9 +290,15 @@ impl Users {
         self.tell(user, UserMsg::Moment(moment));
     }
 
+    /// Kills all users' actors where they stand.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn kill_all(&self) {
+        self.supervisor.kill();
+    }
+
     /// Ends all streams.
     pub(crate) fn close_streams(&self) {
-        for handle in self.awake.iter() {
+        for (_, handle) in self.in_order() {
             let _ = handle.actor.cast(UserMsg::CloseAll(CloseReason::Draining));
         }
     }

@@ -71,7 +71,10 @@ pub(crate) enum Todo {
 }
 
 type Fetch =
-    Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Result<Vec<Event>, StoreError>)> + Send>>;
+    Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Result<Fetched, StoreError>)> + Send>>;
+
+/// The place a page of the log was read after, and the page.
+type Fetched = (Seq, Vec<Event>);
 
 /// The reading end of a stream. Dropping it closes the stream.
 pub struct StreamReader {
@@ -210,6 +213,8 @@ impl StreamReader {
 
     /// Starts to read what the stream has missed in a room.
     fn catch_up(&mut self, room: RoomId, until: Option<Seq>) -> Option<Output> {
+        // A reader who is being removed reads up to the removal.
+        let until = until.or_else(|| self.queue.left_at(room));
         let cursor = self.cursors.get_mut(&room)?;
         let head = cursor.hub.head().map_or(Seq(0), |head| head.seq);
         let target = until.unwrap_or(head);
@@ -223,15 +228,19 @@ impl StreamReader {
         }
         let (store, after) = (Arc::clone(&self.context.store), cursor.seq);
         let limit = PAGE.min(usize::try_from(target.0 - after.0).unwrap_or(PAGE));
+        let user = self.user;
         self.fetch = Some(Box::pin(async move {
             let events = async {
+                // A cursor is the client's word; what the user may not see is the store's.
+                let floor = store.position(room, user).await?.floor_seq;
+                let after = after.max(floor);
                 let records = store
                     .read_log(room, after, Direction::Forward, limit)
                     .await?;
-                records
+                let events = records
                     .iter()
-                    .map(|record| codec::decode_event(room, record))
-                    .collect()
+                    .map(|record| codec::decode_event(room, record));
+                Ok((after, events.collect::<Result<_, StoreError>>()?))
             };
             (room, until, events.await)
         }));
@@ -242,13 +251,14 @@ impl StreamReader {
         &mut self,
         room: RoomId,
         until: Option<Seq>,
-        events: Result<Vec<Event>, StoreError>,
+        events: Result<Fetched, StoreError>,
     ) -> Option<Output> {
-        let events = match events {
-            Ok(events) => events,
+        let (after, events) = match events {
+            Ok(fetched) => fetched,
             Err(error) => return Some(Output::Failed(error)),
         };
         let cursor = self.cursors.get_mut(&room)?;
+        cursor.seq = cursor.seq.max(after);
         let last = events.last()?.seq;
         debug_assert_eq!(
             events.first().map(|e| e.seq),

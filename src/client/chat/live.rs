@@ -3,8 +3,8 @@
 //! Events come once and in order; what they leave open is read again by an effect.
 
 use tertulia_proto::chat::v1::{
-    Event, Message, MessageReaction, MessageStatus, ParticipantUpdate, Room, RoomJoin, RoomLeave,
-    RoomUpdate, StatusUpdate, Typing, event::Event as Body,
+    Event, Message, MessageReaction, MessageStatus, ParticipantUpdate, Role, Room, RoomJoin,
+    RoomLeave, RoomUpdate, StatusUpdate, Typing, event::Event as Body,
 };
 
 use super::{
@@ -28,6 +28,10 @@ impl Model {
         };
         if let Body::Presence(presence) = &body {
             self.online.insert(presence.user_id, presence.online);
+            return;
+        }
+        if !self.rooms.contains_key(&room_id) && !brings_room(&body) {
+            self.meet(room_id, &body, effects);
             return;
         }
         if let Body::RoomJoin(join) = body {
@@ -82,6 +86,23 @@ impl Model {
             _ => {}
         }
         self.note_progress(&room_id);
+    }
+
+    /// Something happened in a room that is not in the list: it is read, and once more if that was not the end of it.
+    fn meet(&mut self, room_id: String, body: &Body, effects: &mut Vec<Effect>) {
+        let passing = matches!(
+            body,
+            Body::RoomLeave(_) | Body::Typing(_) | Body::Status(_) | Body::Read(_)
+        );
+        if room_id.is_empty() || passing {
+            return;
+        }
+        if let Some(more) = self.unknown.get_mut(&room_id) {
+            *more = true;
+            return;
+        }
+        self.unknown.insert(room_id.clone(), false);
+        effects.push(Effect::LoadRoom { room_id });
     }
 
     /// The room has caught up once the stream has come to where the list said its log ends.
@@ -177,8 +198,17 @@ impl Model {
                 .map(|user| person(room, me, *user))
                 .collect();
             let did = if left.removed { "was removed" } else { "left" };
-            room.timeline
-                .remark(seq, format!("{} {did}", names.join(", ")), at);
+            let mut text = format!("{} {did}", names.join(", "));
+            if left.new_owner_id != 0 {
+                text = format!(
+                    "{text}; the room's owner is now {}",
+                    person(room, me, left.new_owner_id)
+                );
+            }
+            if left.new_owner_id == me {
+                room.info.role = Role::Owner.into();
+            }
+            room.timeline.remark(seq, text, at);
             let fewer = i32::try_from(left.user_ids.len()).unwrap_or(i32::MAX);
             room.info.participants_count =
                 room.info.participants_count.saturating_sub(fewer).max(1);
@@ -317,6 +347,10 @@ impl RoomState {
     pub(super) fn is_loaded(&self) -> bool {
         self.timeline.loaded == Loaded::Yes
     }
+}
+
+fn brings_room(body: &Body) -> bool {
+    matches!(body, Body::RoomJoin(join) if join.room.is_some())
 }
 
 fn person(room: &RoomState, me: i64, user_id: i64) -> String {

@@ -72,6 +72,8 @@ pub(super) struct Model {
     session: String,
     last_message: u64,
     pub(super) rooms: HashMap<String, RoomState>,
+    /// Rooms being read because something happened in them before we knew them, and whether more has since.
+    pub(super) unknown: HashMap<String, bool>,
     /// Ids in the order of the list.
     pub(super) order: Vec<String>,
     /// Whether the list was read at all.
@@ -108,6 +110,7 @@ impl Model {
             session: session.into(),
             last_message: 0,
             rooms: HashMap::new(),
+            unknown: HashMap::new(),
             order: Vec::new(),
             listed: false,
             open: None,

@@ -3,7 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use tertulia_proto::chat::v1::{
     MessageDeleted, MessageEdited, MessageReaction, MessageStatus, PositionMoved, ResyncRequired,
-    RoomJoin, RoomLeave, RoomPreferences, StatusUpdate, Typing, event::Event as Body,
+    Role, RoomJoin, RoomLeave, RoomPreferences, StatusUpdate, Typing, event::Event as Body,
 };
 
 use super::{
@@ -446,6 +446,12 @@ fn statuses_of_own_messages_only_rise() {
         MessageStatus::Read.into(),
     );
     assert_eq!(statuses, [read, read, none, delivered]);
+    let edited = MessageEdited {
+        message: Some(mine(2)),
+    };
+    model.update(event("d", 5, ME, Body::Edited(edited)));
+    let second = model.room().unwrap().timeline.by_id(1_002).unwrap();
+    assert_eq!(second.status, read, "an edit takes nothing back");
 }
 
 #[test]
@@ -547,6 +553,7 @@ fn rooms_come_and_go() {
         Body::RoomLeave(RoomLeave {
             user_ids: vec![user],
             removed: true,
+            ..RoomLeave::default()
         })
     };
     model.update(event("g", 6, ANN, left(BOB)));
@@ -564,6 +571,27 @@ fn rooms_come_and_go() {
         model.notice.as_ref().unwrap().text,
         "you were removed from G"
     );
+}
+
+#[test]
+fn joining_and_leaving_leave_remarks_and_an_owner() {
+    let mut model = model(vec![group("g", "G", 5)], vec![message("g", 5, BOB, "hi")]);
+    let leave = RoomLeave {
+        user_ids: vec![ANN],
+        new_owner_id: ME,
+        ..RoomLeave::default()
+    };
+    model.update(event("g", 6, ANN, Body::RoomLeave(leave)));
+    let lines: Vec<String> = model
+        .shown()
+        .iter()
+        .map(|(_, line)| line.to_string())
+        .collect();
+    assert!(
+        lines[2].ends_with("09:06 * Ann left; the room's owner is now you"),
+        "{lines:?}"
+    );
+    assert_eq!(model.room().unwrap().info.role(), Role::Owner);
 }
 
 #[test]
@@ -803,4 +831,39 @@ fn placing_one_room_gives_the_order_that_sorting_gives() {
         model.sort();
         assert_eq!(placed, model.order, "step {step}");
     }
+}
+
+#[test]
+fn a_room_first_heard_of_by_an_event_is_read_until_nothing_more_happens() {
+    let mut model = model(vec![group("g", "G", 5)], vec![]);
+    let load = [Effect::LoadRoom {
+        room_id: "d".to_owned(),
+    }];
+    let join = event("d", 1, ANN, Body::RoomJoin(RoomJoin::default()));
+    assert_eq!(model.update(join), load);
+    assert_eq!(model.update(arrives(message("d", 2, ANN, "hi"))), []);
+    let read = |last_seq, unread_count| {
+        done(Outcome::Room {
+            room_id: "d".to_owned(),
+            result: Ok(tertulia_proto::chat::v1::Room {
+                unread_count,
+                ..dm("d", last_seq)
+            }),
+        })
+    };
+    assert_eq!(
+        model.update(read(1, 0)),
+        load,
+        "the message may have come after"
+    );
+    assert_eq!(model.update(read(2, 1)), []);
+    assert_eq!(model.rooms["d"].unread, 1);
+    let elsewhere = RoomLeave {
+        user_ids: vec![ME],
+        ..RoomLeave::default()
+    };
+    assert_eq!(
+        model.update(event("x", 9, ME, Body::RoomLeave(elsewhere))),
+        []
+    );
 }

@@ -21,7 +21,15 @@ impl Model {
             Outcome::Room {
                 room_id,
                 result: Ok(info),
-            } => self.room_read(&room_id, info),
+            } => {
+                self.room_read(&room_id, info);
+                if self.unknown.remove(&room_id) == Some(true) {
+                    effects.push(Effect::LoadRoom { room_id });
+                }
+                if self.open.is_none() {
+                    self.open_first(effects);
+                }
+            }
             Outcome::History {
                 room_id,
                 before_seq,
@@ -73,6 +81,11 @@ impl Model {
                 effects.push(Effect::LoadRoom { room_id });
             }
             Outcome::Rooms(Err(failure)) => self.failed("cannot read the list of rooms", &failure),
+            // Not ours after all, or ours no more.
+            Outcome::Room {
+                room_id,
+                result: Err(failure),
+            } if self.unknown.remove(&room_id).is_some() && !failure.transient => {}
             Outcome::Room {
                 result: Err(failure),
                 ..
@@ -121,12 +134,16 @@ impl Model {
         self.listed = true;
         self.sort();
         self.refresh_behind();
-        if self.open.is_none()
-            && let Some(first) = self.order.first().cloned()
-        {
-            self.open_room(&first, effects);
+        if self.open.is_none() {
+            self.open_first(effects);
         }
         self.want_presence();
+    }
+
+    fn open_first(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(first) = self.order.first().cloned() {
+            self.open_room(&first, effects);
+        }
     }
 
     fn refresh_behind(&mut self) {
@@ -144,6 +161,7 @@ impl Model {
         match self.rooms.get_mut(room_id) {
             Some(room) => room.update(info),
             None => {
+                self.want_presence();
                 self.rooms.insert(room_id.to_owned(), RoomState::new(info));
             }
         }
@@ -215,6 +233,9 @@ impl Model {
             .find(|pending| pending.client_message_id == client_message_id);
         match (result, pending) {
             (Ok(message), _) => {
+                timeline
+                    .pending
+                    .retain(|pending| pending.client_message_id != client_message_id);
                 room.send_failures = 0;
                 room.count(&message, me);
                 if room.timeline.by_id(message.id).is_none() {

@@ -110,7 +110,11 @@ impl Timeline {
     }
 
     /// Puts a message in its place, in its present state. One of ours ends its wait.
-    pub(super) fn put(&mut self, message: Message, me: i64) {
+    pub(super) fn put(&mut self, mut message: Message, me: i64) {
+        if let Some(known) = self.by_id(message.id) {
+            // Events go to all and carry no status of their sender's; what was reached stays so.
+            message.status = message.status.max(known.status);
+        }
         if message.sender_id == me {
             self.pending.retain(|pending| {
                 pending.client_message_id.is_empty()

@@ -26,7 +26,7 @@ const KEYS: &[(&str, &str)] = &[
         "r e d + p",
         "in the history: reply, edit, delete, react, pin",
     ),
-    ("Alt+Enter", "new line"),
+    ("Alt+Enter, Ctrl+U", "new line, clear the line"),
     ("Ctrl+R", "reconnect now"),
     ("Esc", "back to the newest message"),
 ];

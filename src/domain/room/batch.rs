@@ -88,7 +88,10 @@ impl<'a> Batch<'a> {
         id: impl FnOnce(MessageId) -> MessageId,
     ) -> Result<Sent, Reject> {
         let author = send.author;
-        if let Some(message) = self.state.recent(author.user, &send.client_id) {
+        if let Some(seq) = self.state.recent(author.user, &send.client_id) {
+            let Some(message) = self.state.warm_message(seq) else {
+                return Ok(Sent::LookAgain);
+            };
             return if message.hash == send.hash {
                 Ok(Sent::Before(Arc::clone(message)))
             } else {
@@ -108,7 +111,7 @@ impl<'a> Batch<'a> {
                 Err(Reject::ClientMessageIdReused)
             };
         }
-        if send.absent_until < self.state.tail_after() {
+        if send.absent_until < self.state.known_after() {
             return Ok(Sent::LookAgain);
         }
         self.state.may_send(author, &send.draft)?;
@@ -261,8 +264,8 @@ impl RoomState {
         };
         if draft.message_type != MessageType::System {
             let member = self.member(author)?;
-            let may = member.can_send.unwrap_or(info.members_can_send);
-            if info.room_type != RoomType::P2p && member.role == Role::Member && !may {
+            let rule = info.members_can_send || member.role != Role::Member;
+            if info.room_type != RoomType::P2p && !member.can_send.unwrap_or(rule) {
                 return Err(Reject::SendNotAllowed);
             }
             if info.room_type == RoomType::P2p && self.blocked {

@@ -267,7 +267,11 @@ impl Decider<'_> {
         let own = user == self.author.user;
         if let Some(role) = patch.role.filter(|role| *role != before.role) {
             self.not_p2p()?;
-            self.at_least(Role::Owner)?;
+            self.at_least(Role::Admin)?;
+            let below = before.role == Role::Member && role != Role::Owner;
+            if self.role() != Role::Owner && !below {
+                return Err(Reject::RoleTooLow);
+            }
             member.role = role;
             let owners = self
                 .state

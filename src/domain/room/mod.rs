@@ -8,7 +8,7 @@ mod command;
 mod decide;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::str::FromStr;
 

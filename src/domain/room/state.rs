@@ -57,7 +57,14 @@ pub struct RoomState {
     tail_max: usize,
     tail_after: Seq,
     recent: HashMap<(UserId, ClientMessageId), Seq>,
+    /// Keys of `recent` whose messages are no longer warm, oldest first.
+    cooled: VecDeque<(UserId, ClientMessageId)>,
+    known_after: Seq,
 }
+
+/// Client ids are known for this many times as many messages as are kept warm, so that a send that waited in a full
+/// queue need not be looked up again.
+const IDS_PER_WARM: usize = 4;
 
 impl RoomState {
     /// A room without events. `tail_max` messages are kept warm, at least 1.
@@ -76,6 +83,8 @@ impl RoomState {
             tail_max: tail_max.max(1),
             tail_after: Seq(0),
             recent: HashMap::new(),
+            cooled: VecDeque::new(),
+            known_after: Seq(0),
         }
     }
 
@@ -83,7 +92,9 @@ impl RoomState {
     pub fn warm(&mut self, after: Seq, messages: impl IntoIterator<Item = Arc<Message>>) {
         self.tail.clear();
         self.recent.clear();
+        self.cooled.clear();
         self.tail_after = after;
+        self.known_after = after;
         for message in messages {
             self.push(message);
         }
@@ -110,13 +121,17 @@ impl RoomState {
             .and_then(|i| self.tail.get(i))
     }
 
-    /// A warm message by the sender's own id.
+    /// Where a message is, by the sender's own id; of the messages after [`RoomState::known_after`].
     #[must_use]
-    pub fn recent(&self, sender: UserId, client_id: &ClientMessageId) -> Option<&Arc<Message>> {
+    pub fn recent(&self, sender: UserId, client_id: &ClientMessageId) -> Option<Seq> {
         // A borrowed pair cannot look up an owned one; the clone is short and happens once a send.
-        self.recent
-            .get(&(sender, client_id.clone()))
-            .and_then(|seq| self.warm_message(*seq))
+        self.recent.get(&(sender, client_id.clone())).copied()
+    }
+
+    /// The client ids of all messages after this place are known.
+    #[must_use]
+    pub const fn known_after(&self) -> Seq {
+        self.known_after
     }
 
     /// The settings, unless the room does not exist or was deleted.
@@ -275,7 +290,12 @@ impl RoomState {
         while self.tail.len() > self.tail_max {
             if let Some(old) = self.tail.pop_front() {
                 self.tail_after = old.seq;
-                self.recent.remove(&(old.sender, old.client_id.clone()));
+                self.cooled.push_back((old.sender, old.client_id.clone()));
+            }
+        }
+        while self.cooled.len() > self.tail_max.saturating_mul(IDS_PER_WARM) {
+            if let Some(seq) = self.cooled.pop_front().and_then(|k| self.recent.remove(&k)) {
+                self.known_after = seq;
             }
         }
     }

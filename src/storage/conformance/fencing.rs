@@ -163,7 +163,7 @@ pub async fn racing_writers_write_each_seq_once(store: &dyn Store) {
                         break;
                     }
                 }
-                if acknowledged.len() % 7 == 0 {
+                if acknowledged.len().is_multiple_of(7) {
                     break;
                 }
             }

@@ -26,6 +26,7 @@ pub mod lookups;
 pub mod members;
 pub mod paging;
 pub mod positions;
+pub mod projection;
 pub mod rooms;
 pub mod users;
 
@@ -97,6 +98,8 @@ macro_rules! store_conformance {
                 append: [
                     stores_what_it_is_given, is_all_or_nothing, the_same_again_writes_nothing,
                     the_same_again_under_a_newer_epoch, other_records_at_a_stored_seq_conflict, gaps_conflict,
+                ]
+                projection: [
                     an_empty_append_projects, the_head_is_the_last_record, bounds_are_invalid,
                     redaction_replaces_a_body, sent_and_redacted_at_once, a_thousand_records_at_once,
                     two_hundred_rooms_at_once, removal_comes_before_addition,
@@ -338,6 +341,37 @@ mod tests {
             EmbeddedStore::open(dir.path(), &options).expect("open"),
             dir,
         )
+    }
+
+    #[test]
+    fn every_function_of_the_suite_is_listed() {
+        let list = include_str!("mod.rs");
+        let files = [
+            include_str!("append.rs"),
+            include_str!("cursors.rs"),
+            include_str!("fencing.rs"),
+            include_str!("hostile.rs"),
+            include_str!("journal.rs"),
+            include_str!("lookups.rs"),
+            include_str!("members.rs"),
+            include_str!("paging.rs"),
+            include_str!("positions.rs"),
+            include_str!("projection.rs"),
+            include_str!("rooms.rs"),
+            include_str!("users.rs"),
+        ];
+        for file in files {
+            for function in file.split("\npub async fn ").skip(1) {
+                let name = function
+                    .split('(')
+                    .next()
+                    .expect("split gives one part at least");
+                assert!(
+                    list.contains(&format!("{name},")) || list.contains(&format!("{name}]")),
+                    "{name} is not run"
+                );
+            }
+        }
     }
 
     store_conformance!(memory, Fixture::new(EmbeddedStore::in_memory()));

@@ -80,7 +80,7 @@ impl<E: Engine> LogStore for EmbeddedStore<E> {
 
     async fn release(&self, room: RoomId, epoch: Epoch) -> Result<()> {
         let (control, journal) = (keys::control(room).slice(), keys::journal(room).slice());
-        let release = self.write("release", move |txn| {
+        let release = self.change("release", move |txn| {
             let row = txn
                 .get(&control)?
                 .map(|row| Control::decode(&row))
@@ -91,7 +91,7 @@ impl<E: Engine> LogStore for EmbeddedStore<E> {
             }
             Ok(())
         });
-        Ok(release.await?.0)
+        release.await
     }
 
     async fn active_rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomId>> {
@@ -248,7 +248,7 @@ impl<E: Engine> CursorStore for EmbeddedStore<E> {
             .room(room)
             .bytes(consumer.as_bytes())
             .slice();
-        let put = self.write("put_cursor", move |txn| {
+        let put = self.change("put_cursor", move |txn| {
             let stored = txn
                 .get(&key)?
                 .map(|row| rows::decode_number(&row))
@@ -259,7 +259,7 @@ impl<E: Engine> CursorStore for EmbeddedStore<E> {
             }
             Ok(())
         });
-        Ok(put.await?.0)
+        put.await
     }
 
     async fn cursor(&self, consumer: &str, room: RoomId) -> Result<Seq> {

@@ -93,6 +93,15 @@ impl<E: Engine> EmbeddedStore<E> {
             .map_err(|fault| fault.at(op))
     }
 
+    /// Runs `work`, whose end is all that matters, as one transaction.
+    async fn change(
+        &self,
+        op: &'static str,
+        work: impl FnOnce(&mut Txn<'_>) -> Outcome<()> + Send + 'static,
+    ) -> Result<()> {
+        self.write(op, work).await.map(|((), _)| ())
+    }
+
     /// Reads one row.
     fn get<T>(&self, key: &Key, decode: impl FnOnce(&Slice) -> Outcome<T>) -> Outcome<Option<T>> {
         self.engine

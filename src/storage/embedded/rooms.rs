@@ -50,11 +50,11 @@ impl<E: Engine> EmbeddedStore<E> {
     pub(super) async fn put_opaque(&self, op: &'static str, key: Key, value: Bytes) -> Result<()> {
         limits::check_body(&value).map_err(|why| Fault::invalid(why).at(op))?;
         let (key, value) = (key.slice(), Slice::from(&value[..]));
-        let put = self.write(op, move |txn| {
+        let put = self.change(op, move |txn| {
             txn.put(key, value);
             Ok(())
         });
-        Ok(put.await?.0)
+        put.await
     }
 }
 
@@ -140,11 +140,11 @@ impl<E: Engine> RoomStore for EmbeddedStore<E> {
         let key = Key::of(Table::JoinJob).room(room);
         let Some(state) = state else {
             let key = key.slice();
-            let end = self.write("put_join_job", move |txn| {
+            let end = self.change("put_join_job", move |txn| {
                 txn.delete(key);
                 Ok(())
             });
-            return Ok(end.await?.0);
+            return end.await;
         };
         self.put_opaque("put_join_job", key, state).await
     }

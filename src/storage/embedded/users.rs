@@ -97,13 +97,13 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
 
     async fn put_prefs(&self, user: UserId, room: RoomId, prefs: RoomPrefs) -> Result<()> {
         let key = keys::room_list(user, room).slice();
-        let put = self.write("put_prefs", move |txn| {
+        let put = self.change("put_prefs", move |txn| {
             let row = txn.get(&key)?.ok_or(StoreErrorKind::NotFound)?;
             let listing = rows::decode_listing(room, &row)?.listing;
             txn.put(key, rows::encode_listing(&listing, &prefs));
             Ok(())
         });
-        Ok(put.await?.0)
+        put.await
     }
 
     async fn hide_message(&self, user: UserId, room: RoomId, seq: Seq) -> Result<bool> {
@@ -196,10 +196,8 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
     async fn put_device(&self, user: UserId, device: &DeviceRow) -> Result<()> {
         limits::check_device(device).map_err(|why| Fault::invalid(why).at("put_device"))?;
         let device = device.clone();
-        Ok(self
-            .write("put_device", move |txn| put_device(txn, user, &device))
-            .await?
-            .0)
+        self.change("put_device", move |txn| put_device(txn, user, &device))
+            .await
     }
 
     async fn remove_device(&self, user: UserId, client_id: &str) -> Result<()> {
@@ -207,12 +205,12 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
             return Ok(());
         }
         let client_id = client_id.to_owned();
-        let remove = self.write("remove_device", move |txn| {
+        let remove = self.change("remove_device", move |txn| {
             forget_token(txn, user, &client_id)?;
             txn.delete(keys::device(user, &client_id).slice());
             Ok(())
         });
-        Ok(remove.await?.0)
+        remove.await
     }
 
     async fn devices(&self, user: UserId) -> Result<Vec<DeviceRow>> {

@@ -80,7 +80,7 @@ impl Bench {
             .next()
             .ok_or_else(|| anyhow!("{authority} has no address"))?;
         let minter = match &args.secret {
-            Some(secret) => Minter::from_hex(secret)?,
+            Some(secret) => Minter::from_text(secret)?,
             None => Minter::from_file(&args.dev_key)?,
         };
         let pids = match args.server_pid.as_slice() {

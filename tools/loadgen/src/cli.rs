@@ -71,7 +71,7 @@ pub(crate) struct Args {
     /// HS256 secret as hex digits, instead of the key file
     #[arg(
         long,
-        value_name = "HEX",
+        value_name = "SECRET",
         env = "LOADGEN_SECRET",
         hide_env_values = true
     )]

@@ -130,6 +130,7 @@ impl Room {
                 let leave = RoomLeave {
                     user_ids: vec![*user],
                     removed: false,
+                    ..RoomLeave::default()
                 };
                 self.append(*user, event::Event::RoomLeave(leave));
             }

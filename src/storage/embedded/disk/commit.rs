@@ -63,7 +63,7 @@ struct State {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
-            .field("len", &self.len())
+            .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }
 }
@@ -101,7 +101,7 @@ impl Queue {
     }
 
     /// Number of writes waiting.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.0.state.lock().ops.len()
     }
 

@@ -18,8 +18,11 @@ use crate::storage::{error::StoreErrorKind, types::Direction};
 
 pub mod check;
 pub mod commit;
+mod journal;
 pub mod open;
 mod rescue;
+#[cfg(test)]
+mod tests;
 pub mod witness;
 
 pub use open::{OpenOptions, SyncPolicy, open};
@@ -134,7 +137,7 @@ impl DiskEngine {
         EngineStats {
             disk_bytes: tables.db.disk_space().unwrap_or_default(),
             journals: tables.db.journal_count(),
-            queued: self.queue.len(),
+            queued: self.queue.waiting(),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{
     },
     DiskEngine, Tables, check,
     commit::{Committer, Queue},
+    journal,
     rescue::Rescue,
     witness::Witness,
 };
@@ -69,7 +70,8 @@ pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
     fs::create_dir_all(dir)?;
     let lock = lock(dir)?;
     let testimony = Witness::read(dir)?;
-    let rescue = Rescue::keep(dir, &rows_dir(dir), testimony)?;
+    let rescue = Rescue::new(dir);
+    cut_unreadable_tails(&rows_dir(dir), &rescue)?;
     let tables = tables(dir, options)?;
     let commits = match check::commits(&tables, testimony)? {
         check::Found::Whole(commits) => commits,
@@ -124,6 +126,18 @@ fn lock(dir: &Path) -> Outcome<File> {
 
 fn rows_dir(dir: &Path) -> PathBuf {
     dir.join("rows")
+}
+
+/// Cuts what is not readable off the journals, after it was copied.
+fn cut_unreadable_tails(rows: &Path, rescue: &Rescue) -> Outcome<()> {
+    let damaged = journal::damaged(rows)?;
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    rescue.keep(rows)?;
+    tracing::warn!(?damaged, "journals have unreadable tails, which are cut");
+    damaged.iter().try_for_each(journal::Damaged::cut)?;
+    Ok(())
 }
 
 fn tables(dir: &Path, options: &OpenOptions) -> Outcome<Tables> {

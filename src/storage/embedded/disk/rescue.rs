@@ -1,5 +1,4 @@
-//! Copies of the journals from before the library opened them: it cuts off what it cannot read, and with it the evidence
-//! and what could still be saved.
+//! Copies of damaged journals from before their unreadable tails are cut: the evidence, and what could still be saved.
 
 use std::{
     fmt, fs,
@@ -8,7 +7,7 @@ use std::{
 
 use super::{
     super::fault::{Fault, Outcome},
-    witness::Testimony,
+    journal,
 };
 use crate::storage::error::StoreErrorKind;
 
@@ -24,38 +23,38 @@ pub(super) struct Rescue {
 }
 
 impl Rescue {
-    /// Copies the journals in `rows`, if there is anything to lose. Copies that are there already are older and stay.
-    pub(super) fn keep(dir: &Path, rows: &Path, testimony: Testimony) -> Outcome<Self> {
-        let rescue = Self {
+    /// The place for copies in the data directory `dir`.
+    pub(super) fn new(dir: &Path) -> Self {
+        Self {
             dir: dir.join(FOLDER),
-        };
-        if testimony == Testimony::Commits(0) || !rows.exists() || rescue.dir.exists() {
-            return Ok(rescue);
+        }
+    }
+
+    /// Copies the journals in `rows`. Copies that are there already are older, and stay.
+    pub(super) fn keep(&self, rows: &Path) -> Outcome<()> {
+        if self.dir.exists() {
+            return Ok(());
         }
         // Under another name until it is whole: a process that ends meanwhile must not leave half a copy.
-        let partial = dir.join("rescue.partial");
+        let partial = self.dir.with_file_name("rescue.partial");
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
         fs::create_dir(&partial)?;
-        for file in fs::read_dir(rows)? {
-            let file = file?;
-            if file
-                .path()
-                .extension()
-                .is_some_and(|extension| extension == "jnl")
-            {
-                fs::copy(file.path(), partial.join(file.file_name()))?;
+        for journal in journal::files(rows)? {
+            if let Some(name) = journal.file_name() {
+                fs::copy(&journal, partial.join(name))?;
             }
         }
-        fs::rename(partial, &rescue.dir)?;
-        Ok(rescue)
+        Ok(fs::rename(partial, &self.dir)?)
     }
 
-    /// Something was found missing: the copies stay, whatever happens.
+    /// Something was found missing: the copies, if there are any, stay.
     pub(super) fn mark(&self) -> Outcome<()> {
-        fs::create_dir_all(&self.dir)?;
-        Ok(fs::write(self.dir.join(MARK), [])?)
+        if self.dir.exists() {
+            fs::write(self.dir.join(MARK), [])?;
+        }
+        Ok(())
     }
 
     /// The store is open: copies that show nothing go, others make place for the next.
@@ -77,12 +76,16 @@ impl Rescue {
 
     /// The error of an opening that found `lost`.
     pub(super) fn refuse(&self, lost: &impl fmt::Display) -> Outcome<Fault> {
-        self.mark()?;
-        let why = format!(
-            "{lost}; the journals as they were found are in {}; restore a backup, or accept the loss to open the store \
-             without what is missing",
-            self.dir.display()
+        let mut why = format!(
+            "{lost}; restore a backup, or accept the loss to open the store without what is missing"
         );
+        self.mark()?;
+        if self.dir.exists() {
+            why = format!(
+                "{why}; the journals as they were found are in {}",
+                self.dir.display()
+            );
+        }
         Ok(Fault::because(StoreErrorKind::Corrupt, why))
     }
 }

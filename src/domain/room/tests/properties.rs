@@ -1,0 +1,218 @@
+//! What holds in every room after every step of every life.
+
+use std::collections::{BTreeMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::{
+    life::{a_command, a_draft, a_life, an_author},
+    world::{Done, World},
+};
+use crate::domain::{
+    event::{Event, EventBody},
+    ids::{MessageId, Seq, UserId},
+    position::Position,
+    room::{Batch, Change, Role, RoomState, RoomType, Subject},
+};
+
+fn lives() -> ProptestConfig {
+    ProptestConfig::with_cases(256)
+}
+
+/// Numbers have no gaps, ids grow, and no client id is in the log twice.
+fn check_log(log: &[Event]) {
+    let (mut n, mut id) = (0, MessageId(0));
+    let mut sent = HashSet::new();
+    for (event, seq) in log.iter().zip(1..) {
+        assert_eq!(event.seq, Seq(seq));
+        if let Some(message) = event.message() {
+            n += 1;
+            assert_eq!((message.seq, message.n.0), (event.seq, n));
+            assert!(
+                message.id > id,
+                "ids of a room grow, whatever the clock does"
+            );
+            id = message.id;
+            let key = (message.sender, message.client_id.clone());
+            assert!(sent.insert(key), "{} has two effects", message.client_id);
+        }
+        assert_eq!(event.n.0, n);
+    }
+}
+
+fn check_members(world: &World) {
+    let state = &world.state;
+    let info = state.info.as_ref().unwrap();
+    let owners = state
+        .members
+        .values()
+        .filter(|m| m.role == Role::Owner)
+        .count();
+    assert!(
+        state.members.is_empty() || owners > 0,
+        "members without an owner"
+    );
+    assert!(state.members.len() <= super::MEMBERS_MAX);
+    if info.room_type == RoomType::P2p {
+        assert_eq!(state.members.len(), 2, "a p2p room has two sides for ever");
+    }
+}
+
+fn check_positions(world: &World, before: &BTreeMap<UserId, Position>) {
+    for (user, position) in before {
+        assert_eq!(
+            world.position(*user).merge(*position),
+            world.position(*user),
+            "a position moved back"
+        );
+    }
+    for user in world.state.members.keys() {
+        assert_eq!(
+            world.state.unread(*user),
+            world.naive_unread(*user),
+            "unread of {user}"
+        );
+        let position = world.position(*user);
+        assert!(position.delivered_seq >= position.read_seq);
+        assert!(position.seen() <= world.state.head.n);
+    }
+}
+
+fn check_messages(world: &World) {
+    let mut pins = Vec::new();
+    for message in world.messages.values() {
+        let mut given: BTreeMap<&str, u32> = BTreeMap::new();
+        for (_, _, reaction) in world
+            .reactions
+            .iter()
+            .filter(|(seq, ..)| *seq == message.seq)
+        {
+            *given.entry(reaction).or_default() += 1;
+        }
+        let counted: BTreeMap<&str, u32> = message
+            .reactions
+            .iter()
+            .map(|(r, c)| (r.as_str(), *c))
+            .collect();
+        assert_eq!(counted, given, "reactions of {}", message.seq);
+        if message.pinned {
+            pins.push(message.seq);
+        }
+        if message.deleted {
+            assert!(message.draft.content.is_empty() && message.draft.attachments.is_empty());
+            assert!(!message.pinned);
+        }
+    }
+    let mut kept: Vec<Seq> = world.state.pins.iter().map(|(seq, _)| *seq).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, pins);
+    for message in world.state.tail() {
+        assert_eq!(
+            message, &world.messages[&message.seq],
+            "the warm view shows the present state"
+        );
+    }
+    let newer = world.messages.range(world.state.tail_after().next()..);
+    assert_eq!(
+        newer.count(),
+        world.state.tail().len(),
+        "the tail is complete after `tail_after`"
+    );
+}
+
+/// Of a deletion, every place in the log that holds the text is named.
+fn check_redacted(log: &[Event], change: &Change) {
+    for event in &change.events {
+        let EventBody::Deleted(target) = &event.body else {
+            assert!(change.redacted.is_empty());
+            continue;
+        };
+        let mut holding = vec![target.seq];
+        holding.extend(log.iter().filter_map(|event| match &event.body {
+            EventBody::Edited(message) if message.seq == target.seq => Some(event.seq),
+            _ => None,
+        }));
+        assert_eq!(change.redacted, holding);
+    }
+}
+
+fn check(world: &World, done: &Done) {
+    check_log(&world.log);
+    assert_eq!(world.state.head, world.recounted_head());
+    check_members(world);
+    check_positions(world, &done.before.positions);
+    check_messages(world);
+    check_redacted(&world.log, &done.change);
+    assert!(done.change.events.iter().all(|e| e.room == world.state.id));
+}
+
+/// The room as the log alone tells it, with the messages' present states beside it.
+fn replayed(world: &World) -> RoomState {
+    let mut state = RoomState::empty(world.state.id, world.state.epoch, usize::MAX);
+    for event in &world.log {
+        state.apply_event(event);
+    }
+    state.warm(Seq(0), world.messages.values().cloned());
+    state
+}
+
+proptest! {
+    #![proptest_config(lives())]
+
+    #[test]
+    fn invariants_hold_after_every_step((room_type, tail_max, steps) in a_life()) {
+        let (mut world, done) = World::new(room_type, tail_max);
+        check(&world, &done);
+        for step in steps {
+            if let Some(done) = world.step(step) {
+                check(&world, &done);
+            }
+        }
+    }
+
+    #[test]
+    fn the_log_alone_tells_the_room((room_type, tail_max, steps) in a_life()) {
+        let (mut world, _) = World::new(room_type, tail_max);
+        for step in steps {
+            world.step(step);
+        }
+        let replayed = replayed(&world);
+        prop_assert_eq!(&replayed.head, &world.state.head);
+        prop_assert_eq!(&replayed.info, &world.state.info);
+        prop_assert_eq!(&replayed.members, &world.state.members);
+        prop_assert_eq!(&replayed.pins, &world.state.pins);
+        let tail: Vec<_> = replayed.tail().iter().rev().take(world.state.tail().len()).collect();
+        prop_assert_eq!(tail, world.state.tail().iter().rev().collect::<Vec<_>>());
+        for (user, position) in &replayed.positions {
+            let live = world.position(*user);
+            prop_assert_eq!(position.sent_n, live.sent_n);
+            prop_assert_eq!(live.merge(*position), live);
+        }
+    }
+
+    /// Also with a subject that has nothing to do with the command, and before the room was made.
+    #[test]
+    fn deciding_never_panics(
+        (room_type, tail_max, steps) in a_life(),
+        author in an_author(),
+        command in a_command(),
+        draft in a_draft(),
+        has_reaction: bool,
+        now_ms: i64,
+        members_max in 0usize..10,
+        born: bool,
+    ) {
+        let (mut world, _) = World::new(room_type, tail_max);
+        for step in steps {
+            world.step(step);
+        }
+        let state = if born { world.state.clone() } else { RoomState::empty(world.state.id, world.state.epoch, 1) };
+        let message = world.messages.values().next_back().cloned();
+        let subject = Subject { message, has_reaction };
+        let _ = state.decide(author, &command, &subject, now_ms, members_max);
+        let _ = state.decide(author, &command, &Subject::default(), now_ms, members_max);
+        let mut batch = Batch::new(&state, now_ms);
+        let _ = batch.send(&super::send(author, "any", draft), |id| id);
+        let _ = batch.clear(author);
+    }
+}

@@ -1,0 +1,178 @@
+//! What each command runs, and with which flags.
+//!
+//! The flags are chosen so that nothing is compiled twice: every step selects the whole workspace, and every step that
+//! may touches dev-dependencies too, because cargo unifies features over what is selected. A step that selected one
+//! package only would build most dependencies again with fewer features.
+
+use anyhow::{Result, bail};
+
+use crate::{step::Step, tools};
+
+/// The commands that are lists of steps.
+pub(crate) const NAMES: [&str; 4] = ["test", "ci", "fast", "deny"];
+
+/// The feature under which contracts' conformance suites and test backends are built.
+const TESTKIT: &str = "--features=tertulia/testkit";
+/// The official Connect suite.
+const CONFORMANCE: &str = "tools/conformance/run.sh";
+
+/// The steps of a command; none if there is no such command.
+pub(crate) fn named(command: &str) -> Option<Vec<Step>> {
+    match command {
+        "test" => Some(test()),
+        "ci" => Some(test().into_iter().chain(deny()).collect()),
+        "fast" => Some(fast()),
+        "deny" => Some(deny()),
+        _ => None,
+    }
+}
+
+fn test() -> Vec<Step> {
+    vec![
+        step("fmt", "the code is formatted", fmt),
+        step("clippy", "lints, default features", || clippy(&[])),
+        step("clippy-kit", "lints, with the test kit", || {
+            clippy(&[TESTKIT])
+        }),
+        step("doc", "the documentation builds without a warning", doc),
+        step("build", "everything the tests run", build),
+        step(
+            "tests",
+            "unit, property, conformance, integration, simulation, real input",
+            tests,
+        ),
+        step("doctests", "examples in the documentation", doctests),
+        step("connect", "the official Connect conformance suite", connect),
+        step("budget", "sizes of files and functions", budget),
+    ]
+}
+
+fn fast() -> Vec<Step> {
+    vec![
+        step("fmt", "format the code", || {
+            tools::cargo(["fmt", "--all"], &[])
+        }),
+        step("check", "the workspace compiles", || {
+            tools::cargo(["check", "--workspace", "--all-targets", TESTKIT], &[])
+        }),
+        step("unit", "unit tests of the library", || {
+            tools::cargo(["test", "--package=tertulia", "--lib", TESTKIT], &[])
+        }),
+    ]
+}
+
+fn deny() -> Vec<Step> {
+    vec![step(
+        "deny",
+        "licences, advisories, bans, sources (deny.toml)",
+        tools::deny,
+    )]
+}
+
+fn step(name: &'static str, what: &'static str, run: impl Fn() -> Result<()> + 'static) -> Step {
+    Step {
+        name,
+        what,
+        run: Box::new(run),
+    }
+}
+
+fn fmt() -> Result<()> {
+    tools::cargo(["fmt", "--all", "--check"], &[])
+}
+
+fn clippy(extra: &[&str]) -> Result<()> {
+    let args = ["clippy", "--workspace", "--all-targets"];
+    let deny = ["--", "-D", "warnings"];
+    tools::cargo(args.iter().chain(extra).chain(&deny).copied(), &[])
+}
+
+/// `--examples` selects dev-dependencies, so that the features are those of the clippy steps and what these compiled
+/// is used again.
+fn doc() -> Result<()> {
+    let args = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--lib",
+        "--bins",
+        "--examples",
+        TESTKIT,
+    ];
+    tools::cargo(args, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn build() -> Result<()> {
+    tools::cargo(["build", "--workspace", "--all-targets", TESTKIT], &[])
+}
+
+fn tests() -> Result<()> {
+    let args = [
+        "test",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--examples",
+        TESTKIT,
+        "--no-fail-fast",
+    ];
+    tools::cargo(args, &[])
+}
+
+fn doctests() -> Result<()> {
+    tools::cargo(["test", "--workspace", "--doc", TESTKIT], &[])
+}
+
+fn connect() -> Result<()> {
+    if !tools::root()?.join(CONFORMANCE).exists() {
+        bail!("{CONFORMANCE} is missing");
+    }
+    if tools::run("go", ["version"], &[]).is_err() {
+        bail!(
+            "Go is missing; the Connect conformance runner is written in it (https://go.dev/dl, 1.26 or newer)"
+        );
+    }
+    let server = tools::target_dir()?.join("debug").join("conformance");
+    let server = server.to_string_lossy().into_owned();
+    tools::run(
+        tools::root()?.join(CONFORMANCE),
+        [] as [&str; 0],
+        &[("CONFORMANCE_SERVER", &server)],
+    )
+}
+
+fn budget() -> Result<()> {
+    let args = [
+        "test",
+        "--workspace",
+        "--test=architecture",
+        TESTKIT,
+        "--",
+        "--nocapture",
+        "--exact",
+        "size::report",
+    ];
+    tools::cargo(args, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_steps_with_names_of_their_own() {
+        for name in NAMES {
+            let steps = named(name).unwrap();
+            assert!(!steps.is_empty(), "{name}");
+            for (index, step) in steps.iter().enumerate() {
+                assert!(
+                    steps[..index].iter().all(|other| other.name != step.name),
+                    "{name}: {}",
+                    step.name
+                );
+            }
+        }
+        assert!(named("nonsense").is_none());
+    }
+}
