@@ -5,7 +5,7 @@
 //! behind it, and when there is a gap the log is read until there is none.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -176,10 +176,14 @@ impl StreamReader {
             Item::Batch(batch) => self.take_batch(batch),
             Item::Moment(moment) => Some(Output::Moment(moment)),
             Item::Joined(room, after) => {
+                // The joining itself is told with the room, which the log's own event does not carry.
+                let joined = after.next();
                 let hub = self.context.hubs.get(room);
-                self.cursors
-                    .entry(room)
-                    .or_insert(Cursor { seq: after, hub });
+                if let Entry::Vacant(vacant) = self.cursors.entry(room) {
+                    vacant.insert(Cursor { seq: joined, hub });
+                    self.todo
+                        .push_back(Todo::Say(Output::Announce(room, joined)));
+                }
                 self.todo.push_back(Todo::CatchUp { room, until: None });
                 None
             }
