@@ -21,12 +21,13 @@ use crate::{
 };
 
 /// A frame of gRPC, gRPC-Web or Connect.
-fn frame(flags: u8, message: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(flags: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[flags][..], &length, message].concat()
 }
 
-fn frames(mut bytes: Bytes) -> Vec<(u8, Bytes)> {
+/// The frames of an answer: flags and content.
+pub(crate) fn frames(mut bytes: Bytes) -> Vec<(u8, Bytes)> {
     let mut frames = Vec::new();
     while bytes.remaining() >= 5 {
         let (flags, length) = (bytes.get_u8(), bytes.get_u32() as usize);
@@ -39,14 +40,14 @@ fn frames(mut bytes: Bytes) -> Vec<(u8, Bytes)> {
 type Answer = Result<Value, String>;
 
 /// A caller over HTTP/1.1.
-struct Http {
+pub(crate) struct Http {
     client: reqwest::Client,
     base: String,
     token: String,
 }
 
 impl Http {
-    fn new(sandbox: &Sandbox, user: i64) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox, user: i64) -> Self {
         Self {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             base: sandbox.url(""),
@@ -54,7 +55,7 @@ impl Http {
         }
     }
 
-    fn post(&self, name: &str, kind: &str, body: Vec<u8>) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, name: &str, kind: &str, body: Vec<u8>) -> reqwest::RequestBuilder {
         self.client
             .post(format!("{}{}", self.base, path(&method(name))))
             .bearer_auth(&self.token)
@@ -80,7 +81,12 @@ impl Http {
         } else {
             ("application/grpc-web+proto", body)
         };
-        let response = self.post(name, kind, body).send().await.unwrap();
+        let response = self
+            .post(name, kind, body)
+            .header("accept", kind)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200);
         if let Some(reason) = response.headers().get("tertulia-reason") {
             return Err(reason.to_str().unwrap().to_owned());
@@ -275,7 +281,7 @@ async fn what_fails_before_the_service_has_a_reason_too() {
             "application/json",
             br#"{"rooom": "x"}"#.to_vec(),
             400,
-            "malformed",
+            "missing_field",
         ),
         (
             "not UTF-8",
@@ -308,12 +314,21 @@ async fn what_fails_before_the_service_has_a_reason_too() {
         assert_eq!(reason_of(&error), reason, "{what}: {error}");
         assert_eq!(header.unwrap(), reason, "{what}");
     }
+    let open = frame(0, br#"{"clientId": "c"}"#);
     let late = http
-        .post("GetRooms", "application/json", b"{}".to_vec())
-        .header("connect-timeout-ms", "0");
-    let error: Value = late.send().await.unwrap().json().await.unwrap();
+        .post("StreamMessages", "application/connect+json", open)
+        .header("connect-timeout-ms", "300");
+    let mut late = ConnectStream {
+        response: late.send().await.unwrap(),
+        buffer: Vec::new(),
+    };
+    let end = loop {
+        if let (2, end) = late.next().await {
+            break end;
+        }
+    };
     assert_eq!(
-        (&error["code"], reason_of(&error).as_str()),
+        (&end["error"]["code"], reason_of(&end["error"]).as_str()),
         (&json!("deadline_exceeded"), "deadline")
     );
     let nobody = http
@@ -491,7 +506,7 @@ async fn health_reflection_and_metrics() {
     let (status, metrics) = get("/metrics").await;
     assert_eq!(status, 200);
     assert!(
-        metrics.ends_with("# EOF\n") && metrics.contains("tertulia_"),
+        metrics.ends_with("# EOF\n") && metrics.contains("chat_messages_sent_total"),
         "{metrics}"
     );
     assert!(!metrics.contains(&id), "no label for each room");

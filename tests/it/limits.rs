@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use prost::Message as _;
 use serde_json::json;
 use tertulia_proto::chat::v1::{
@@ -12,7 +11,8 @@ use tonic::Code;
 
 use crate::{
     caller::{Refusal, group, say},
-    listener::{send, stream_request},
+    dialects::{Http, frame, frames},
+    listener::{PATIENCE, send, stream_request},
     sandbox::Sandbox,
 };
 
@@ -78,38 +78,39 @@ async fn a_room_takes_so_many_sends_a_second() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadlines_are_kept() {
     let sandbox = Sandbox::start().await;
-    let ana = sandbox.user(1);
-    let path = "/chat.v1.ChatService/GetRooms";
-    let mut request = ana.signed(Bytes::new());
-    request
-        .metadata_mut()
-        .insert("grpc-timeout", "1n".parse().unwrap());
-    let refusal = Refusal::from(ana.bytes(path, request).await.unwrap_err());
-    refusal.is(Code::DeadlineExceeded, "deadline", "");
-    assert!(refusal.info.outcome_unknown);
+    // tonic's own client would give up by itself, before it hears the server's word.
+    let http = Http::new(&sandbox, 1);
+    let late = http
+        .post("GetRooms", "application/grpc-web+proto", frame(0, b""))
+        .header("grpc-timeout", "1n");
+    let late = late.send().await.unwrap();
+    let header = |name: &str| late.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(
+        (header("grpc-status"), header("tertulia-reason")),
+        ("4".to_owned(), "deadline".to_owned())
+    );
+    assert_eq!(header("tertulia-outcome"), "unknown");
 
-    let mut request = ana.signed(stream_request("phone", &[]));
-    request
-        .metadata_mut()
-        .insert("grpc-timeout", "300m".parse().unwrap());
-    let mut stream = ana
-        .stub()
-        .stream_messages(request)
+    let open = stream_request("phone", &[]).encode_to_vec();
+    let stream = http
+        .post(
+            "StreamMessages",
+            "application/grpc-web+proto",
+            frame(0, &open),
+        )
+        .header("grpc-timeout", "300m");
+    let stream = stream.send().await.unwrap();
+    let all = tokio::time::timeout(PATIENCE, stream.bytes())
         .await
-        .unwrap()
-        .into_inner();
-    let ended = loop {
-        match tokio::time::timeout(crate::listener::PATIENCE, stream.message())
-            .await
-            .unwrap()
-        {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("a stream ends with a reason"),
-            Err(status) => break Refusal::from(status),
-        }
-    };
-    ended.is(Code::DeadlineExceeded, "deadline", "");
-    ana.ok("GetRooms", json!({})).await;
+        .unwrap();
+    let frames = frames(all.unwrap());
+    let trailers = String::from_utf8_lossy(&frames.last().unwrap().1).into_owned();
+    assert!(frames.len() > 1, "it was open");
+    assert!(
+        trailers.contains("grpc-status:4") && trailers.contains("tertulia-reason:deadline"),
+        "{trailers}"
+    );
+    sandbox.user(1).ok("GetRooms", json!({})).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
