@@ -17,8 +17,7 @@ const UNKNOWN: &str = "7f1c1d2e-0000-4000-8000-00000000beef";
 
 async fn expect(user: &crate::caller::User, rows: Vec<Row>) {
     for (method, request, code, reason, field) in rows {
-        let mut shown = request.to_string();
-        shown.truncate(shown.floor_char_boundary(200));
+        let shown: String = request.to_string().chars().take(200).collect();
         let refusal = user.refused(method, request).await;
         let seen = (
             refusal.code,

@@ -1,14 +1,6 @@
 //! The same call in every dialect of the one port gives the same answer, and the same reason when it fails.
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
-use bytes::{Buf as _, Bytes};
-use prost::Message as _;
-use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
-use tertulia_proto::chat::v1::ErrorInfo;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
@@ -16,173 +8,10 @@ use tonic_reflection::pb::v1::{
 };
 
 use crate::{
-    caller::{group, method, path, request, say, to_json},
+    caller::{group, say},
     sandbox::Sandbox,
+    web::{ConnectStream, Http, frame, reason_of},
 };
-
-/// A frame of gRPC, gRPC-Web or Connect.
-pub(crate) fn frame(flags: u8, message: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    [&[flags][..], &length, message].concat()
-}
-
-/// The frames of an answer: flags and content.
-pub(crate) fn frames(mut bytes: Bytes) -> Vec<(u8, Bytes)> {
-    let mut frames = Vec::new();
-    while bytes.remaining() >= 5 {
-        let (flags, length) = (bytes.get_u8(), bytes.get_u32() as usize);
-        frames.push((flags, bytes.split_to(length)));
-    }
-    frames
-}
-
-/// The message, or the reason of the failure.
-type Answer = Result<Value, String>;
-
-/// A caller over HTTP/1.1.
-pub(crate) struct Http {
-    client: reqwest::Client,
-    base: String,
-    token: String,
-}
-
-impl Http {
-    pub(crate) fn new(sandbox: &Sandbox, user: i64) -> Self {
-        Self {
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            base: sandbox.url(""),
-            token: sandbox.token(user),
-        }
-    }
-
-    pub(crate) fn post(&self, name: &str, kind: &str, body: Vec<u8>) -> reqwest::RequestBuilder {
-        self.client
-            .post(format!("{}{}", self.base, path(&method(name))))
-            .bearer_auth(&self.token)
-            .header("content-type", kind)
-            .body(body)
-    }
-
-    fn proto(name: &str, json: &Value) -> Vec<u8> {
-        request(&method(name), json.clone()).encode_to_vec()
-    }
-
-    fn decoded(name: &str, bytes: &[u8]) -> Value {
-        to_json(&DynamicMessage::decode(method(name).output(), bytes).unwrap())
-    }
-
-    async fn grpc_web(&self, name: &str, json: &Value, text: bool) -> Answer {
-        let body = frame(0, &Self::proto(name, json));
-        let (kind, body) = if text {
-            (
-                "application/grpc-web-text",
-                STANDARD.encode(body).into_bytes(),
-            )
-        } else {
-            ("application/grpc-web+proto", body)
-        };
-        let response = self
-            .post(name, kind, body)
-            .header("accept", kind)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(response.status(), 200);
-        if let Some(reason) = response.headers().get("tertulia-reason") {
-            return Err(reason.to_str().unwrap().to_owned());
-        }
-        let mut bytes = response.bytes().await.unwrap();
-        if text {
-            // Each flush is padded on its own.
-            let text = String::from_utf8(bytes.to_vec()).unwrap();
-            let parts = text.split_inclusive('=').filter(|part| *part != "=");
-            let decoded: Vec<u8> = parts
-                .flat_map(|part| STANDARD_NO_PAD.decode(part.trim_end_matches('=')).unwrap())
-                .collect();
-            bytes = decoded.into();
-        }
-        let frames = frames(bytes);
-        let (_, trailers) = frames.last().unwrap();
-        let trailers = String::from_utf8_lossy(trailers).to_lowercase();
-        assert!(
-            trailers.replace(' ', "").contains("grpc-status:0"),
-            "{trailers}"
-        );
-        assert_eq!(frames[0].0, 0);
-        Ok(Self::decoded(name, &frames[0].1))
-    }
-
-    async fn outcome(name: &str, response: reqwest::Response, as_json: bool) -> Answer {
-        let ok = response.status().is_success();
-        let header = response.headers().get("tertulia-reason").cloned();
-        let body = response.bytes().await.unwrap();
-        if !ok {
-            let error: Value = serde_json::from_slice(&body).unwrap();
-            let reason = reason_of(&error);
-            assert_eq!(header.unwrap(), reason.as_str());
-            return Err(reason);
-        }
-        let bytes = if as_json {
-            let json = serde_json::from_slice(&body).unwrap();
-            DynamicMessage::deserialize(
-                method(name).output(),
-                &mut serde_json::de::Deserializer::from_str(&Value::to_string(&json)),
-            )
-            .unwrap()
-            .encode_to_vec()
-        } else {
-            body.to_vec()
-        };
-        Ok(Self::decoded(name, &bytes))
-    }
-
-    async fn connect_json(&self, name: &str, json: &Value) -> Answer {
-        let response = self
-            .post(name, "application/json", json.to_string().into())
-            .send()
-            .await
-            .unwrap();
-        Self::outcome(name, response, true).await
-    }
-
-    async fn connect_proto(&self, name: &str, json: &Value) -> Answer {
-        let response = self
-            .post(name, "application/proto", Self::proto(name, json))
-            .send()
-            .await
-            .unwrap();
-        Self::outcome(name, response, false).await
-    }
-
-    async fn connect_get(&self, name: &str, json: &Value) -> Answer {
-        let message = URL_SAFE_NO_PAD.encode(json.to_string());
-        let url = format!(
-            "{}{}?connect=v1&encoding=json&base64=1&message={message}",
-            self.base,
-            path(&method(name))
-        );
-        let response = self
-            .client
-            .get(url)
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .unwrap();
-        Self::outcome(name, response, true).await
-    }
-}
-
-/// The reason in a Connect error's details.
-fn reason_of(error: &Value) -> String {
-    let detail = &error["details"][0];
-    assert_eq!(detail["type"], "chat.v1.ErrorInfo", "{error}");
-    let value = STANDARD_NO_PAD
-        .decode(detail["value"].as_str().unwrap())
-        .unwrap();
-    let info = ErrorInfo::decode(value.as_slice()).unwrap();
-    assert_eq!(detail["debug"]["reason"], json!(info.reason));
-    info.reason
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_answer_in_all_dialects() {
@@ -318,10 +147,7 @@ async fn what_fails_before_the_service_has_a_reason_too() {
     let late = http
         .post("StreamMessages", "application/connect+json", open)
         .header("connect-timeout-ms", "300");
-    let mut late = ConnectStream {
-        response: late.send().await.unwrap(),
-        buffer: Vec::new(),
-    };
+    let mut late = ConnectStream::new(late.send().await.unwrap());
     let end = loop {
         if let (2, end) = late.next().await {
             break end;
@@ -343,32 +169,6 @@ async fn what_fails_before_the_service_has_a_reason_too() {
     );
 }
 
-/// The JSON messages of a Connect stream.
-struct ConnectStream {
-    response: reqwest::Response,
-    buffer: Vec<u8>,
-}
-
-impl ConnectStream {
-    async fn next(&mut self) -> (u8, Value) {
-        loop {
-            if let [flags, a, b, c, d, rest @ ..] = self.buffer.as_slice() {
-                let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-                if rest.len() >= length {
-                    let next = (*flags, serde_json::from_slice(&rest[..length]).unwrap());
-                    self.buffer.drain(..5 + length);
-                    return next;
-                }
-            }
-            let chunk = tokio::time::timeout(crate::listener::PATIENCE, self.response.chunk())
-                .await
-                .unwrap()
-                .unwrap();
-            self.buffer.extend_from_slice(&chunk.expect("more"));
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_over_connect_and_grpc_web() {
     let mut sandbox = Sandbox::start().await;
@@ -384,10 +184,7 @@ async fn streams_over_connect_and_grpc_web() {
         .send()
         .await
         .unwrap();
-    let mut stream = ConnectStream {
-        response,
-        buffer: Vec::new(),
-    };
+    let mut stream = ConnectStream::new(response);
     let (flags, first) = stream.next().await;
     assert!(flags == 0 && first.get("connected").is_some(), "{first}");
     let web = ben.post(
@@ -424,12 +221,7 @@ async fn streams_over_connect_and_grpc_web() {
         .send()
         .await
         .unwrap();
-    let (flags, end) = ConnectStream {
-        response: no_id,
-        buffer: Vec::new(),
-    }
-    .next()
-    .await;
+    let (flags, end) = ConnectStream::new(no_id).next().await;
     assert_eq!(
         (
             flags,

@@ -7,13 +7,17 @@ use serde_json::json;
 use tertulia_proto::chat::v1::{
     self as pb, session_reply::Result as Answer, session_request::Command,
 };
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic::Code;
 
 use crate::{
     caller::{Refusal, group, say},
-    dialects::{Http, frame, frames},
     listener::{PATIENCE, send, stream_request},
     sandbox::Sandbox,
+    web::{Http, frame, frames},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,16 +84,30 @@ async fn deadlines_are_kept() {
     let sandbox = Sandbox::start().await;
     // tonic's own client would give up by itself, before it hears the server's word.
     let http = Http::new(&sandbox, 1);
-    let late = http
-        .post("GetRooms", "application/grpc-web+proto", frame(0, b""))
-        .header("grpc-timeout", "1n");
-    let late = late.send().await.unwrap();
-    let header = |name: &str| late.headers()[name].to_str().unwrap().to_owned();
-    assert_eq!(
-        (header("grpc-status"), header("tertulia-reason")),
-        ("4".to_owned(), "deadline".to_owned())
+    // A request that never comes to its end.
+    let mut socket = TcpStream::connect(sandbox.addr()).await.unwrap();
+    let token = sandbox.token(1);
+    let head = format!(
+        "POST /chat.v1.ChatService/GetRooms HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\
+         content-type: application/grpc-web+proto\r\nauthorization: Bearer {token}\r\n\
+         grpc-timeout: 200m\r\n\r\n"
     );
-    assert_eq!(header("tertulia-outcome"), "unknown");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.contains("\r\n\r\n") {
+        let mut part = [0; 4_096];
+        let read = tokio::time::timeout(PATIENCE, socket.read(&mut part)).await;
+        let read = read.unwrap().unwrap();
+        assert_ne!(read, 0, "{answer}");
+        answer.push_str(&String::from_utf8_lossy(&part[..read]));
+    }
+    for line in [
+        "grpc-status: 4",
+        "tertulia-reason: deadline",
+        "tertulia-outcome: unknown",
+    ] {
+        assert!(answer.contains(line), "{line} is not in {answer}");
+    }
 
     let open = stream_request("phone", &[]).encode_to_vec();
     let stream = http

@@ -7,6 +7,7 @@
 mod caller;
 mod listener;
 mod sandbox;
+mod web;
 
 mod admin;
 mod bad_input;

@@ -19,7 +19,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_there_after_a_restart() {
-    let mut sandbox = Sandbox::start().await;
+    let mut sandbox = Sandbox::on_disk().await;
     let (ana, ben) = (sandbox.user(1), sandbox.user(2));
     ben.ok("GetRooms", json!({})).await;
     let id = group(&ana, &[2, 3]).await;
@@ -140,7 +140,7 @@ async fn insist(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_amid_sends_loses_nothing_acknowledged() {
-    let mut sandbox = Sandbox::start().await;
+    let mut sandbox = Sandbox::on_disk().await;
     let ana = sandbox.user(1);
     let id = group(&ana, &(2..=8).collect::<Vec<_>>()).await;
     let mut acked = Vec::new();
@@ -200,7 +200,7 @@ async fn stopping_amid_sends_loses_nothing_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_are_told_and_resume_without_a_gap() {
-    let mut sandbox = Sandbox::start().await;
+    let mut sandbox = Sandbox::on_disk().await;
     let (ana, ben) = (sandbox.user(1), sandbox.user(2));
     let id = group(&ana, &[2]).await;
     let mut stream = ben.listen("phone", &[(&id, 1)]).await;
@@ -241,7 +241,7 @@ async fn streams_are_told_and_resume_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_data_directory_is_for_one_server() {
-    let sandbox = Sandbox::start().await;
+    let sandbox = Sandbox::on_disk().await;
     let ana = sandbox.user(1);
     let id = group(&ana, &[2]).await;
     let error = Server::start(&sandbox.config(), false).await.err().unwrap();

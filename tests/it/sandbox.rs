@@ -75,15 +75,26 @@ impl Sandbox {
         Self::with(&[]).await
     }
 
+    /// A server on a real disk: slower, for tests of what is kept.
+    pub(crate) async fn on_disk() -> Self {
+        Self::over(tempfile::tempdir().unwrap(), &[]).await
+    }
+
     /// A server with these settings.
     pub(crate) async fn with(flags: &[(&str, &str)]) -> Self {
+        // Thousands of synced writes: in memory where the system has a place for that.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::over(dir.unwrap(), flags).await
+    }
+
+    async fn over(dir: TempDir, flags: &[(&str, &str)]) -> Self {
         watch_panics();
         let flags = flags
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         let mut sandbox = Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             flags,
             server: None,
         };
