@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
-use tower::{Layer as _, ServiceExt as _};
+use tower::{Layer as _, ServiceExt as _, util::MapResponseLayer};
 use tower_http::cors::AllowOrigin;
 
 use super::{
@@ -36,6 +36,7 @@ use super::{
     connect::{Connect, ConnectOptions},
     grpc_rules::GrpcRulesLayer,
     limits::{Limits, Rates},
+    status::response_with_reason,
     tokens::Tokens,
 };
 use crate::{
@@ -141,6 +142,7 @@ impl Api {
         .add_service(reflection().build_v1alpha()?)
         .into_axum_router()
         .layer(GrpcRulesLayer::new(&pool, max))
+        .layer(MapResponseLayer::new(response_with_reason))
         .layer(GrpcWebLayer::new());
         let connect = ConnectOptions {
             max_request_bytes: max,

@@ -181,6 +181,58 @@ impl From<ApiError> for Status {
     }
 }
 
+/// What prost says before it says which field it could not read.
+const NOT_DECODED: &str = "failed to decode Protobuf message: ";
+
+/// Gives a reason to what the gRPC library refuses by itself: a message that is none or is too large, a method that is
+/// not there. All else is as it was.
+#[must_use]
+pub fn with_reason(status: Status) -> Status {
+    if status.metadata().contains_key("tertulia-reason") {
+        return status;
+    }
+    let told = match status.code() {
+        Code::Internal => {
+            let Some(why) = status.message().strip_prefix(NOT_DECODED) else {
+                return status;
+            };
+            let mut error = ApiError::new(Code::InvalidArgument, "malformed", status.message());
+            error.info.field = unread_field(why);
+            error
+        }
+        // The library's word for a message that was small on the way.
+        Code::ResourceExhausted | Code::OutOfRange => {
+            ApiError::new(Code::ResourceExhausted, "too_long", status.message())
+        }
+        Code::Unimplemented => {
+            ApiError::new(Code::Unimplemented, "unknown_command", status.message())
+        }
+        _ => return status,
+    };
+    told.into()
+}
+
+/// The path of the field in `Inner.field: Request.field: why`, the innermost first; empty when there is none.
+fn unread_field(why: &str) -> String {
+    let mut names: Vec<&str> = why
+        .split(": ")
+        .map_while(|step| step.split_once('.').map(|(_, field)| field))
+        .take_while(|field| !field.contains(' '))
+        .collect();
+    names.reverse();
+    names.join(".")
+}
+
+/// [`with_reason`] for an answer that is nothing but a status.
+pub fn response_with_reason(
+    response: http::Response<axum::body::Body>,
+) -> http::Response<axum::body::Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok => with_reason(status).into_http(),
+        _ => response,
+    }
+}
+
 impl From<Reject> for ApiError {
     fn from(reject: Reject) -> Self {
         let code = match &reject {

@@ -18,7 +18,7 @@ pub struct RoomHead {
     pub message_id: MessageId,
     /// Time of the newest message (the creation if none), milliseconds since the Unix epoch.
     pub activity_ms: i64,
-    /// Number of members.
+    /// Number of members; 0 when the room was deleted.
     pub members: u32,
 }
 
@@ -53,8 +53,8 @@ impl RoomHead {
             | EventBody::Reacted { .. }
             | EventBody::Pinned { .. }
             | EventBody::MemberChanged { .. }
-            | EventBody::InfoChanged(_)
-            | EventBody::Closed => {}
+            | EventBody::InfoChanged(_) => {}
+            EventBody::Closed => head.members = 0,
         }
         head
     }

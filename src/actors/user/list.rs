@@ -34,6 +34,11 @@ impl Listed {
         self.hub.head().unwrap_or_default()
     }
 
+    /// A room without members is one that was deleted, or is about to leave the list.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.hub.head().is_some_and(|head| head.members == 0)
+    }
+
     pub(crate) fn is_hidden(&self) -> bool {
         self.prefs.hidden_at.is_some_and(|n| self.head().n <= n)
     }
@@ -121,6 +126,7 @@ impl RoomList {
                 .room_type
                 .is_none_or(|t| t as u8 == listed.listing.room_type)
                 && (filter.include_hidden || !listed.is_hidden())
+                && !listed.is_gone()
         })
     }
 }

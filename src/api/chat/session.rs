@@ -24,7 +24,7 @@ use super::{
     stream::{Chunk, Pump, grpc_response, open_stream, trailers},
 };
 use crate::api::{
-    status::ApiError,
+    status::{ApiError, with_reason},
     wire::{self, Dialect},
 };
 
@@ -83,7 +83,8 @@ async fn open(
 ) -> Result<(Pump, Input), Status> {
     let first = std::future::poll_fn(|cx| Pin::new(&mut input).poll_next(cx))
         .await
-        .transpose()?;
+        .transpose()
+        .map_err(with_reason)?;
     let Some(pb::session_request::Command::Open(open)) = first.and_then(|request| request.command)
     else {
         return Err(ApiError::new(
@@ -166,7 +167,7 @@ impl SessionBody {
                             request,
                         )));
                     }
-                    Poll::Ready(Some(Err(status))) => return Poll::Ready(status),
+                    Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
                     Poll::Ready(None) => *input = None,
                     Poll::Pending => break,
                 }

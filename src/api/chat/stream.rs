@@ -43,6 +43,9 @@ use crate::{
 /// Bytes of frames handed to the connection at a time, at least.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// Reasons that say that a room is no more for the reader.
+const GONE: [&str; 2] = ["room_not_found", "room_deleted"];
+
 /// Frames being gathered. A single shared piece is passed on without a copy.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
@@ -129,7 +132,7 @@ impl Pump {
                 match event {
                     Ok(event) => self.dialect.put(chunk.buffer(), &event.encode_to_vec()),
                     // Gone again since: nothing to announce.
-                    Err(error) if error.code() == Code::NotFound as i32 => {}
+                    Err(error) if GONE.contains(&error.info().reason.as_str()) => {}
                     Err(error) => return Poll::Ready(error.into()),
                 }
                 self.say_read(chunk);

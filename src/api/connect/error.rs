@@ -11,12 +11,16 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use prost_types::Any;
 use serde::Serialize;
+use tertulia_proto::chat::v1::ErrorInfo;
 
 use super::compression;
 
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const REASON: HeaderName = HeaderName::from_static("tertulia-reason");
+/// The message that carries a reason; an API whose descriptors lack it has none.
+const ERROR_INFO: &str = "chat.v1.ErrorInfo";
 
 /// Standard alphabet; writes no padding, reads with or without.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -146,15 +150,42 @@ pub(super) struct ConnectError {
     code: Code,
     message: String,
     details: Vec<Any>,
+    /// Of what is refused here, before a service is asked.
+    reason: Option<&'static str>,
 }
 
 impl ConnectError {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        let reason = match code {
+            Code::InvalidArgument => Some("malformed"),
+            Code::DeadlineExceeded => Some("deadline"),
+            Code::ResourceExhausted => Some("too_long"),
+            Code::Unimplemented => Some("unknown_command"),
+            Code::Internal => Some("internal"),
+            _ => None,
+        };
         Self {
             code,
             message: message.into(),
             details: Vec::new(),
+            reason,
         }
+    }
+
+    /// The reason and the detail that carries it, for APIs that know of reasons.
+    fn own_detail(&self, pool: &DescriptorPool) -> Option<(&'static str, Any)> {
+        let reason = self.reason?;
+        let info = ErrorInfo {
+            reason: reason.to_owned(),
+            outcome_unknown: self.code == Code::DeadlineExceeded,
+            ..ErrorInfo::default()
+        };
+        pool.get_message_by_name(ERROR_INFO)?;
+        let detail = Any {
+            type_url: format!("type.googleapis.com/{ERROR_INFO}"),
+            value: info.encode_to_vec(),
+        };
+        Some((reason, detail))
     }
 
     pub(super) fn too_large(max_bytes: usize) -> Self {
@@ -196,14 +227,17 @@ impl ConnectError {
             code: Code::from_grpc(status.as_bytes()),
             message,
             details,
+            reason: None,
         }))
     }
 
     /// The JSON object.
     pub(super) fn to_wire<'a>(&'a self, pool: &DescriptorPool) -> WireError<'a> {
+        let own = self.own_detail(pool).map(|(_, detail)| detail);
         let details = self
             .details
             .iter()
+            .chain(&own)
             .map(|detail| WireDetail::new(detail, pool))
             .collect();
         WireError {
@@ -236,6 +270,9 @@ impl ConnectError {
             header::ACCEPT_ENCODING,
             HeaderValue::from_static(compression::ACCEPTED),
         );
+        if let Some((reason, _)) = self.own_detail(pool) {
+            headers.insert(REASON, HeaderValue::from_static(reason));
+        }
         response
     }
 }
@@ -247,27 +284,27 @@ pub(super) struct WireError<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    details: Vec<WireDetail<'a>>,
+    details: Vec<WireDetail>,
 }
 
 #[derive(Debug, Serialize)]
-struct WireDetail<'a> {
-    r#type: &'a str,
+struct WireDetail {
+    r#type: String,
     value: String,
     /// For people who read the answer; programs decode `value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     debug: Option<serde_json::Value>,
 }
 
-impl<'a> WireDetail<'a> {
-    fn new(detail: &'a Any, pool: &DescriptorPool) -> Self {
+impl WireDetail {
+    fn new(detail: &Any, pool: &DescriptorPool) -> Self {
         let name = detail.type_url.rsplit('/').next().unwrap_or_default();
         let debug = pool
             .get_message_by_name(name)
             .and_then(|message| DynamicMessage::decode(message, detail.value.as_slice()).ok())
             .and_then(|message| serde_json::to_value(&message).ok());
         Self {
-            r#type: name,
+            r#type: name.to_owned(),
             value: BASE64.encode(&detail.value),
             debug,
         }

@@ -1,0 +1,25 @@
+//! The server as its users have it: a real one on a free port of the loopback, reached over the network.
+//!
+//! One binary for all of it. Every test starts its own server in its own directory ([`sandbox`]); none knows of the
+//! server's insides.
+#![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
+
+mod caller;
+mod listener;
+mod sandbox;
+mod web;
+
+mod admin;
+mod bad_input;
+mod bad_tokens;
+mod crowd;
+mod dialects;
+mod every_field;
+mod limits;
+mod messages;
+mod restart;
+mod rooms;
+mod session;
+mod streams;
+mod surface;
+mod tokens;
