@@ -2,6 +2,14 @@
 //!
 //! `SIM_SEED=n` replays one seed and prints what happens; `SIM_SEEDS=a..b` runs many. A seed that once failed goes to
 //! `seeds.txt` and stays there.
+#![allow(
+    clippy::await_holding_refcell_ref,
+    reason = "one thread, and nobody writes while the checker reads"
+)]
+#![allow(
+    clippy::map_entry,
+    reason = "the message between says why the entry is made"
+)]
 
 mod chaos;
 mod checker;

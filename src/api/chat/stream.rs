@@ -156,7 +156,7 @@ impl Pump {
                 self.read.extend(events);
                 self.say_read(chunk);
             }
-            Output::Announce(room, seq) => self.announce(room, seq),
+            Output::Announce(room, seq) => self.announce(room, seq, None),
             Output::Left(room) => {
                 let leave = pb::RoomLeave {
                     user_ids: vec![self.author.user.0],
@@ -202,18 +202,19 @@ impl Pump {
     fn say_read(&mut self, chunk: &mut Chunk) {
         while let Some(event) = self.read.pop_front() {
             if joins(&event, self.author.user) {
-                self.announce(event.room, event.seq);
+                self.announce(event.room, event.seq, Some(event));
                 return;
             }
             self.dialect.put(chunk.buffer(), &wire::event(&event));
         }
     }
 
-    fn announce(&mut self, room: RoomId, seq: Seq) {
+    /// Brings a room into the stream: by the event of joining, if the log has it at hand.
+    fn announce(&mut self, room: RoomId, seq: Seq, joining: Option<Event>) {
         let (node, author) = (self.node.clone(), self.author);
-        self.announcing = Some(Box::pin(
-            async move { announce(&node, author, room, seq).await },
-        ));
+        self.announcing = Some(Box::pin(async move {
+            announce(&node, author, room, seq, joining).await
+        }));
     }
 
     fn put(&self, chunk: &mut Chunk, room: Option<RoomId>, happened: Happened) {
@@ -251,26 +252,36 @@ fn closed(reason: CloseReason) -> Status {
     }
 }
 
-/// The event that brings a room into a stream: it stands at the room's newest place and carries the room.
+/// The event that brings a room into a stream: it stands at the room's newest place, or is the event of joining, and
+/// carries the room.
 async fn announce(
     node: &Node,
     author: Author,
     room: RoomId,
     seq: Seq,
+    joining: Option<Event>,
 ) -> Result<pb::Event, ApiError> {
     let summary = node.room(author, room).await?;
     let me = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
-    let join = pb::RoomJoin {
+    let mut join = pb::RoomJoin {
         participants: vec![me],
         room: Some(convert::room(author.user, &summary)),
     };
-    Ok(pb::Event {
+    let mut event = pb::Event {
         room_id: room.to_string(),
         seq: convert::number(seq.0),
         at: convert::time(node.now_ms()),
         user_id: author.user.0,
-        event: Some(Happened::RoomJoin(join)),
-    })
+        event: None,
+    };
+    if let Some(joining) = joining.as_ref().map(convert::event) {
+        if let Some(Happened::RoomJoin(said)) = joining.event {
+            join.participants = said.participants;
+        }
+        (event.at, event.user_id) = (joining.at, joining.user_id);
+    }
+    event.event = Some(Happened::RoomJoin(join));
+    Ok(event)
 }
 
 /// Checks what a stream is to be opened with.

@@ -346,7 +346,12 @@ impl World {
             message_seq: newest.map_or(Seq(0), |m| m.seq),
             message_id: newest.map_or(MessageId(0), |m| m.id),
             activity_ms: newest.map_or(first_ms, |m| m.at_ms),
-            members: u32::try_from(self.state.members.len()).unwrap(),
+            members: u32::try_from(
+                self.state
+                    .live_info()
+                    .map_or(0, |_| self.state.members.len()),
+            )
+            .unwrap(),
         }
     }
 
