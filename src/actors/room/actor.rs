@@ -640,6 +640,8 @@ impl Room {
             || self.loading.is_some()
             || !self.queue.is_empty()
             || self.publishing;
+        #[cfg(any(test, feature = "testkit"))]
+        let busy = busy && !super::SLEEP_DROPS_QUEUE.get();
         if busy || self.sleeping {
             let _ = self.seed.directory.cast(DirectoryMsg::Asleep {
                 room: self.id,

@@ -31,6 +31,13 @@ use crate::domain::{
     room::{Author, Command, ReadTo, RoomState, Send},
 };
 
+#[cfg(any(test, feature = "testkit"))]
+thread_local! {
+    /// Lets rooms of this thread go to sleep with commands in hand, which they must never do: for the test that the
+    /// simulation sees it.
+    pub static SLEEP_DROPS_QUEUE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// The outside face of an awake room: where its commands go in and where its state can be read.
 #[derive(Clone, Debug)]
 pub struct RoomHandle {

@@ -23,6 +23,7 @@ use super::{Caller, ChatService, RequestCodec};
 use crate::{
     actors::{
         Node,
+        error::CallError,
         stream::CloseReason,
         user::{OpenStream, Output, StreamReader},
     },
@@ -261,7 +262,13 @@ async fn announce(
     seq: Seq,
     joining: Option<Event>,
 ) -> Result<pb::Event, ApiError> {
-    let summary = node.room(author, room).await?;
+    let said = joining.as_ref().map(convert::event);
+    let summary = match (node.room(author, room).await, said.clone()) {
+        (Ok(summary), _) => summary,
+        // Gone again since: what happened is told all the same, without the room.
+        (Err(CallError::Rejected(_)), Some(said)) => return Ok(said),
+        (Err(error), _) => return Err(error.into()),
+    };
     let me = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
     let mut join = pb::RoomJoin {
         participants: vec![me],
@@ -274,11 +281,11 @@ async fn announce(
         user_id: author.user.0,
         event: None,
     };
-    if let Some(joining) = joining.as_ref().map(convert::event) {
-        if let Some(Happened::RoomJoin(said)) = joining.event {
+    if let Some(said) = said {
+        (event.at, event.user_id) = (said.at, said.user_id);
+        if let Some(Happened::RoomJoin(said)) = said.event {
             join.participants = said.participants;
         }
-        (event.at, event.user_id) = (joining.at, joining.user_id);
     }
     event.event = Some(Happened::RoomJoin(join));
     Ok(event)
