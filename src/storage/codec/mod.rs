@@ -20,7 +20,7 @@ pub use user::{decode_device, decode_profile, encode_device, encode_profile};
 
 use super::{Result, StoreError, StoreErrorKind};
 
-/// Kinds of events as stored in [`Record::kind`]. Numbers are never reused.
+/// Kinds of events as stored in [`crate::storage::Record::kind`]. Numbers are never reused.
 pub mod kind {
     /// The room was made.
     pub const CREATED: u8 = 1;
