@@ -19,11 +19,9 @@ module=$(cd "$cache" && go mod download -json "connectrpc.com/conformance@$versi
 [ -d "$module/proto" ] || { echo "the suite's .proto files are not in '$module'" >&2; exit 1; }
 
 export CONNECT_CONFORMANCE_PROTO="$module/proto"
-# Who has built the whole workspace already says where the server is: alone it would be built with other features.
-server=${CONFORMANCE_SERVER:-}
-if [ -z "$server" ]; then
-    cargo build --manifest-path "$root/Cargo.toml" --package conformance
-    server=$target/debug/conformance
-fi
+# Who has built the whole workspace already says how: selected as wide as then, nothing but the server is built again.
+# shellcheck disable=SC2086 # several words
+cargo build --manifest-path "$root/Cargo.toml" ${CONFORMANCE_BUILD:---package conformance}
+server=$target/debug/conformance
 
 exec "$runner" --mode server --conf "$here/config.yaml" "$@" -- "$server"

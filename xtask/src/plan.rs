@@ -132,12 +132,11 @@ fn connect() -> Result<()> {
             "Go is missing; the Connect conformance runner is written in it (https://go.dev/dl, 1.26 or newer)"
         );
     }
-    let server = tools::target_dir()?.join("debug").join("conformance");
-    let server = server.to_string_lossy().into_owned();
+    let build = format!("--workspace --all-targets {TESTKIT}");
     tools::run(
         tools::root()?.join(CONFORMANCE),
         [] as [&str; 0],
-        &[("CONFORMANCE_SERVER", &server)],
+        &[("CONFORMANCE_BUILD", &build)],
     )
 }
 
