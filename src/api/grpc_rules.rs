@@ -100,7 +100,9 @@ where
 }
 
 fn expired() -> Status {
-    ApiError::deadline().into()
+    let told = Status::from(ApiError::deadline());
+    // Whatever the service is, it has no details of ours to tell: the reason goes as metadata alone.
+    Status::with_metadata(told.code(), told.message(), told.metadata().clone())
 }
 
 /// Reads `grpc-timeout`: at most eight digits and a unit. What is malformed is no timeout.

@@ -160,7 +160,7 @@ pub const KEYS: &[Key] = &[
     int("rooms.max_members", "100000", (2, 10_000_000), "members", "Most members of a room."),
 
     int("streams.per_user_max", "32", (1, 10_000), "streams", "Open streams of one user."),
-    int("streams.queue_bytes_max", "1048576", (65_536, 1024 * MIB), "bytes", "Bytes waiting for one slow client; more end its stream with a request to resync."),
+    int("streams.queue_bytes_max", "1048576", (65_536, 1024 * MIB), "bytes", "Bytes waiting for one slow client; what comes beyond is read from the log when it has caught up."),
     int("streams.catch_up_max", "10000", (1, 1_000_000), "events", "Events of one room replayed to a client that comes back; more make it resync."),
     int("streams.heartbeat_ms", "15000", (100, 600_000), "ms", "Time between two `Connected` events on a stream."),
 
