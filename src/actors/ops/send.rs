@@ -16,7 +16,7 @@ use crate::{
         reject::{Flaw, Reject},
         room::{Author, Command, ReadTo, Send},
     },
-    storage::{MessageRef, RoomPrefs},
+    storage::{MessageRef, Outcome, RoomPrefs},
 };
 
 /// A send on its way to its room.
@@ -50,17 +50,24 @@ impl Node {
             client_id,
             hash,
         };
+        // Whether an attempt may have had an effect: then no later failure says that nothing happened.
+        let mut in_doubt = false;
         for attempt in 1..=ATTEMPTS_MAX {
-            let answer = self.send_once(&sending).await;
-            match answer {
+            match self.send_once(&sending).await {
                 // The same id makes it safe to ask again even if the room died with the send in hand.
-                Err(CallError::Gone | CallError::Dropped) if attempt < ATTEMPTS_MAX => {
-                    pause(attempt).await
+                Err(error @ (CallError::Gone | CallError::Dropped)) if attempt < ATTEMPTS_MAX => {
+                    in_doubt |= error.outcome() == Outcome::Unknown;
+                    pause(attempt).await;
+                }
+                // The rules are asked when the room has been read again: then it is certain.
+                Err(CallError::Rejected(reject)) => return Err(reject.into()),
+                Err(error) if in_doubt && error.outcome() == Outcome::NotApplied => {
+                    return Err(CallError::Dropped);
                 }
                 answer => return answer,
             }
         }
-        Err(CallError::Gone)
+        Err(CallError::Dropped)
     }
 
     async fn send_once(&self, sending: &Sending) -> Call<SendAck> {
