@@ -49,6 +49,8 @@ use crate::{
 const ATTEMPTS_MAX: u32 = 6;
 /// Rooms woken at once after a crash.
 const RECOVER_AT_ONCE: usize = 16;
+/// Pause before a room is tried again that could not be woken after a crash.
+const RECOVER_PAUSE: Duration = Duration::from_secs(1);
 /// Locks for what belongs to users; a user always has the same one.
 const USER_LOCKS: usize = 64;
 
@@ -158,8 +160,14 @@ impl Node {
                 };
                 let rooms = self.rooms.clone();
                 tasks::spawn(TaskKind::Recover, async move {
-                    if let Err(error) = rooms.wake(room, true).await {
-                        tracing::warn!(%room, error = %crate::error::Chain(&error), "room not recovered");
+                    loop {
+                        match rooms.wake(room, true).await {
+                            Ok(_) | Err(CallError::Draining | CallError::Rejected(_)) => break,
+                            Err(error) => {
+                                tracing::warn!(%room, error = %crate::error::Chain(&error), "room not recovered, will be tried again");
+                                tokio::time::sleep(RECOVER_PAUSE).await;
+                            }
+                        }
                     }
                     drop(permit);
                 });
