@@ -104,9 +104,10 @@ impl Listener {
 
     /// Listens until the end, with interruptions until the world settles.
     pub(crate) async fn run(mut self) {
-        let mut replaced: Option<StreamReader> = None;
+        let mut replaced: Option<(StreamReader, u64)> = None;
         while self.world.phase() != Phase::Over {
             let node = self.world.node_up().await;
+            let generation = self.world.generation();
             let user = self.device.borrow().user;
             let open = self.open();
             let answer = self.world.call(60_000, node.users().open(user, open)).await;
@@ -124,15 +125,19 @@ impl Listener {
                 }
             };
             self.opened().await;
-            if let Some(old) = replaced.take() {
-                self.is_replaced(old).await;
+            if let Some((old, of)) = replaced.take()
+                && of == generation
+            {
+                self.is_replaced(old, generation).await;
             }
             self.device.borrow_mut().connected = true;
-            let left_open = self.listen(reader).await;
+            let left_open = self.listen(reader, generation).await;
             self.device.borrow_mut().connected = false;
             self.note("no longer listens");
             // A device that comes back before the server knows that it was gone.
-            replaced = left_open.filter(|_| self.random.random_bool(0.2));
+            replaced = left_open
+                .filter(|_| self.random.random_bool(0.2))
+                .map(|reader| (reader, generation));
             if replaced.is_none() {
                 self.pause(300).await;
             }
@@ -152,11 +157,14 @@ impl Listener {
         }
         let random = &mut self.random;
         for (room, view) in &mut device.views {
-            if self.world.phase() == Phase::Running && random.random_bool(0.05) {
+            if self.world.phase() != Phase::Running || !view.seen {
+                continue;
+            }
+            if random.random_bool(0.05) {
                 let back = random.random_range(0..8).min(view.checker.cursor());
                 let cursor = view.checker.cursor() - back;
                 view.checker = ReaderChecker::resuming(room.to_string(), cursor);
-            } else if self.world.phase() == Phase::Running && random.random_bool(0.02) {
+            } else if random.random_bool(0.02) {
                 let cursor = view.checker.cursor() + 1_000;
                 view.checker = ReaderChecker::resuming(room.to_string(), cursor);
                 view.lied = true;
@@ -229,7 +237,7 @@ impl Listener {
     }
 
     /// The stream before this one must have been ended.
-    async fn is_replaced(&self, mut old: StreamReader) {
+    async fn is_replaced(&self, mut old: StreamReader, generation: u64) {
         let closed = async {
             loop {
                 match old.next().await {
@@ -241,7 +249,7 @@ impl Listener {
         };
         tokio::select! {
             biased;
-            () = self.world.cut_off() => {}
+            () = self.world.cut_off(generation) => {}
             _ = closed => {}
             () = tokio::time::sleep(Duration::from_secs(30)) => {
                 self.violation("a stream that was replaced was not closed");
@@ -250,7 +258,7 @@ impl Listener {
     }
 
     /// Reads until the stream ends or the device goes away; returns the stream if it is still open.
-    async fn listen(&mut self, mut reader: StreamReader) -> Option<StreamReader> {
+    async fn listen(&mut self, mut reader: StreamReader, generation: u64) -> Option<StreamReader> {
         let stay = Duration::from_millis(self.random.random_range(10..2_500));
         let gone = tokio::time::sleep(stay);
         tokio::pin!(gone);
@@ -258,7 +266,7 @@ impl Listener {
             let running = self.world.phase() == Phase::Running;
             let output = tokio::select! {
                 biased;
-                () = self.world.cut_off() => return None,
+                () = self.world.cut_off(generation) => return None,
                 () = self.world.reached(Phase::Over) => return None,
                 () = &mut gone, if running => return Some(reader),
                 output = reader.next() => output,
@@ -288,8 +296,9 @@ impl Listener {
             }
             Output::Announce(room, after) => {
                 self.note(format_args!("{room} joins after {after}"));
+                let head = self.world.inner.head(room).await.expect("no faults here");
                 let mut device = self.device.borrow_mut();
-                if after > device.heads.get(&room).copied().unwrap_or_default() {
+                if after > head.unwrap_or_default().seq {
                     drop(device);
                     self.violation(format_args!("{room} joins after {after}, which is not yet"));
                     return true;
@@ -392,6 +401,7 @@ impl Listener {
         }
         if left(event).contains(&user) {
             device.views.remove(&room);
+            device.heads.insert(room, event.seq);
         }
         drop(device);
         for what in found {

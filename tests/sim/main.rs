@@ -26,6 +26,7 @@ use clients::Talker;
 use devices::Listener;
 use parking_lot::Mutex;
 use planted::Bug;
+use tertulia::actors::room::SLEEP_DROPS_QUEUE;
 use tokio::{sync::broadcast::error::RecvError, task::spawn_local};
 use world::{Phase, World};
 
@@ -68,6 +69,7 @@ fn watch_panics() {
 /// Runs one seed.
 fn run(seed: u64, bug: Bug, print: bool) -> Run {
     watch_panics();
+    SLEEP_DROPS_QUEUE.set(bug == Bug::SleepDropsQueue);
     PANICS.with_borrow_mut(Vec::clear);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -350,9 +350,16 @@ impl World {
         }
     }
 
-    /// Waits until the present node is no more.
-    pub(crate) async fn cut_off(&self) {
-        self.generation.changed().await;
+    /// Counts nodes that began or ended.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// Waits until the node of this generation is no more.
+    pub(crate) async fn cut_off(&self, generation: u64) {
+        while self.generation.get() == generation {
+            self.generation.changed().await;
+        }
     }
 
     pub(crate) async fn start_node(self: &Rc<Self>) {
@@ -377,7 +384,8 @@ impl World {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             };
-            tokio::select! { biased; () = world.cut_off() => {}, () = recovered => {} }
+            let generation = world.generation();
+            tokio::select! { biased; () = world.cut_off(generation) => {}, () = recovered => {} }
         });
     }
 
@@ -410,10 +418,11 @@ impl World {
         patience_ms: u64,
         call: impl Future<Output = Call<T>>,
     ) -> Answer<T> {
+        let generation = self.generation();
         let patience = tokio::time::sleep(Duration::from_millis(patience_ms));
         let answer = tokio::select! {
             biased;
-            () = self.cut_off() => return Answer::Doubt("cut off"),
+            () = self.cut_off(generation) => return Answer::Doubt("cut off"),
             answer = call => answer,
             () = patience => return Answer::Doubt("gave up"),
         };
