@@ -11,10 +11,10 @@ use std::sync::{
 use dashmap::DashMap;
 use parking_lot::RwLock;
 
-use super::stream::{EventBatch, Moment, StreamQueue};
+use super::stream::{EventBatch, Item, Moment, StreamQueue};
 use crate::domain::{
     fold::fold,
-    ids::{RoomId, UserId},
+    ids::{RoomId, Seq, UserId},
     position::RoomHead,
 };
 
@@ -30,6 +30,7 @@ struct Listener {
 pub struct RoomHub {
     id: RoomId,
     head: RwLock<Option<RoomHead>>,
+    told: RwLock<Option<Seq>>,
     name: RwLock<Option<Arc<str>>>,
     positions_version: AtomicU64,
     audience: RwLock<Vec<Listener>>,
@@ -55,6 +56,14 @@ impl RoomHub {
         if slot.is_none_or(|old| old.seq <= head.seq) {
             *slot = Some(head);
         }
+        self.told.write().get_or_insert(head.seq);
+    }
+
+    /// Up to where the audience was told of events; what came before the hub was first asked counts as told. None for
+    /// a hub that nobody has held before.
+    #[must_use]
+    pub fn told(&self) -> Option<Seq> {
+        *self.told.read()
     }
 
     /// The room's name without accents and case, if anyone has told it yet.
@@ -90,6 +99,18 @@ impl RoomHub {
         }
     }
 
+    /// Takes the streams of users away who left the room by the event at `at`: they are given what comes up to it, and
+    /// nothing after it.
+    pub fn part(&self, users: &[UserId], at: Seq) {
+        self.audience.write().retain(|listener| {
+            let stays = !users.contains(&listener.user);
+            if !stays {
+                listener.queue.push_control(Item::Left(self.id, at));
+            }
+            stays
+        });
+    }
+
     /// Takes a stream away.
     pub fn unlisten(&self, queue: &Arc<StreamQueue>) {
         let mut audience = self.audience.write();
@@ -101,6 +122,10 @@ impl RoomHub {
 
     /// Gives a batch to everyone.
     pub fn tell(&self, batch: EventBatch) {
+        {
+            let mut told = self.told.write();
+            *told = (*told).max(Some(batch.last()));
+        }
         let audience = self.audience.read();
         if audience.is_empty() {
             return;
@@ -152,6 +177,7 @@ impl Hubs {
         let hub = Arc::new(RoomHub {
             id,
             head: RwLock::default(),
+            told: RwLock::default(),
             name: RwLock::default(),
             positions_version: AtomicU64::new(0),
             audience: RwLock::default(),

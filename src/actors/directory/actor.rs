@@ -2,7 +2,7 @@
 //! neither awake nor asleep waits here until it is.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use crate::{
         Context,
         budget::RestartBudget,
         error::{Call, CallError},
-        room::{RoomActor, RoomHandle, RoomMsg, RoomSeed, Shared, load, published},
+        room::{RoomActor, RoomHandle, RoomMsg, RoomSeed, Shared, Untold, load, published},
         user::Users,
     },
     domain::{
@@ -28,13 +28,21 @@ use crate::{
     tasks::{self, TaskKind},
 };
 
+/// Pause before a room that died is read again, when that failed.
+const REWAKE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a draining directory asks a busy room again.
 const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 
 type Waiter = oneshot::Sender<Call<RoomHandle>>;
 
-/// A room read from the store, and where the bus stands in its log.
-type Loaded = StoreResult<(RoomState, Seq)>;
+/// A room read from the store.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    state: RoomState,
+    /// Where the bus stands in its log.
+    published: Seq,
+    untold: Untold,
+}
 
 /// What the directory is told.
 #[derive(Debug)]
@@ -45,7 +53,10 @@ pub(crate) enum DirectoryMsg {
     },
     Loaded {
         room: RoomId,
-        loaded: Box<Loaded>,
+        loaded: Box<StoreResult<Loaded>>,
+    },
+    Rewake {
+        room: RoomId,
     },
     Sweep,
     Passivate {
@@ -96,6 +107,8 @@ pub(crate) struct State {
     rooms: BTreeMap<RoomId, Entry>,
     by_actor: HashMap<ActorId, RoomId>,
     budgets: HashMap<RoomId, RestartBudget>,
+    /// Rooms that died, perhaps with something durable that nobody was told of; they are woken until that is done.
+    unsettled: HashSet<RoomId>,
     draining: Option<Vec<oneshot::Sender<()>>>,
 }
 
@@ -115,6 +128,7 @@ impl Actor for Directory {
             rooms,
             by_actor,
             budgets,
+            unsettled: HashSet::new(),
             draining: None,
         })
     }
@@ -128,6 +142,7 @@ impl Actor for Directory {
         match message {
             DirectoryMsg::Wake { room, reply } => state.wake(room, reply, &myself),
             DirectoryMsg::Loaded { room, loaded } => state.loaded(room, *loaded, &myself).await,
+            DirectoryMsg::Rewake { room } => state.rewake(room, &myself),
             DirectoryMsg::Sweep => state.sweep(),
             DirectoryMsg::Passivate { room, reply } => state.passivate(room, reply),
             DirectoryMsg::Asleep { room, asleep } => state.asleep(room, asleep, &myself),
@@ -188,24 +203,42 @@ impl State {
         self.rooms.insert(room, Entry::Waking(waiters));
         let (context, myself) = (Arc::clone(&self.seed.context), myself.clone());
         tasks::spawn(TaskKind::Load, async move {
+            // Held until the room is awake, so that what it knows of the audience is not lost meanwhile.
+            let hub = context.hubs.get(room);
+            let told = hub.told();
             let loaded = async {
                 let epoch = context.store.claim(room).await?;
-                let state =
-                    load::state(&*context.store, room, epoch, context.options.warm_messages)
-                        .await?;
-                Ok((state, published(&context, room).await?))
+                let warm = context.options.warm_messages;
+                let state = load::state(&*context.store, room, epoch, warm).await?;
+                let untold = match told {
+                    Some(told) => Untold::Events(
+                        load::events(&*context.store, room, told, state.head.seq).await?,
+                    ),
+                    None => Untold::Unknown,
+                };
+                Ok(Loaded {
+                    published: published(&context, room).await?,
+                    state,
+                    untold,
+                })
             };
             let loaded = Box::new(loaded.await);
             let _ = myself.cast(DirectoryMsg::Loaded { room, loaded });
+            drop(hub);
         });
     }
 
-    async fn loaded(&mut self, room: RoomId, loaded: Loaded, myself: &ActorRef<DirectoryMsg>) {
+    async fn loaded(
+        &mut self,
+        room: RoomId,
+        loaded: StoreResult<Loaded>,
+        myself: &ActorRef<DirectoryMsg>,
+    ) {
         let Some(Entry::Waking(waiters)) = self.rooms.remove(&room) else {
             return;
         };
         let woken = match loaded {
-            Ok((state, published)) => self.spawn(state, published, myself).await,
+            Ok(loaded) => self.spawn(loaded, myself).await,
             Err(error) => {
                 tracing::warn!(%room, error = %crate::error::Chain(&error), "room not woken");
                 self.budgets.entry(room).or_default().failed();
@@ -214,6 +247,7 @@ impl State {
         };
         match woken {
             Ok((handle, actor)) => {
+                self.unsettled.remove(&room);
                 self.by_actor.insert(actor.get_id(), room);
                 self.rooms.insert(room, Entry::Awake(handle.clone(), actor));
                 self.seed.active.insert(room, handle.clone());
@@ -229,6 +263,9 @@ impl State {
                 waiters
                     .into_iter()
                     .for_each(|waiter| drop(waiter.send(Err(StoreError::new(kind, op).into()))));
+                if self.unsettled.contains(&room) {
+                    self.rewake_later(room, REWAKE_PAUSE, myself);
+                }
             }
         }
         self.finish_drain();
@@ -236,10 +273,14 @@ impl State {
 
     async fn spawn(
         &self,
-        state: RoomState,
-        published: Seq,
+        loaded: Loaded,
         myself: &ActorRef<DirectoryMsg>,
     ) -> StoreResult<(RoomHandle, ActorRef<RoomMsg>)> {
+        let Loaded {
+            state,
+            published,
+            untold,
+        } = loaded;
         let context = &self.seed.context;
         let id = state.id;
         let hub = context.hubs.get(id);
@@ -249,6 +290,7 @@ impl State {
             state: RwLock::new(state),
             hub,
             last_used_ms,
+            slept: false.into(),
         });
         let seed = RoomSeed {
             context: Arc::clone(context),
@@ -256,6 +298,7 @@ impl State {
             users: self.seed.users.clone(),
             shared: Arc::clone(&shared),
             published,
+            untold,
         };
         let spawned = Actor::spawn_linked(None, RoomActor, seed, myself.get_cell()).await;
         let (actor, _) = spawned.map_err(|e| {
@@ -359,19 +402,57 @@ impl State {
             self.budgets.entry(room).or_default().failed();
         }
         self.seed.active.remove(&room);
-        if let Some(Entry::Sleeping { waiters, reply, .. }) = self.rooms.remove(&room) {
-            reply.into_iter().for_each(|reply| {
-                let _ = reply.send(!failed);
-            });
-            if self.draining.is_some() {
-                waiters
-                    .into_iter()
-                    .for_each(|waiter| drop(waiter.send(Err(CallError::Draining))));
-            } else if !waiters.is_empty() {
-                self.load(room, waiters, myself);
-            }
+        let (slept, waiters, reply) = match self.rooms.remove(&room) {
+            Some(Entry::Sleeping {
+                handle,
+                waiters,
+                reply,
+                ..
+            }) => (handle.has_slept(), waiters, reply),
+            Some(Entry::Awake(..) | Entry::Waking(_)) | None => (false, Vec::new(), None),
+        };
+        reply.into_iter().for_each(|reply| drop(reply.send(slept)));
+        if self.draining.is_some() {
+            waiters
+                .into_iter()
+                .for_each(|waiter| drop(waiter.send(Err(CallError::Draining))));
+        } else if !slept {
+            self.unsettled.insert(room);
+            self.rewake_for(room, waiters, myself);
+        } else if !waiters.is_empty() {
+            self.load(room, waiters, myself);
         }
         self.finish_drain();
+    }
+
+    /// Wakes a room that died, for whoever waits and for those who were not told what it did.
+    fn rewake_for(&mut self, room: RoomId, waiters: Vec<Waiter>, myself: &ActorRef<DirectoryMsg>) {
+        match self.budgets.get(&room).and_then(RestartBudget::pause) {
+            None => self.load(room, waiters, myself),
+            Some(pause) => {
+                let retry_after_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                let failed = || CallError::Failed { retry_after_ms };
+                waiters
+                    .into_iter()
+                    .for_each(|waiter| drop(waiter.send(Err(failed()))));
+                self.rewake_later(room, pause, myself);
+            }
+        }
+    }
+
+    fn rewake(&mut self, room: RoomId, myself: &ActorRef<DirectoryMsg>) {
+        let is_due = self.unsettled.contains(&room) && !self.rooms.contains_key(&room);
+        if is_due && self.draining.is_none() {
+            self.rewake_for(room, Vec::new(), myself);
+        }
+    }
+
+    fn rewake_later(&self, room: RoomId, pause: Duration, myself: &ActorRef<DirectoryMsg>) {
+        let myself = myself.clone();
+        tasks::spawn(TaskKind::Recover, async move {
+            tokio::time::sleep(pause).await;
+            let _ = myself.cast(DirectoryMsg::Rewake { room });
+        });
     }
 
     fn drain(&mut self, reply: oneshot::Sender<()>) {

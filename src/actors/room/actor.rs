@@ -21,7 +21,7 @@ use crate::{
         ids::{Epoch, RoomId, Seq, UserId},
         position::Position,
         reject::Reject,
-        room::{Author, Batch, Change, Command, Send, Sent, Subject},
+        room::{Author, Batch, Change, Command, Role, Send, Sent, Subject},
     },
     events::BusEvent,
     storage::{
@@ -52,6 +52,16 @@ pub(crate) struct RoomSeed {
     pub(crate) users: Users,
     pub(crate) shared: Arc<Shared>,
     pub(crate) published: Seq,
+    pub(crate) untold: Untold,
+}
+
+/// What became durable without anybody on this node being told: an earlier incarnation died before it could.
+#[derive(Debug)]
+pub(crate) enum Untold {
+    /// These events; perhaps none.
+    Events(Vec<Arc<Event>>),
+    /// Not known, for nobody here has the room in a list: every member who is online must learn of it.
+    Unknown,
 }
 
 /// An append under way.
@@ -138,6 +148,7 @@ impl Actor for RoomActor {
             publishing: false,
             sleeping: false,
         };
+        room.tell_untold();
         room.publish(&myself, &[]);
         Ok(room)
     }
@@ -180,6 +191,10 @@ impl Actor for RoomActor {
                 room.publish(&myself, &[]);
             }
             RoomMsg::Released => {
+                room.seed
+                    .shared
+                    .slept
+                    .store(true, std::sync::atomic::Ordering::Release);
                 let _ = room.seed.directory.cast(DirectoryMsg::Asleep {
                     room: room.id,
                     asleep: true,
@@ -402,12 +417,7 @@ impl Room {
         self.context().observer.appended(&change.events);
         let events: Vec<Arc<Event>> = change.events.into_iter().map(Arc::new).collect();
         if !events.is_empty() {
-            self.tell_members_before(&events);
-            self.seed
-                .shared
-                .hub
-                .tell(EventBatch::new(self.id, events.clone()));
-            self.tell_members_after(&events);
+            self.tell(&events);
             self.publish(myself, &events);
         }
         for (user, before, after) in moved {
@@ -474,17 +484,52 @@ impl Room {
         Err(Box::new(error))
     }
 
+    fn tell(&self, events: &[Arc<Event>]) {
+        self.tell_members_before(events);
+        self.seed
+            .shared
+            .hub
+            .tell(EventBatch::new(self.id, events.to_vec()));
+        self.tell_members_after(events);
+    }
+
+    /// Tells what an earlier incarnation could not, before anything new.
+    fn tell_untold(&mut self) {
+        match std::mem::replace(&mut self.seed.untold, Untold::Events(Vec::new())) {
+            // One by one: who left and came back must hear it in this order.
+            Untold::Events(events) => events
+                .iter()
+                .for_each(|event| self.tell(std::slice::from_ref(event))),
+            Untold::Unknown => {
+                let state = self.seed.shared.state.read();
+                let Some(info) = state.info.clone() else {
+                    return;
+                };
+                let members: Vec<(UserId, Role)> =
+                    state.members.iter().map(|(u, m)| (*u, m.role)).collect();
+                for (user, member) in &state.members {
+                    let (seq, position) = (member.joined_seq, state.position(*user));
+                    self.seed
+                        .users
+                        .room_joined(*user, &info, &members, seq, position);
+                }
+            }
+        }
+        self.seed.shared.hub.positions_moved();
+    }
+
     /// Users who have just become members begin to listen before the batch is told, so that they hear it.
     fn tell_members_before(&self, events: &[Arc<Event>]) {
         for event in events {
             if let EventBody::Created { members, .. } | EventBody::Joined { members } = &event.body
             {
-                let info = self.seed.shared.state.read().info.clone();
-                let Some(info) = info else { continue };
+                let state = self.seed.shared.state.read();
+                let Some(info) = &state.info else { continue };
                 for (user, _) in members {
+                    let position = state.position(*user);
                     self.seed
                         .users
-                        .room_joined(*user, &info, members, event.seq);
+                        .room_joined(*user, info, members, event.seq, position);
                 }
             }
         }
@@ -495,6 +540,7 @@ impl Room {
         for event in events {
             match &event.body {
                 EventBody::Left { users, .. } => {
+                    self.seed.shared.hub.part(users, event.seq);
                     for user in users {
                         self.seed.users.room_left(*user, self.id, event.seq);
                     }
@@ -598,6 +644,8 @@ impl Room {
             || self.loading.is_some()
             || !self.queue.is_empty()
             || self.publishing;
+        #[cfg(any(test, feature = "testkit"))]
+        let busy = busy && !super::SLEEP_DROPS_QUEUE.get();
         if busy || self.sleeping {
             let _ = self.seed.directory.cast(DirectoryMsg::Asleep {
                 room: self.id,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     domain::{
+        event::Event,
         ids::{Epoch, RoomId, Seq, UserId},
         message::Message,
         room::{Author, Command, RoomState, RoomType, Subject},
@@ -122,6 +123,28 @@ async fn tail(
     sent.reverse();
     let after = Seq(before.0.saturating_sub(1));
     Ok((after, present(store, id, sent).await?))
+}
+
+/// The events after `after` up to `last`.
+pub(crate) async fn events(
+    store: &dyn Store,
+    id: RoomId,
+    after: Seq,
+    last: Seq,
+) -> Result<Vec<Arc<Event>>> {
+    let mut events = Vec::new();
+    let mut after = after;
+    while after < last {
+        let page = store.read_log(id, after, Direction::Forward, PAGE).await?;
+        for record in page.iter().filter(|record| record.seq <= last) {
+            events.push(Arc::new(codec::decode_event(id, record)?));
+        }
+        match page.last() {
+            Some(record) => after = record.seq,
+            None => break,
+        }
+    }
+    Ok(events)
 }
 
 /// The present states of messages (in seq order) that were read as sent.

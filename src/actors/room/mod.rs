@@ -8,7 +8,7 @@ mod message;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, oneshot};
 
-pub(crate) use actor::{RoomActor, RoomSeed, published};
+pub(crate) use actor::{RoomActor, RoomSeed, Untold, published};
 pub use message::{Applied, RoomObservation, SendAck};
 pub(crate) use message::{Permit, Reply, Request, RoomMsg};
 
@@ -30,6 +30,13 @@ use crate::domain::{
     position::Position,
     room::{Author, Command, ReadTo, RoomState, Send},
 };
+
+#[cfg(any(test, feature = "testkit"))]
+thread_local! {
+    /// Lets rooms of this thread go to sleep with commands in hand, which they must never do: for the test that the
+    /// simulation sees it.
+    pub static SLEEP_DROPS_QUEUE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
 
 /// The outside face of an awake room: where its commands go in and where its state can be read.
 #[derive(Clone, Debug)]
@@ -53,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<RoomState>,
     pub(crate) hub: Arc<RoomHub>,
     pub(crate) last_used_ms: AtomicI64,
+    /// The actor has ended with nothing under way.
+    pub(crate) slept: AtomicBool,
 }
 
 impl RoomHandle {
@@ -103,6 +112,11 @@ impl RoomHandle {
     /// Milliseconds since the Unix epoch at which the room was last asked for something.
     pub(crate) fn last_used_ms(&self) -> i64 {
         self.inner.shared.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether the actor has ended with nothing under way.
+    pub(crate) fn has_slept(&self) -> bool {
+        self.inner.shared.slept.load(Ordering::Acquire)
     }
 
     /// Sends a message.

@@ -181,8 +181,9 @@ impl User {
                 room,
                 listing,
                 seq,
+                position,
                 name,
-            } => self.joined(room, listing, seq, &name),
+            } => self.joined(room, listing, seq, position, &name),
             UserMsg::Left { room, seq } => self.left(room, seq),
             UserMsg::Prefs { room, prefs } => {
                 if let Some(listed) = self.seed.shared.list.lock().rooms.get_mut(&room) {
@@ -301,7 +302,7 @@ impl User {
         self.seed.shared.set_streams(self.streams.len());
     }
 
-    fn joined(&self, room: RoomId, listing: Listing, seq: Seq, name: &str) {
+    fn joined(&self, room: RoomId, listing: Listing, seq: Seq, position: Position, name: &str) {
         let hub = self.seed.context.hubs.get(room);
         hub.set_name(name);
         for stream in self.streams.iter().filter(|stream| stream.wants(room)) {
@@ -310,7 +311,7 @@ impl User {
                 .queue
                 .push_control(Item::Joined(room, Seq(seq.0 - 1)));
         }
-        let (position, version) = (Position::default(), u64::MAX);
+        let version = u64::MAX;
         let listed = Listed {
             listing,
             prefs: Default::default(),
@@ -376,6 +377,12 @@ fn start(
             head
         }
         Some(seq) => {
+            if seq < floor {
+                // What happened while the user was away, and before, is not theirs to see any more.
+                reader
+                    .todo
+                    .push_back(Todo::Say(Output::Resync(room, seq.next(), floor)));
+            }
             reader.todo.push_back(Todo::CatchUp { room, until: None });
             seq.max(floor)
         }
@@ -388,11 +395,7 @@ fn start(
             head
         }
     };
-    reader.cursors.insert(
-        room,
-        Cursor {
-            seq,
-            hub: Arc::clone(hub),
-        },
-    );
+    reader
+        .cursors
+        .insert(room, Cursor::new(seq, Arc::clone(hub)));
 }

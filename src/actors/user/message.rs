@@ -10,7 +10,10 @@ use crate::{
         error::Call,
         stream::{CloseReason, Moment, StreamQueue},
     },
-    domain::ids::{RoomId, Seq, UserId},
+    domain::{
+        ids::{RoomId, Seq, UserId},
+        position::Position,
+    },
     storage::{Listing, Result as StoreResult, RoomPrefs},
 };
 
@@ -46,6 +49,7 @@ pub(crate) enum UserMsg {
         room: RoomId,
         listing: Listing,
         seq: Seq,
+        position: Position,
         name: Arc<str>,
     },
     Left {

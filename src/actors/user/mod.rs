@@ -34,6 +34,7 @@ use super::{
 use crate::{
     domain::{
         ids::{RoomId, Seq, UserId},
+        position::Position,
         room::{Role, RoomInfo, RoomType},
     },
     storage::{Listing, RoomPrefs},
@@ -249,7 +250,11 @@ impl Users {
         info: &RoomInfo,
         members: &[(UserId, Role)],
         seq: Seq,
+        position: Position,
     ) {
+        if !self.awake.contains_key(&user) {
+            return;
+        }
         let other = || {
             members
                 .iter()
@@ -272,6 +277,7 @@ impl Users {
                 room: info.id,
                 listing,
                 seq,
+                position,
                 name: info.name.as_str().into(),
             },
         );

@@ -5,7 +5,7 @@
 //! behind it, and when there is a gap the log is read until there is none.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -22,10 +22,10 @@ use crate::{
         stream::{CloseReason, EventBatch, Item, Moment, StreamQueue},
     },
     domain::{
-        event::Event,
+        event::{Event, EventBody},
         ids::{RoomId, Seq, UserId},
     },
-    storage::{Direction, StoreError, codec},
+    storage::{Direction, Store, StoreError, codec},
 };
 
 /// Events read from the log at a time.
@@ -60,17 +60,37 @@ pub enum Output {
 pub(crate) struct Cursor {
     pub(crate) seq: Seq,
     pub(crate) hub: Arc<RoomHub>,
+    /// The user has left: nothing after the place is for them, until they join again.
+    pub(crate) ended: bool,
+    /// The newest event by which the user left, as far as the client was told of it.
+    pub(crate) left: Seq,
+    /// The client was told that the room is not theirs, though the log goes on for them.
+    pub(crate) dismissed: bool,
+}
+
+impl Cursor {
+    pub(crate) const fn new(seq: Seq, hub: Arc<RoomHub>) -> Self {
+        Self {
+            seq,
+            hub,
+            ended: false,
+            left: Seq(0),
+            dismissed: false,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) enum Todo {
     Say(Output),
     CatchUp { room: RoomId, until: Option<Seq> },
-    Forget(RoomId),
+    Forget(RoomId, Seq),
 }
 
-type Fetch =
-    Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Result<Vec<Event>, StoreError>)> + Send>>;
+/// Events read for a stream, and whether the user's membership ends with the last of them.
+type Page = Result<(Vec<Event>, bool), StoreError>;
+
+type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Page)> + Send>>;
 
 /// The reading end of a stream. Dropping it closes the stream.
 pub struct StreamReader {
@@ -131,9 +151,10 @@ impl StreamReader {
             }
             match self.todo.pop_front() {
                 Some(Todo::Say(output)) => return Poll::Ready(output),
-                Some(Todo::Forget(room)) => {
-                    // The log's own event has told the client.
-                    self.cursors.remove(&room);
+                Some(Todo::Forget(room, at)) => {
+                    if let Some(output) = self.forget(room, at) {
+                        return Poll::Ready(output);
+                    }
                     continue;
                 }
                 Some(Todo::CatchUp { room, until }) => {
@@ -172,11 +193,7 @@ impl StreamReader {
             Item::Batch(batch) => self.take_batch(batch),
             Item::Moment(moment) => Some(Output::Moment(moment)),
             Item::Joined(room, after) => {
-                let hub = self.context.hubs.get(room);
-                self.cursors
-                    .entry(room)
-                    .or_insert(Cursor { seq: after, hub });
-                self.todo.push_back(Todo::CatchUp { room, until: None });
+                self.joined(room, after);
                 None
             }
             Item::Left(room, at) => {
@@ -184,17 +201,66 @@ impl StreamReader {
                     room,
                     until: Some(at),
                 });
-                self.todo.push_back(Todo::Forget(room));
+                self.todo.push_back(Todo::Forget(room, at));
                 None
             }
             Item::Close(reason) => Some(Output::Closed(reason)),
         }
     }
 
+    fn joined(&mut self, room: RoomId, after: Seq) {
+        let hub = self.context.hubs.get(room);
+        let head = hub.head().map_or(Seq(0), |head| head.seq);
+        let cursor = match self.cursors.entry(room) {
+            Entry::Vacant(free) => Some(free.insert(Cursor::new(after, hub))),
+            Entry::Occupied(known) => {
+                let cursor = known.into_mut();
+                // An item that waited while the log was read ahead says nothing new.
+                let is_new = cursor.ended && after >= cursor.left;
+                is_new.then(|| {
+                    // What the log had of the new membership may have been given already.
+                    cursor.seq = cursor.seq.max(after);
+                    cursor.ended = false;
+                    cursor
+                })
+            }
+        };
+        if let Some(cursor) = cursor {
+            let too_far = head.0.saturating_sub(cursor.seq.0) > self.context.options.catch_up_max;
+            if std::mem::take(&mut cursor.dismissed) || too_far {
+                // The event of joining is not given: the client learns of the room in another way.
+                let from = cursor.seq;
+                self.todo.push_back(Todo::Say(Output::Announce(room, from)));
+            }
+        }
+        self.todo.push_back(Todo::CatchUp { room, until: None });
+    }
+
+    /// The user left the room by the event at `at`.
+    fn forget(&mut self, room: RoomId, at: Seq) -> Option<Output> {
+        let cursor = self.cursors.get_mut(&room)?;
+        let is_told = cursor.left >= at;
+        cursor.left = cursor.left.max(at);
+        if cursor.seq > at {
+            // Events of a later membership were read ahead, or events were left out: this is how far the client is.
+            cursor.ended = true;
+            cursor.dismissed |= !is_told;
+        } else {
+            self.cursors.remove(&room);
+        }
+        (!is_told).then_some(Output::Left(room))
+    }
+
     fn take_batch(&mut self, batch: Arc<EventBatch>) -> Option<Output> {
-        let cursor = self.cursors.get_mut(&batch.room)?;
+        let cursor = self.cursors.get_mut(&batch.room).filter(|c| !c.ended)?;
         if batch.first() == cursor.seq.next() {
             cursor.seq = batch.last();
+            // Who leaves does so alone in a batch.
+            if let [event] = batch.events.as_slice()
+                && leaves(event, self.user)
+            {
+                cursor.left = event.seq;
+            }
             return Some(Output::Batch(batch));
         }
         if batch.last() > cursor.seq {
@@ -209,7 +275,7 @@ impl StreamReader {
 
     /// Starts to read what the stream has missed in a room.
     fn catch_up(&mut self, room: RoomId, until: Option<Seq>) -> Option<Output> {
-        let cursor = self.cursors.get_mut(&room)?;
+        let cursor = self.cursors.get_mut(&room).filter(|c| !c.ended)?;
         let head = cursor.hub.head().map_or(Seq(0), |head| head.seq);
         let target = until.unwrap_or(head);
         if cursor.seq >= target {
@@ -220,31 +286,17 @@ impl StreamReader {
             cursor.seq = target;
             return Some(Output::Resync(room, from, target));
         }
-        let (store, after) = (Arc::clone(&self.context.store), cursor.seq);
+        let (store, after, user) = (Arc::clone(&self.context.store), cursor.seq, self.user);
         let limit = PAGE.min(usize::try_from(target.0 - after.0).unwrap_or(PAGE));
         self.fetch = Some(Box::pin(async move {
-            let events = async {
-                let records = store
-                    .read_log(room, after, Direction::Forward, limit)
-                    .await?;
-                records
-                    .iter()
-                    .map(|record| codec::decode_event(room, record))
-                    .collect()
-            };
-            (room, until, events.await)
+            (room, until, read(&*store, room, user, after, limit).await)
         }));
         None
     }
 
-    fn fetched(
-        &mut self,
-        room: RoomId,
-        until: Option<Seq>,
-        events: Result<Vec<Event>, StoreError>,
-    ) -> Option<Output> {
-        let events = match events {
-            Ok(events) => events,
+    fn fetched(&mut self, room: RoomId, until: Option<Seq>, events: Page) -> Option<Output> {
+        let (events, ended) = match events {
+            Ok(page) => page,
             Err(error) => return Some(Output::Failed(error)),
         };
         let cursor = self.cursors.get_mut(&room)?;
@@ -255,7 +307,44 @@ impl StreamReader {
             "the log has no gaps"
         );
         cursor.seq = last;
+        cursor.ended = ended;
+        if let Some(left) = events.iter().rfind(|event| leaves(event, self.user)) {
+            cursor.left = left.seq;
+        }
         self.todo.push_front(Todo::CatchUp { room, until });
         Some(Output::Events(events))
     }
+}
+
+/// Reads what comes after `after` for `user`. What came after they left is not for them, unless they are back and may
+/// see it: the log alone does not say so, the membership does.
+async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: usize) -> Page {
+    let records = store
+        .read_log(room, after, Direction::Forward, limit)
+        .await?;
+    let mut events: Vec<Event> = records
+        .iter()
+        .map(|record| codec::decode_event(room, record))
+        .collect::<Result<_, StoreError>>()?;
+    let Some(left) = events.iter().rposition(|event| leaves(event, user)) else {
+        return Ok((events, false));
+    };
+    let joins = |event: &Event| match &event.body {
+        EventBody::Joined { members } => members.iter().any(|(who, _)| *who == user),
+        _ => false,
+    };
+    if events[left..].iter().any(joins) {
+        return Ok((events, false));
+    }
+    let member = store.member(room, user).await?;
+    let member = member.map(|body| codec::decode_member(&body)).transpose()?;
+    let ended = member.is_none_or(|member| member.joined_seq < events[left].seq);
+    if ended {
+        events.truncate(left + 1);
+    }
+    Ok((events, ended))
+}
+
+fn leaves(event: &Event, user: UserId) -> bool {
+    matches!(&event.body, EventBody::Left { users, .. } if users.contains(&user))
 }
