@@ -87,8 +87,16 @@ pub(crate) enum Todo {
     Forget(RoomId, Seq),
 }
 
-/// Events read for a stream, and whether the user's membership ends with the last of them.
-type Page = Result<(Vec<Event>, bool), StoreError>;
+/// What was read for a stream.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// Events, and whether the user's membership ends with the last of them.
+    Page(Vec<Event>, bool),
+    /// There is too much to be given up to this place; and whether the user is a member.
+    TooMuch(Seq, bool),
+}
+
+type Page = Result<Read, StoreError>;
 
 type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Page)> + Send>>;
 
@@ -281,25 +289,38 @@ impl StreamReader {
         if cursor.seq >= target {
             return None;
         }
-        if target.0 - cursor.seq.0 > self.context.options.catch_up_max {
-            let from = cursor.seq.next();
-            cursor.seq = target;
-            return Some(Output::Resync(room, from, target));
-        }
         let (store, after, user) = (Arc::clone(&self.context.store), cursor.seq, self.user);
         let limit = PAGE.min(usize::try_from(target.0 - after.0).unwrap_or(PAGE));
+        let too_much = target.0 - after.0 > self.context.options.catch_up_max;
         self.fetch = Some(Box::pin(async move {
-            (room, until, read(&*store, room, user, after, limit).await)
+            let page = if too_much {
+                // Whose room it is no more is told that, not to read it again.
+                let member = store.member(room, user).await;
+                member.map(|member| Read::TooMuch(target, member.is_some()))
+            } else {
+                read(&*store, room, user, after, limit).await
+            };
+            (room, until, page)
         }));
         None
     }
 
     fn fetched(&mut self, room: RoomId, until: Option<Seq>, events: Page) -> Option<Output> {
+        let cursor = self.cursors.get_mut(&room)?;
         let (events, ended) = match events {
-            Ok(page) => page,
+            Ok(Read::Page(events, ended)) => (events, ended),
+            Ok(Read::TooMuch(target, true)) => {
+                let from = cursor.seq.next();
+                cursor.seq = target;
+                return Some(Output::Resync(room, from, target));
+            }
+            Ok(Read::TooMuch(target, false)) => {
+                (cursor.seq, cursor.left) = (target, target);
+                (cursor.ended, cursor.dismissed) = (true, true);
+                return Some(Output::Left(room));
+            }
             Err(error) => return Some(Output::Failed(error)),
         };
-        let cursor = self.cursors.get_mut(&room)?;
         let last = events.last()?.seq;
         debug_assert_eq!(
             events.first().map(|e| e.seq),
@@ -327,14 +348,14 @@ async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: 
         .map(|record| codec::decode_event(room, record))
         .collect::<Result<_, StoreError>>()?;
     let Some(left) = events.iter().rposition(|event| leaves(event, user)) else {
-        return Ok((events, false));
+        return Ok(Read::Page(events, false));
     };
     let joins = |event: &Event| match &event.body {
         EventBody::Joined { members } => members.iter().any(|(who, _)| *who == user),
         _ => false,
     };
     if events[left..].iter().any(joins) {
-        return Ok((events, false));
+        return Ok(Read::Page(events, false));
     }
     let member = store.member(room, user).await?;
     let member = member.map(|body| codec::decode_member(&body)).transpose()?;
@@ -342,7 +363,7 @@ async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: 
     if ended {
         events.truncate(left + 1);
     }
-    Ok((events, ended))
+    Ok(Read::Page(events, ended))
 }
 
 fn leaves(event: &Event, user: UserId) -> bool {
