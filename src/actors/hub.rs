@@ -3,9 +3,12 @@
 //! A hub lives as long as anyone holds it, whether the room is awake or not: a user's room list holds the hubs of its
 //! rooms, an awake room holds its own. It knows nothing of rules.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use dashmap::DashMap;
@@ -56,11 +59,9 @@ impl RoomHub {
         if slot.is_none_or(|old| old.seq <= head.seq) {
             *slot = Some(head);
         }
-        self.told.write().get_or_insert(head.seq);
     }
 
-    /// Up to where the audience was told of events; what came before the hub was first asked counts as told. None for
-    /// a hub that nobody has held before.
+    /// Up to where a room on this node has told what happened; none if no room of this hub was awake yet.
     #[must_use]
     pub fn told(&self) -> Option<Seq> {
         *self.told.read()
@@ -120,12 +121,21 @@ impl RoomHub {
         }
     }
 
+    /// Says that everything up to `seq` has been told.
+    pub fn set_told(&self, seq: Seq) {
+        let mut told = self.told.write();
+        *told = (*told).max(Some(seq));
+    }
+
+    /// Users who listen.
+    #[must_use]
+    pub fn audience(&self) -> BTreeSet<UserId> {
+        self.audience.read().iter().map(|l| l.user).collect()
+    }
+
     /// Gives a batch to everyone.
     pub fn tell(&self, batch: EventBatch) {
-        {
-            let mut told = self.told.write();
-            *told = (*told).max(Some(batch.last()));
-        }
+        self.set_told(batch.last());
         let audience = self.audience.read();
         if audience.is_empty() {
             return;

@@ -210,11 +210,12 @@ impl State {
                 let epoch = context.store.claim(room).await?;
                 let warm = context.options.warm_messages;
                 let state = load::state(&*context.store, room, epoch, warm).await?;
+                let head = state.head.seq;
+                let after = told.unwrap_or_else(|| Seq(head.0.saturating_sub(1)));
+                let mut events = load::events(&*context.store, room, after, head).await?;
                 let untold = match told {
-                    Some(told) => Untold::Events(
-                        load::events(&*context.store, room, told, state.head.seq).await?,
-                    ),
-                    None => Untold::Unknown,
+                    Some(_) => Untold::Events(events),
+                    None => Untold::Unknown(events.pop()),
                 };
                 Ok(Loaded {
                     published: published(&context, room).await?,

@@ -59,8 +59,8 @@ pub(crate) struct RoomSeed {
 pub(crate) enum Untold {
     /// These events; perhaps none.
     Events(Vec<Arc<Event>>),
-    /// Not known, for nobody here has the room in a list: every member who is online must learn of it.
-    Unknown,
+    /// Not known, for no room of this hub was awake on this node yet. With the newest event.
+    Unknown(Option<Arc<Event>>),
 }
 
 /// An append under way.
@@ -496,22 +496,36 @@ impl Room {
             Untold::Events(events) => events
                 .iter()
                 .for_each(|event| self.tell(std::slice::from_ref(event))),
-            Untold::Unknown => {
-                let state = self.seed.shared.state.read();
-                let Some(info) = state.info.clone() else {
-                    return;
-                };
-                let members: Vec<(UserId, Role)> =
-                    state.members.iter().map(|(u, m)| (*u, m.role)).collect();
-                for (user, member) in &state.members {
-                    let (seq, position) = (member.joined_seq, state.position(*user));
-                    self.seed
-                        .users
-                        .room_joined(*user, &info, &members, seq, position);
-                }
+            Untold::Unknown(newest) => self.introduce(newest),
+        }
+        let head = self.seed.shared.state.read().head.seq;
+        self.seed.shared.hub.set_told(head);
+        self.seed.shared.hub.positions_moved();
+    }
+
+    /// Makes sure that everybody here knows the room as it is: lists and streams may have been read before the last
+    /// events of another process landed.
+    fn introduce(&self, newest: Option<Arc<Event>>) {
+        let (hub, users) = (&self.seed.shared.hub, &self.seed.users);
+        let state = self.seed.shared.state.read();
+        let Some(info) = &state.info else {
+            return;
+        };
+        let members: Vec<(UserId, Role)> =
+            state.members.iter().map(|(u, m)| (*u, m.role)).collect();
+        for (user, member) in &state.members {
+            let (seq, position) = (member.joined_seq, state.position(*user));
+            users.room_joined(*user, info, &members, seq, position);
+        }
+        // A stream that is behind reads the log.
+        if let Some(newest) = newest {
+            hub.tell(EventBatch::new(self.id, vec![newest]));
+        }
+        for user in hub.audience() {
+            if !state.members.contains_key(&user) {
+                users.room_left(user, self.id, state.head.seq);
             }
         }
-        self.seed.shared.hub.positions_moved();
     }
 
     /// Users who have just become members begin to listen before the batch is told, so that they hear it.

@@ -87,15 +87,18 @@ pub(crate) enum Todo {
     Forget(RoomId, Seq),
 }
 
-/// Events read for a stream.
+/// What was read for a stream.
 #[derive(Debug)]
-pub(crate) struct Page {
-    events: Vec<Event>,
-    /// Whether the user's membership ends with the last of them.
-    ended: bool,
+pub(crate) enum Read {
+    /// Events, and whether the user's membership ends with the last of them.
+    Page(Vec<Event>, bool),
+    /// There is too much to be given up to this place; and whether the user is a member.
+    TooMuch(Seq, bool),
 }
 
-type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Result<Page, StoreError>)> + Send>>;
+type Page = Result<Read, StoreError>;
+
+type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Page)> + Send>>;
 
 /// The reading end of a stream. Dropping it closes the stream.
 pub struct StreamReader {
@@ -249,7 +252,7 @@ impl StreamReader {
         if cursor.seq > at {
             // Events of a later membership were read ahead, or events were left out: this is how far the client is.
             cursor.ended = true;
-            cursor.dismissed = !is_told;
+            cursor.dismissed |= !is_told;
         } else {
             self.cursors.remove(&room);
         }
@@ -286,30 +289,38 @@ impl StreamReader {
         if cursor.seq >= target {
             return None;
         }
-        if target.0 - cursor.seq.0 > self.context.options.catch_up_max {
-            let from = cursor.seq.next();
-            cursor.seq = target;
-            return Some(Output::Resync(room, from, target));
-        }
         let (store, after, user) = (Arc::clone(&self.context.store), cursor.seq, self.user);
         let limit = PAGE.min(usize::try_from(target.0 - after.0).unwrap_or(PAGE));
+        let too_much = target.0 - after.0 > self.context.options.catch_up_max;
         self.fetch = Some(Box::pin(async move {
-            (room, until, read(&*store, room, user, after, limit).await)
+            let page = if too_much {
+                // Whose room it is no more is told that, not to read it again.
+                let member = store.member(room, user).await;
+                member.map(|member| Read::TooMuch(target, member.is_some()))
+            } else {
+                read(&*store, room, user, after, limit).await
+            };
+            (room, until, page)
         }));
         None
     }
 
-    fn fetched(
-        &mut self,
-        room: RoomId,
-        until: Option<Seq>,
-        page: Result<Page, StoreError>,
-    ) -> Option<Output> {
-        let Page { events, ended } = match page {
-            Ok(page) => page,
+    fn fetched(&mut self, room: RoomId, until: Option<Seq>, events: Page) -> Option<Output> {
+        let cursor = self.cursors.get_mut(&room)?;
+        let (events, ended) = match events {
+            Ok(Read::Page(events, ended)) => (events, ended),
+            Ok(Read::TooMuch(target, true)) => {
+                let from = cursor.seq.next();
+                cursor.seq = target;
+                return Some(Output::Resync(room, from, target));
+            }
+            Ok(Read::TooMuch(target, false)) => {
+                (cursor.seq, cursor.left) = (target, target);
+                (cursor.ended, cursor.dismissed) = (true, true);
+                return Some(Output::Left(room));
+            }
             Err(error) => return Some(Output::Failed(error)),
         };
-        let cursor = self.cursors.get_mut(&room)?;
         let last = events.last()?.seq;
         debug_assert_eq!(
             events.first().map(|e| e.seq),
@@ -328,13 +339,7 @@ impl StreamReader {
 
 /// Reads what comes after `after` for `user`. What came after they left is not for them, unless they are back and may
 /// see it: the log alone does not say so, the membership does.
-async fn read(
-    store: &dyn Store,
-    room: RoomId,
-    user: UserId,
-    after: Seq,
-    limit: usize,
-) -> Result<Page, StoreError> {
+async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: usize) -> Page {
     let records = store
         .read_log(room, after, Direction::Forward, limit)
         .await?;
@@ -342,39 +347,23 @@ async fn read(
         .iter()
         .map(|record| codec::decode_event(room, record))
         .collect::<Result<_, StoreError>>()?;
-    let ended = match events.iter().rposition(|event| leaves(event, user)) {
-        Some(left) => has_ended(store, room, user, &events[left..])
-            .await?
-            .then_some(left),
-        None => None,
+    let Some(left) = events.iter().rposition(|event| leaves(event, user)) else {
+        return Ok(Read::Page(events, false));
     };
-    if let Some(left) = ended {
-        events.truncate(left + 1);
-    }
-    Ok(Page {
-        events,
-        ended: ended.is_some(),
-    })
-}
-
-/// Whether the user, who leaves by the first of these events, is not back.
-async fn has_ended(
-    store: &dyn Store,
-    room: RoomId,
-    user: UserId,
-    events: &[Event],
-) -> Result<bool, StoreError> {
     let joins = |event: &Event| match &event.body {
         EventBody::Joined { members } => members.iter().any(|(who, _)| *who == user),
         _ => false,
     };
-    if events.iter().any(joins) {
-        return Ok(false);
+    if events[left..].iter().any(joins) {
+        return Ok(Read::Page(events, false));
     }
-    let left = events.first().map_or(Seq(0), |event| event.seq);
     let member = store.member(room, user).await?;
     let member = member.map(|body| codec::decode_member(&body)).transpose()?;
-    Ok(member.is_none_or(|member| member.joined_seq < left))
+    let ended = member.is_none_or(|member| member.joined_seq < events[left].seq);
+    if ended {
+        events.truncate(left + 1);
+    }
+    Ok(Read::Page(events, ended))
 }
 
 fn leaves(event: &Event, user: UserId) -> bool {
