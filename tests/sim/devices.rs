@@ -309,7 +309,8 @@ impl Listener {
                     seen: true,
                     lied: false,
                 };
-                if device.views.insert(room, view).is_some() {
+                // One of which nothing was seen is in our books alone: its first events may have been on their way.
+                if device.views.insert(room, view).is_some_and(|known| known.seen) {
                     drop(device);
                     self.violation(format_args!("{room} is announced though it was known"));
                 }
