@@ -310,7 +310,11 @@ impl Listener {
                     lied: false,
                 };
                 // One of which nothing was seen is in our books alone: its first events may have been on their way.
-                if device.views.insert(room, view).is_some_and(|known| known.seen) {
+                if device
+                    .views
+                    .insert(room, view)
+                    .is_some_and(|known| known.seen)
+                {
                     drop(device);
                     self.violation(format_args!("{room} is announced though it was known"));
                 }
