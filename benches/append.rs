@@ -40,34 +40,20 @@ impl Room {
         // Spread like random ids.
         id[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         let epoch = store.claim(RoomId(id)).await.expect("claim");
-        Self {
-            id: RoomId(id),
-            epoch,
-            seq: 0,
-        }
+        Self { id: RoomId(id), epoch, seq: 0 }
     }
 
     /// Appends `len` messages of 100 bytes in one batch, with what a send changes: the head, the sender's position.
     async fn append(&mut self, store: &dyn Store, len: u64) {
         let records: Vec<_> = (self.seq + 1..=self.seq + len).map(message).collect();
         self.seq += len;
-        let position = Position {
-            sent_n: Ordinal(self.seq),
-            ..Position::default()
-        };
+        let position = Position { sent_n: Ordinal(self.seq), ..Position::default() };
         let projection = Projection {
-            head: RoomHead {
-                seq: Seq(self.seq),
-                n: Ordinal(self.seq),
-                ..RoomHead::default()
-            },
+            head: RoomHead { seq: Seq(self.seq), n: Ordinal(self.seq), ..RoomHead::default() },
             positions: vec![(UserId(7), position)],
             ..Projection::default()
         };
-        store
-            .append(self.id, self.epoch, &records, &projection)
-            .await
-            .expect("append");
+        store.append(self.id, self.epoch, &records, &projection).await.expect("append");
     }
 }
 
@@ -98,20 +84,10 @@ struct Setup {
 
 fn setup(sync: SyncPolicy) -> Setup {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let options = OpenOptions {
-        sync,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { sync, ..OpenOptions::default() };
     let store = Arc::new(EmbeddedStore::open(dir.path(), &options).expect("open"));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("runtime");
-    Setup {
-        runtime,
-        store,
-        dir,
-    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    Setup { runtime, store, dir }
 }
 
 impl Setup {
@@ -164,12 +140,7 @@ fn synced_in_batches_of_64(bencher: Bencher<'_, '_>, rooms: u64) {
 
 #[divan::bench(args = [1, 64], sample_count = 50)]
 fn buffered(bencher: Bencher<'_, '_>, rooms: u64) {
-    in_flight(
-        bencher,
-        SyncPolicy::Interval(Duration::from_millis(100)),
-        rooms,
-        1,
-    );
+    in_flight(bencher, SyncPolicy::Interval(Duration::from_millis(100)), rooms, 1);
 }
 
 /// A room of 10,000 messages, one in ten of them edited.
@@ -180,20 +151,11 @@ fn large_room(setup: &Setup) -> RoomId {
             room.append(&*setup.store, 100).await;
         }
         let projection = Projection {
-            head: RoomHead {
-                seq: Seq(room.seq),
-                ..RoomHead::default()
-            },
-            states: (1..=1_000)
-                .map(|n| (Seq(n * 10), Bytes::from_static(&[b'y'; 100])))
-                .collect(),
+            head: RoomHead { seq: Seq(room.seq), ..RoomHead::default() },
+            states: (1..=1_000).map(|n| (Seq(n * 10), Bytes::from_static(&[b'y'; 100]))).collect(),
             ..Projection::default()
         };
-        setup
-            .store
-            .append(room.id, room.epoch, &[], &projection)
-            .await
-            .expect("append");
+        setup.store.append(room.id, room.epoch, &[], &projection).await.expect("append");
     });
     room.id
 }
@@ -203,9 +165,7 @@ fn newest_50(bencher: Bencher<'_, '_>) {
     let setup = setup(SyncPolicy::Always);
     let room = large_room(&setup);
     bencher.bench_local(|| {
-        let page = setup
-            .store
-            .read_log(room, Seq(u64::MAX), Direction::Backward, 50);
+        let page = setup.store.read_log(room, Seq(u64::MAX), Direction::Backward, 50);
         assert_eq!(setup.runtime.block_on(page).expect("page").len(), 50);
     });
 }
@@ -215,9 +175,7 @@ fn forward_50_from_the_middle(bencher: Bencher<'_, '_>) {
     let setup = setup(SyncPolicy::Always);
     let room = large_room(&setup);
     bencher.bench_local(|| {
-        let page = setup
-            .store
-            .read_log(room, Seq(5_000), Direction::Forward, 50);
+        let page = setup.store.read_log(room, Seq(5_000), Direction::Forward, 50);
         assert_eq!(setup.runtime.block_on(page).expect("page").len(), 50);
     });
 }
@@ -236,10 +194,5 @@ fn states_of_a_page_of_50(bencher: Bencher<'_, '_>) {
 fn head(bencher: Bencher<'_, '_>) {
     let setup = setup(SyncPolicy::Always);
     let room = large_room(&setup);
-    bencher.bench_local(|| {
-        setup
-            .runtime
-            .block_on(setup.store.head(room))
-            .expect("head")
-    });
+    bencher.bench_local(|| setup.runtime.block_on(setup.store.head(room)).expect("head"));
 }

@@ -23,18 +23,14 @@ fn main() {
 fn seal(bencher: Bencher<'_, '_>, plain_bytes: usize) {
     let plain = vec![b'm'; plain_bytes];
     let keyring = &*KEYRING;
-    bencher
-        .counter(BytesCount::new(plain_bytes))
-        .bench(|| keyring.seal(ROOM, AAD, black_box(&plain)));
+    bencher.counter(BytesCount::new(plain_bytes)).bench(|| keyring.seal(ROOM, AAD, black_box(&plain)));
 }
 
 #[divan::bench(args = [0, 100, 200, 1_000, 65_536])]
 fn open(bencher: Bencher<'_, '_>, plain_bytes: usize) {
     let keyring = &*KEYRING;
     let sealed = keyring.seal(ROOM, AAD, &vec![b'm'; plain_bytes]);
-    bencher
-        .counter(BytesCount::new(plain_bytes))
-        .bench(|| keyring.open(ROOM, AAD, black_box(&sealed)));
+    bencher.counter(BytesCount::new(plain_bytes)).bench(|| keyring.open(ROOM, AAD, black_box(&sealed)));
 }
 
 /// Every seal is for a room whose keys are not ready.
@@ -69,7 +65,6 @@ fn client_decrypt_200(bencher: Bencher<'_, '_>) {
 /// Once a process; blocks.
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn keyring_new(bencher: Bencher<'_, '_>) {
-    let options =
-        KeyringOptions::new(MasterKeyHex::generate(1).expect("the system gives random bytes"));
+    let options = KeyringOptions::new(MasterKeyHex::generate(1).expect("the system gives random bytes"));
     bencher.bench(|| Keyring::new(black_box(&options)));
 }

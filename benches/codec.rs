@@ -31,11 +31,7 @@ fn message(seq: u64, bytes: usize) -> Message {
         at_ms: 1_790_000_000_000,
         client_id: ClientMessageId("0190f7c5-7c5b-7d5e-8f1a-3b2c1d0e9f8a".into()),
         hash: BodyHash([0xab; 16]),
-        draft: Arc::new(Draft {
-            content: "m".repeat(bytes),
-            sender_name: String::from("Ana"),
-            ..Draft::default()
-        }),
+        draft: Arc::new(Draft { content: "m".repeat(bytes), sender_name: String::from("Ana"), ..Draft::default() }),
         edited_at_ms: 0,
         edits: Vec::new(),
         deleted: false,
@@ -70,14 +66,10 @@ fn decode_event(bencher: Bencher<'_, '_>, bytes: usize) {
 
 #[divan::bench(args = [100, 1_000])]
 fn decode_page(bencher: Bencher<'_, '_>, bytes: usize) {
-    let records: Vec<Record> = (1..=PAGE)
-        .map(|seq| codec::encode_event(&event(message(seq, bytes))))
-        .collect();
+    let records: Vec<Record> = (1..=PAGE).map(|seq| codec::encode_event(&event(message(seq, bytes)))).collect();
     bencher.counter(ItemsCount::new(PAGE)).bench_local(|| {
-        let page: Result<Vec<Message>, _> = black_box(&records)
-            .iter()
-            .map(|record| codec::decode_message(ROOM, record))
-            .collect();
+        let page: Result<Vec<Message>, _> =
+            black_box(&records).iter().map(|record| codec::decode_message(ROOM, record)).collect();
         page
     });
 }

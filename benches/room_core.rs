@@ -9,9 +9,7 @@ use tertulia::{
     domain::{
         ids::{ClientMessageId, Epoch, MessageId, RoomId, UserId},
         message::Draft,
-        room::{
-            Author, Batch, Change, Command, Role, RoomInfo, RoomState, RoomType, Send, Subject,
-        },
+        room::{Author, Batch, Change, Command, Role, RoomInfo, RoomState, RoomType, Send, Subject},
         snowflake::Snowflakes,
     },
     storage::project,
@@ -28,19 +26,12 @@ fn main() {
 }
 
 fn author(user: i64) -> Author {
-    Author {
-        user: UserId(user),
-        admin: false,
-    }
+    Author { user: UserId(user), admin: false }
 }
 
 fn sends(round: usize) -> Vec<Send> {
     let one = |i: usize| {
-        let draft = Draft {
-            content: "m".repeat(100),
-            sender_name: String::from("Ana"),
-            ..Draft::default()
-        };
+        let draft = Draft { content: "m".repeat(100), sender_name: String::from("Ana"), ..Draft::default() };
         Send {
             author: author(1 + i64::try_from(i % 4).unwrap_or(0)),
             hash: draft.hash(ROOM),
@@ -56,9 +47,7 @@ fn decided(state: &RoomState, sends: &[Send]) -> Change {
     let mut ids = Snowflakes::new(1);
     let mut batch = Batch::new(state, NOW_MS);
     for send in sends {
-        batch
-            .send(send, |floor: MessageId| ids.next(NOW_MS, floor))
-            .expect("the senders are members");
+        batch.send(send, |floor: MessageId| ids.next(NOW_MS, floor)).expect("the senders are members");
     }
     batch.finish()
 }
@@ -80,16 +69,10 @@ fn room(members: usize) -> RoomState {
         encryption_data: String::new(),
         deleted: false,
     };
-    let members: BTreeMap<UserId, Role> = (1..=i64::try_from(members).unwrap_or(i64::MAX))
-        .map(|user| (UserId(user), Role::Owner))
-        .collect();
-    let create = Command::Create {
-        info: Arc::new(info),
-        members: members.into_iter().collect(),
-    };
-    let change = state
-        .decide(author(1), &create, &Subject::default(), NOW_MS, usize::MAX)
-        .expect("a room can be made");
+    let members: BTreeMap<UserId, Role> =
+        (1..=i64::try_from(members).unwrap_or(i64::MAX)).map(|user| (UserId(user), Role::Owner)).collect();
+    let create = Command::Create { info: Arc::new(info), members: members.into_iter().collect() };
+    let change = state.decide(author(1), &create, &Subject::default(), NOW_MS, usize::MAX).expect("a room can be made");
     state.apply(&change);
     for round in 0..2 * WARM / SENDS {
         let change = decided(&state, &sends(round));
@@ -101,9 +84,7 @@ fn room(members: usize) -> RoomState {
 #[divan::bench(args = [4, 1_000, 100_000])]
 fn decide(bencher: Bencher<'_, '_>, members: usize) {
     let (state, sends) = (room(members), sends(1_000));
-    bencher
-        .counter(ItemsCount::new(SENDS))
-        .bench_local(|| decided(black_box(&state), &sends));
+    bencher.counter(ItemsCount::new(SENDS)).bench_local(|| decided(black_box(&state), &sends));
 }
 
 #[divan::bench(args = [4, 1_000, 100_000])]
@@ -121,17 +102,12 @@ fn apply(bencher: Bencher<'_, '_>, members: usize) {
 fn rows(bencher: Bencher<'_, '_>, members: usize) {
     let state = room(members);
     let change = decided(&state, &sends(1_000));
-    bencher
-        .counter(ItemsCount::new(SENDS))
-        .bench_local(|| project::rows(black_box(&state), &change));
+    bencher.counter(ItemsCount::new(SENDS)).bench_local(|| project::rows(black_box(&state), &change));
 }
 
 /// What tells a retry from another message, once a send.
 #[divan::bench(args = [100, 1_000, 65_536])]
 fn hash(bencher: Bencher<'_, '_>, bytes: usize) {
-    let draft = Draft {
-        content: "m".repeat(bytes),
-        ..Draft::default()
-    };
+    let draft = Draft { content: "m".repeat(bytes), ..Draft::default() };
     bencher.bench_local(|| black_box(&draft).hash(ROOM));
 }

@@ -25,11 +25,7 @@ async fn main() -> anyhow::Result<()> {
         participants: vec![other],
         ..Default::default()
     };
-    let room = client
-        .create_room(group)
-        .await?
-        .room
-        .context("an answer without a room")?;
+    let room = client.create_room(group).await?.room.context("an answer without a room")?;
     println!("room {} begins at seq {}", room.id, room.last_seq);
 
     // The id makes a repeated send have one effect: it may be sent until it is acknowledged.
@@ -40,13 +36,8 @@ async fn main() -> anyhow::Result<()> {
             client_message_id: format!("{}-{i}", room.id),
             ..Default::default()
         };
-        let sent = client
-            .send_until_acked(send, Duration::from_secs(30))
-            .await?;
-        println!(
-            "acknowledged at seq {}",
-            sent.message.map_or(0, |message| message.seq)
-        );
+        let sent = client.send_until_acked(send, Duration::from_secs(30)).await?;
+        println!("acknowledged at seq {}", sent.message.map_or(0, |message| message.seq));
     }
 
     // From before the first message: what was sent meanwhile comes first, then what happens.

@@ -18,9 +18,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // the one place that may
     fn now_ms(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
@@ -36,10 +34,7 @@ impl TokioClock {
     /// A clock that says `start_ms` now.
     #[must_use]
     pub fn starting_at(start_ms: i64) -> Self {
-        Self {
-            start_ms,
-            started: tokio::time::Instant::now(),
-        }
+        Self { start_ms, started: tokio::time::Instant::now() }
     }
 }
 

@@ -15,14 +15,9 @@ pub const LEN_MAX: u64 = 1024 * 1024;
 /// What opening and reading answered, or [`io::ErrorKind::FileTooLarge`].
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LEN_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(LEN_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LEN_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "longer than 1 MiB",
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 1 MiB"));
     }
     Ok(bytes)
 }
@@ -34,10 +29,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What the file system answered.
-pub fn read_or_create(
-    path: &Path,
-    make: impl FnOnce() -> io::Result<Vec<u8>>,
-) -> io::Result<Vec<u8>> {
+pub fn read_or_create(path: &Path, make: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
     match read(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => {}
         other => return other,
@@ -100,10 +92,7 @@ mod tests {
         let path = dir.path().join("deep/er/a.key");
         let first = read_or_create(&path, || Ok(b"one".to_vec())).unwrap();
         let second = read_or_create(&path, || panic!("it exists")).unwrap();
-        assert_eq!(
-            (first.as_slice(), second.as_slice()),
-            (&b"one"[..], &b"one"[..])
-        );
+        assert_eq!((first.as_slice(), second.as_slice()), (&b"one"[..], &b"one"[..]));
         assert!(!is_open_to_others(&path).unwrap());
         let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(names.len(), 1, "the temporary file is gone");

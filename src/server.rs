@@ -74,16 +74,8 @@ impl Server {
         let api = Api::new(node.clone(), verifier, metrics, &api_options(config)).await?;
         let (stop, drain) = (CancellationToken::new(), config.server.drain_timeout());
         tracing::info!(%addr, recovered, "serving");
-        let serving = tasks::spawn(
-            TaskKind::Listener,
-            api.serve(listener, stop.clone(), drain, quiesce(node, drain)),
-        );
-        Ok(Self {
-            addr,
-            stop,
-            serving,
-            store,
-        })
+        let serving = tasks::spawn(TaskKind::Listener, api.serve(listener, stop.clone(), drain, quiesce(node, drain)));
+        Ok(Self { addr, stop, serving, store })
     }
 
     /// Where it listens.
@@ -105,9 +97,7 @@ impl Server {
 
 async fn quiesce(node: Node, limit: Duration) {
     if !node.drain(limit).await {
-        tracing::warn!(
-            "some rooms were not asleep at the end of the drain; they are recovered at the next start"
-        );
+        tracing::warn!("some rooms were not asleep at the end of the drain; they are recovered at the next start");
     }
 }
 
@@ -121,16 +111,10 @@ async fn open_store(
 ) -> anyhow::Result<Arc<dyn Store>> {
     let sync = match config.storage.fsync {
         Fsync::Always => SyncPolicy::Always,
-        Fsync::Interval => {
-            SyncPolicy::Interval(Duration::from_millis(config.storage.fsync_interval_ms))
-        }
+        Fsync::Interval => SyncPolicy::Interval(Duration::from_millis(config.storage.fsync_interval_ms)),
     };
-    let options = OpenOptions {
-        sync,
-        cache_bytes: config.storage.cache_mb << 20,
-        accept_data_loss,
-        ..OpenOptions::default()
-    };
+    let options =
+        OpenOptions { sync, cache_bytes: config.storage.cache_mb << 20, accept_data_loss, ..OpenOptions::default() };
     let dir = config.server.data_dir.join("store");
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &options)).await?;
     let backend: Arc<dyn Store> = Arc::new(opened.context("open the store")?);
@@ -180,11 +164,7 @@ const fn api_options(config: &Config) -> serve::Options {
 struct Keys(Keyring);
 
 async fn keyring(keys: MasterKeys) -> anyhow::Result<Arc<Keys>> {
-    let hex = |key: MasterKey| MasterKeyHex {
-        id: key.key_id,
-        key: key.key,
-        iv: key.iv,
-    };
+    let hex = |key: MasterKey| MasterKeyHex { id: key.key_id, key: key.key, iv: key.iv };
     let mut options = KeyringOptions::new(hex(keys.current));
     options.older = keys.old.into_iter().map(hex).collect();
     // Key derivation takes tens of milliseconds of one core.
@@ -208,12 +188,7 @@ impl RoomKeys for Keys {
     }
 
     fn decrypt(&self, encryption_data: &str, content: &str) -> Option<String> {
-        let plain = self
-            .0
-            .unwrap_room_key(encryption_data)
-            .ok()?
-            .decrypt(content)
-            .ok()?;
+        let plain = self.0.unwrap_room_key(encryption_data).ok()?.decrypt(content).ok()?;
         String::from_utf8(plain).ok()
     }
 }

@@ -28,23 +28,16 @@ impl RestartBudget {
 
     /// How long the room must not be woken yet; none if it may be.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        let first = self
-            .failures
-            .front()
-            .filter(|_| self.failures.len() == FAILURES_MAX)?;
+        let first = self.failures.front().filter(|_| self.failures.len() == FAILURES_MAX)?;
         let last = self.failures.back()?;
         if last.duration_since(*first) > WINDOW {
             return None;
         }
-        PAUSE
-            .checked_sub(last.elapsed())
-            .filter(|pause| !pause.is_zero())
+        PAUSE.checked_sub(last.elapsed()).filter(|pause| !pause.is_zero())
     }
 
     /// Whether nothing worth remembering is in it.
     pub(crate) fn is_clear(&self) -> bool {
-        self.failures
-            .back()
-            .is_none_or(|last| last.elapsed() > WINDOW)
+        self.failures.back().is_none_or(|last| last.elapsed() > WINDOW)
     }
 }

@@ -93,10 +93,7 @@ impl RoomHub {
     pub fn listen(&self, user: UserId, queue: &Arc<StreamQueue>) {
         let mut audience = self.audience.write();
         if !audience.iter().any(|l| Arc::ptr_eq(&l.queue, queue)) {
-            audience.push(Listener {
-                user,
-                queue: Arc::clone(queue),
-            });
+            audience.push(Listener { user, queue: Arc::clone(queue) });
         }
     }
 

@@ -56,18 +56,9 @@ impl Presence {
     pub fn watch(&self, users: &[UserId], queue: &Arc<StreamQueue>, now_ms: i64) {
         let mut board = self.board.lock();
         for user in users {
-            board
-                .watchers
-                .entry(*user)
-                .or_default()
-                .push(Arc::clone(queue));
+            board.watchers.entry(*user).or_default().push(Arc::clone(queue));
             let online = board.online.contains_key(user);
-            queue.push_moment(&Arc::new(Moment::new(
-                None,
-                *user,
-                now_ms,
-                MomentBody::Presence { online },
-            )));
+            queue.push_moment(&Arc::new(Moment::new(None, *user, now_ms, MomentBody::Presence { online })));
         }
     }
 
@@ -89,10 +80,7 @@ impl Presence {
     pub fn of(&self, user: UserId) -> (bool, Option<i64>) {
         let board = self.board.lock();
         let online = board.online.contains_key(&user);
-        (
-            online,
-            board.last_seen.get(&user).copied().filter(|_| !online),
-        )
+        (online, board.last_seen.get(&user).copied().filter(|_| !online))
     }
 
     /// Users online.
@@ -113,12 +101,7 @@ impl Board {
         let Some(watchers) = self.watchers.get(&user) else {
             return;
         };
-        let moment = Arc::new(Moment::new(
-            None,
-            user,
-            now_ms,
-            MomentBody::Presence { online },
-        ));
+        let moment = Arc::new(Moment::new(None, user, now_ms, MomentBody::Presence { online }));
         watchers.iter().for_each(|queue| queue.push_moment(&moment));
     }
 

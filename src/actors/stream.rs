@@ -37,13 +37,7 @@ impl EventBatch {
     #[must_use]
     pub fn new(room: RoomId, events: Vec<Arc<Event>>) -> Self {
         let size = events.iter().map(|event| weight(event)).sum();
-        Self {
-            room,
-            events,
-            stream_wire: OnceLock::new(),
-            session_wire: OnceLock::new(),
-            size,
-        }
+        Self { room, events, stream_wire: OnceLock::new(), session_wire: OnceLock::new(), size }
     }
 
     /// Place of the first event.
@@ -88,14 +82,7 @@ impl Moment {
     /// A moment at `at_ms`.
     #[must_use]
     pub const fn new(room: Option<RoomId>, user: UserId, at_ms: i64, body: MomentBody) -> Self {
-        Self {
-            room,
-            user,
-            at_ms,
-            body,
-            stream_wire: OnceLock::new(),
-            session_wire: OnceLock::new(),
-        }
+        Self { room, user, at_ms, body, stream_wire: OnceLock::new(), session_wire: OnceLock::new() }
     }
 }
 
@@ -182,12 +169,7 @@ impl StreamQueue {
     /// A queue that holds about `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self {
-            waiting: Mutex::default(),
-            waker: AtomicWaker::new(),
-            bytes_max,
-            delivered: AtomicU64::new(0),
-        }
+        Self { waiting: Mutex::default(), waker: AtomicWaker::new(), bytes_max, delivered: AtomicU64::new(0) }
     }
 
     /// Queues a batch, or marks its room as behind.
@@ -242,8 +224,7 @@ impl StreamQueue {
         match &item {
             Item::Batch(batch) => {
                 waiting.bytes -= batch.size;
-                self.delivered
-                    .fetch_add(batch.events.len() as u64, Ordering::Relaxed);
+                self.delivered.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
             }
             Item::Moment(_) => waiting.bytes -= CONTROL_WEIGHT,
             Item::Joined(..) | Item::Left(..) | Item::Close(_) => {}
@@ -274,10 +255,6 @@ impl StreamQueue {
     #[must_use]
     pub fn observe(&self) -> (usize, usize, u64) {
         let waiting = self.waiting.lock();
-        (
-            waiting.bytes,
-            waiting.behind.len(),
-            self.delivered.load(Ordering::Relaxed),
-        )
+        (waiting.bytes, waiting.behind.len(), self.delivered.load(Ordering::Relaxed))
     }
 }

@@ -6,11 +6,10 @@ use std::sync::{
 };
 
 use tertulia_proto::admin::v1::{
-    GetStatusRequest, GetStatusResponse, ListRoomActorsRequest, ListRoomActorsResponse,
-    ListRoomsRequest, ListRoomsResponse, LogEntry, MemberPosition, ObserveRoomRequest,
-    ObserveRoomResponse, ObserveUserRequest, ObserveUserResponse, PassivateRoomRequest,
-    PassivateRoomResponse, ReadLogRequest, ReadLogResponse, ReadPositionsRequest,
-    ReadPositionsResponse, RoomActor, StreamInfo, admin_service_server::AdminService,
+    GetStatusRequest, GetStatusResponse, ListRoomActorsRequest, ListRoomActorsResponse, ListRoomsRequest,
+    ListRoomsResponse, LogEntry, MemberPosition, ObserveRoomRequest, ObserveRoomResponse, ObserveUserRequest,
+    ObserveUserResponse, PassivateRoomRequest, PassivateRoomResponse, ReadLogRequest, ReadLogResponse,
+    ReadPositionsRequest, ReadPositionsResponse, RoomActor, StreamInfo, admin_service_server::AdminService,
 };
 use tertulia_proto::chat::v1::Room;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
@@ -40,10 +39,7 @@ pub(super) struct Admin {
 
 impl Admin {
     async fn enter(&self, metadata: MetadataMap) -> Result<(), ApiError> {
-        self.door
-            .enter(&metadata.into_headers())
-            .await?
-            .must_be_admin()
+        self.door.enter(&metadata.into_headers()).await?.must_be_admin()
     }
 }
 
@@ -76,10 +72,7 @@ fn actor(room: RoomObservation) -> RoomActor {
 
 #[tonic::async_trait]
 impl AdminService for Admin {
-    async fn get_status(
-        &self,
-        request: Request<GetStatusRequest>,
-    ) -> Result<Response<GetStatusResponse>, Status> {
+    async fn get_status(&self, request: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
         let (metadata, _, _) = request.into_parts();
         self.enter(metadata).await?;
         let status = self.door.node.status();
@@ -96,55 +89,30 @@ impl AdminService for Admin {
         }))
     }
 
-    async fn list_rooms(
-        &self,
-        request: Request<ListRoomsRequest>,
-    ) -> Result<Response<ListRoomsResponse>, Status> {
+    async fn list_rooms(&self, request: Request<ListRoomsRequest>) -> Result<Response<ListRoomsResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         self.enter(metadata).await?;
         let after = convert::optional_room_id(&request.after_room_id).map_err(ApiError::from)?;
-        let limit =
-            convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
-        let rooms = self
-            .door
-            .node
-            .stored_rooms(after, limit + 1)
-            .await
-            .map_err(ApiError::from)?;
+        let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
+        let rooms = self.door.node.stored_rooms(after, limit + 1).await.map_err(ApiError::from)?;
         let has_more = rooms.len() > limit;
-        Ok(Response::new(ListRoomsResponse {
-            rooms: rooms.iter().take(limit).map(stored_room).collect(),
-            has_more,
-        }))
+        Ok(Response::new(ListRoomsResponse { rooms: rooms.iter().take(limit).map(stored_room).collect(), has_more }))
     }
 
-    async fn read_log(
-        &self,
-        request: Request<ReadLogRequest>,
-    ) -> Result<Response<ReadLogResponse>, Status> {
+    async fn read_log(&self, request: Request<ReadLogRequest>) -> Result<Response<ReadLogResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         self.enter(metadata).await?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let after = convert::seq("after_seq", request.after_seq).map_err(ApiError::from)?;
-        let limit =
-            convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
-        let log = self
-            .door
-            .node
-            .log(room, after, limit + 1)
-            .await
-            .map_err(ApiError::from)?;
+        let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
+        let log = self.door.node.log(room, after, limit + 1).await.map_err(ApiError::from)?;
         let has_more = log.len() > limit;
-        let entry =
-            |(event, epoch): &(crate::domain::event::Event, crate::domain::ids::Epoch)| LogEntry {
-                event: Some(convert::event(event)),
-                epoch: convert::number(epoch.0),
-                n: convert::number(event.n.0),
-            };
-        Ok(Response::new(ReadLogResponse {
-            entries: log.iter().take(limit).map(entry).collect(),
-            has_more,
-        }))
+        let entry = |(event, epoch): &(crate::domain::event::Event, crate::domain::ids::Epoch)| LogEntry {
+            event: Some(convert::event(event)),
+            epoch: convert::number(epoch.0),
+            n: convert::number(event.n.0),
+        };
+        Ok(Response::new(ReadLogResponse { entries: log.iter().take(limit).map(entry).collect(), has_more }))
     }
 
     async fn read_positions(
@@ -154,31 +122,21 @@ impl AdminService for Admin {
         let (metadata, _, request) = request.into_parts();
         self.enter(metadata).await?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
-        let limit = convert::limit(request.limit, POSITIONS_DEFAULT, POSITIONS_MAX)
-            .map_err(ApiError::from)?;
+        let limit = convert::limit(request.limit, POSITIONS_DEFAULT, POSITIONS_MAX).map_err(ApiError::from)?;
         let after = UserId(request.after_user_id);
-        let (positions, head) = self
-            .door
-            .node
-            .all_positions(room, after, limit + 1)
-            .await
-            .map_err(ApiError::from)?;
+        let (positions, head) = self.door.node.all_positions(room, after, limit + 1).await.map_err(ApiError::from)?;
         let has_more = positions.len() > limit;
-        let position =
-            |(user, position): &(UserId, crate::domain::position::Position)| MemberPosition {
-                user_id: user.0,
-                read_seq: convert::number(position.read_seq.0),
-                delivered_seq: convert::number(position.delivered_seq.0),
-                read_n: convert::number(position.read_n.0),
-                own_last_n: convert::number(position.sent_n.0),
-                floor_n: convert::number(position.floor_n.0),
-                unread_count: convert::number(position.unread(head.n)),
-            };
+        let position = |(user, position): &(UserId, crate::domain::position::Position)| MemberPosition {
+            user_id: user.0,
+            read_seq: convert::number(position.read_seq.0),
+            delivered_seq: convert::number(position.delivered_seq.0),
+            read_n: convert::number(position.read_n.0),
+            own_last_n: convert::number(position.sent_n.0),
+            floor_n: convert::number(position.floor_n.0),
+            unread_count: convert::number(position.unread(head.n)),
+        };
         let positions = positions.iter().take(limit).map(position).collect();
-        Ok(Response::new(ReadPositionsResponse {
-            positions,
-            has_more,
-        }))
+        Ok(Response::new(ReadPositionsResponse { positions, has_more }))
     }
 
     async fn list_room_actors(
@@ -188,8 +146,7 @@ impl AdminService for Admin {
         let (metadata, _, request) = request.into_parts();
         self.enter(metadata).await?;
         let after = convert::optional_room_id(&request.after_room_id).map_err(ApiError::from)?;
-        let limit =
-            convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
+        let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
         let mut awake = self.door.node.rooms().all_awake();
         awake.retain(|room| after.is_none_or(|after| room.id() > after));
         awake.sort_unstable_by_key(crate::actors::room::RoomHandle::id);
@@ -232,11 +189,7 @@ impl AdminService for Admin {
             rooms_behind: count(stream.rooms_behind),
             delivered: convert::number(stream.delivered),
         });
-        Ok(Response::new(ObserveUserResponse {
-            awake,
-            rooms: count(observed.rooms),
-            streams: streams.collect(),
-        }))
+        Ok(Response::new(ObserveUserResponse { awake, rooms: count(observed.rooms), streams: streams.collect() }))
     }
 
     async fn passivate_room(

@@ -24,11 +24,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn must_be_admin(&self) -> Result<(), ApiError> {
-        if self.author.admin {
-            Ok(())
-        } else {
-            Err(Reject::AdminOnly.into())
-        }
+        if self.author.admin { Ok(()) } else { Err(Reject::AdminOnly.into()) }
     }
 }
 
@@ -43,17 +39,13 @@ pub(super) struct Door {
 impl Door {
     /// Lets a call in: verifies its token, counts it, and notes what the token says of the user.
     pub(super) async fn enter(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
-        let header = headers
-            .get(http::header::AUTHORIZATION)
-            .map(http::HeaderValue::as_bytes);
+        let header = headers.get(http::header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let token = bearer_token(header)?;
         let now = self.node.now_ms();
         let identity = match self.verifier.verify_now(token, now) {
             Ok(identity) => identity,
             // Another key may have come into use: worth one wait.
-            Err(AuthError::UnknownKey | AuthError::KeysUnavailable) => {
-                self.verifier.verify(token, now).await?
-            }
+            Err(AuthError::UnknownKey | AuthError::KeysUnavailable) => self.verifier.verify(token, now).await?,
             Err(error) => return Err(error.into()),
         };
         self.admit(identity).await
@@ -62,14 +54,9 @@ impl Door {
     async fn admit(&self, identity: Identity) -> Result<Caller, ApiError> {
         let user = UserId(identity.user_id);
         self.limits.user(user)?;
-        self.node
-            .seen(user, &identity.name, &identity.picture)
-            .await?;
+        self.node.seen(user, &identity.name, &identity.picture).await?;
         Ok(Caller {
-            author: Author {
-                user,
-                admin: identity.admin,
-            },
+            author: Author { user, admin: identity.admin },
             name: identity.name.as_str().into(),
             expires_at_ms: identity.expires_at_ms,
         })

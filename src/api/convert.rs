@@ -34,10 +34,7 @@ pub(super) fn time(ms: i64) -> Option<Timestamp> {
 /// A timestamp as milliseconds since the Unix epoch; 0 for none.
 pub(super) fn millis(field: &'static str, time: Option<Timestamp>) -> Result<i64, Reject> {
     let Some(time) = time else { return Ok(0) };
-    let ms = time
-        .seconds
-        .checked_mul(1_000)
-        .and_then(|ms| ms.checked_add(i64::from(time.nanos / 1_000_000)));
+    let ms = time.seconds.checked_mul(1_000).and_then(|ms| ms.checked_add(i64::from(time.nanos / 1_000_000)));
     ms.filter(|ms| (-62_135_596_800_000..253_402_300_800_000).contains(ms))
         .ok_or_else(|| Reject::invalid(field, Flaw::OutOfRange))
 }
@@ -57,17 +54,12 @@ pub(super) fn room_id(text: &str) -> Result<RoomId, Reject> {
     if text.is_empty() {
         return Err(Reject::invalid("room_id", Flaw::Missing));
     }
-    text.parse()
-        .map_err(|_| Reject::invalid("room_id", Flaw::Malformed))
+    text.parse().map_err(|_| Reject::invalid("room_id", Flaw::Malformed))
 }
 
 /// A room id that may be left out.
 pub(super) fn optional_room_id(text: &str) -> Result<Option<RoomId>, Reject> {
-    if text.is_empty() {
-        Ok(None)
-    } else {
-        room_id(text).map(Some)
-    }
+    if text.is_empty() { Ok(None) } else { room_id(text).map(Some) }
 }
 
 /// A message id that must be given.
@@ -81,9 +73,7 @@ pub(super) fn message_id(id: i64) -> Result<MessageId, Reject> {
 
 /// A seq from the wire.
 pub(super) fn seq(field: &'static str, seq: i64) -> Result<Seq, Reject> {
-    u64::try_from(seq)
-        .map(Seq)
-        .map_err(|_| Reject::invalid(field, Flaw::OutOfRange))
+    u64::try_from(seq).map(Seq).map_err(|_| Reject::invalid(field, Flaw::OutOfRange))
 }
 
 /// A user id that must be given.
@@ -107,9 +97,7 @@ pub(super) fn limit(limit: i32, default: usize, max: usize) -> Result<usize, Rej
 /// What cursors say: room to last seq seen.
 pub(super) fn cursors(cursors: HashMap<String, i64>) -> Result<HashMap<RoomId, Seq>, Reject> {
     let one = |(room, at): (String, i64)| {
-        let room = room
-            .parse()
-            .map_err(|_| Reject::invalid("cursors", Flaw::Malformed))?;
+        let room = room.parse().map_err(|_| Reject::invalid("cursors", Flaw::Malformed))?;
         Ok((room, seq("cursors", at)?))
     };
     cursors.into_iter().map(one).collect()
@@ -203,12 +191,7 @@ pub(super) fn message(message: &Message) -> pb::Message {
 }
 
 /// The status of a message to `viewer`, when all others have got and read messages up to here.
-pub(super) fn status(
-    message: &Message,
-    viewer: UserId,
-    delivered: Seq,
-    read: Seq,
-) -> pb::MessageStatus {
+pub(super) fn status(message: &Message, viewer: UserId, delivered: Seq, read: Seq) -> pb::MessageStatus {
     if message.sender != viewer {
         pb::MessageStatus::Unspecified
     } else if message.seq <= read {
@@ -221,11 +204,7 @@ pub(super) fn status(
 }
 
 fn forwarded(from: &ForwardedFrom) -> pb::ForwardedFrom {
-    pb::ForwardedFrom {
-        room_id: from.room.to_string(),
-        message_id: from.message.0,
-        sender_id: from.sender.0,
-    }
+    pb::ForwardedFrom { room_id: from.room.to_string(), message_id: from.message.0, sender_id: from.sender.0 }
 }
 
 fn attachment(file: &Attachment) -> pb::Attachment {
@@ -240,28 +219,19 @@ fn attachment(file: &Attachment) -> pb::Attachment {
 }
 
 fn external(external: &ExternalRef) -> pb::ExternalRef {
-    pb::ExternalRef {
-        source: external.source.clone(),
-        chat: external.chat.clone(),
-        message: external.message.clone(),
-    }
+    pb::ExternalRef { source: external.source.clone(), chat: external.chat.clone(), message: external.message.clone() }
 }
 
 /// An external reference from the wire.
 pub(super) fn external_in(external: pb::ExternalRef) -> ExternalRef {
-    ExternalRef {
-        source: external.source,
-        chat: external.chat,
-        message: external.message,
-    }
+    ExternalRef { source: external.source, chat: external.chat, message: external.message }
 }
 
 /// What a send says.
 pub(super) fn draft(request: pb::SendMessageRequest, sender_name: &str) -> Result<Draft, Reject> {
     let forwarded_from = match request.forwarded_from {
         Some(from) => Some(ForwardedFrom {
-            room: room_id(&from.room_id)
-                .map_err(|_| Reject::invalid("forwarded_from", Flaw::Malformed))?,
+            room: room_id(&from.room_id).map_err(|_| Reject::invalid("forwarded_from", Flaw::Malformed))?,
             message: MessageId(from.message_id),
             sender: UserId(from.sender_id),
         }),
@@ -284,11 +254,7 @@ pub(super) fn draft(request: pb::SendMessageRequest, sender_name: &str) -> Resul
         attachments: request.attachments.into_iter().map(file).collect(),
         metadata: request.metadata.into_iter().collect(),
         external: request.external_ref.map(external_in),
-        message_type: if request.system {
-            MessageType::System
-        } else {
-            MessageType::User
-        },
+        message_type: if request.system { MessageType::System } else { MessageType::User },
         original_at_ms: millis("original_at", request.original_at)?,
         sender_name: sender_name.to_owned(),
     })
@@ -296,11 +262,7 @@ pub(super) fn draft(request: pb::SendMessageRequest, sender_name: &str) -> Resul
 
 /// A member with nothing known of the user.
 pub(super) fn bare_participant(user: UserId, role_of: Role) -> pb::Participant {
-    pb::Participant {
-        user_id: user.0,
-        role: role(role_of) as i32,
-        ..Default::default()
-    }
+    pb::Participant { user_id: user.0, role: role(role_of) as i32, ..Default::default() }
 }
 
 fn member(user: UserId, member: &Member) -> pb::Participant {
@@ -316,11 +278,7 @@ fn member(user: UserId, member: &Member) -> pb::Participant {
 
 /// A member with profile and positions.
 pub(super) fn person(person: &Person) -> pb::Participant {
-    let base = person
-        .member
-        .as_ref()
-        .map(|m| member(person.user, m))
-        .unwrap_or_default();
+    let base = person.member.as_ref().map(|m| member(person.user, m)).unwrap_or_default();
     pb::Participant {
         user_id: person.user.0,
         name: person.profile.name.clone(),
@@ -350,11 +308,7 @@ pub(super) fn info(info: &RoomInfo) -> pb::Room {
 
 /// Settings of a user for a room.
 pub(super) fn prefs(prefs: RoomPrefs, hidden: bool) -> pb::RoomPreferences {
-    pb::RoomPreferences {
-        pinned: prefs.pinned,
-        muted_until: time(prefs.muted_until_ms),
-        hidden,
-    }
+    pb::RoomPreferences { pinned: prefs.pinned, muted_until: time(prefs.muted_until_ms), hidden }
 }
 
 /// A room as one user sees it.
@@ -394,83 +348,42 @@ pub(super) fn envelope(event: &Event) -> pb::Event {
 
 /// An event as anyone sees it.
 pub(super) fn event(event: &Event) -> pb::Event {
-    pb::Event {
-        event: Some(happened(event)),
-        ..envelope(event)
-    }
+    pb::Event { event: Some(happened(event)), ..envelope(event) }
 }
 
 fn happened(event: &Event) -> pb::event::Event {
     use pb::event::Event as E;
     let place = |target: &Target| (target.id.0, number(target.seq.0));
-    let participants = |members: &[(UserId, Role)]| {
-        members
-            .iter()
-            .map(|(user, role)| bare_participant(*user, *role))
-            .collect()
-    };
+    let participants =
+        |members: &[(UserId, Role)]| members.iter().map(|(user, role)| bare_participant(*user, *role)).collect();
     match &event.body {
         EventBody::Created { members, .. } | EventBody::Joined { members } => {
-            E::RoomJoin(pb::RoomJoin {
-                participants: participants(members),
-                room: None,
-            })
+            E::RoomJoin(pb::RoomJoin { participants: participants(members), room: None })
         }
         EventBody::Message(m) => E::Message(message(m)),
-        EventBody::Edited(m) => E::Edited(pb::MessageEdited {
-            message: Some(message(m)),
-        }),
+        EventBody::Edited(m) => E::Edited(pb::MessageEdited { message: Some(message(m)) }),
         EventBody::Deleted(target) => {
             let (message_id, message_seq) = place(target);
-            E::Deleted(pb::MessageDeleted {
-                message_id,
-                message_seq,
-            })
+            E::Deleted(pb::MessageDeleted { message_id, message_seq })
         }
-        EventBody::Reacted {
-            target,
-            reaction,
-            removed,
-        } => {
+        EventBody::Reacted { target, reaction, removed } => {
             let (message_id, message_seq) = place(target);
-            E::Reaction(pb::MessageReaction {
-                message_id,
-                message_seq,
-                reaction: reaction.clone(),
-                removed: *removed,
-            })
+            E::Reaction(pb::MessageReaction { message_id, message_seq, reaction: reaction.clone(), removed: *removed })
         }
         EventBody::Pinned { target, pinned } => {
             let (message_id, message_seq) = place(target);
-            E::Pinned(pb::MessagePinned {
-                message_id,
-                message_seq,
-                pinned: *pinned,
-            })
+            E::Pinned(pb::MessagePinned { message_id, message_seq, pinned: *pinned })
         }
-        EventBody::Left {
-            users,
-            removed,
-            heir,
-        } => E::RoomLeave(pb::RoomLeave {
+        EventBody::Left { users, removed, heir } => E::RoomLeave(pb::RoomLeave {
             user_ids: users.iter().map(|user| user.0).collect(),
             removed: *removed,
             new_owner_id: heir.map_or(0, |user| user.0),
         }),
-        EventBody::MemberChanged {
-            user,
-            member: changed,
-        } => E::ParticipantUpdate(pb::ParticipantUpdate {
-            participant: Some(member(*user, changed)),
-        }),
-        EventBody::InfoChanged(changed) => E::RoomUpdate(pb::RoomUpdate {
-            room: Some(info(changed)),
-            deleted: false,
-        }),
-        EventBody::Closed => E::RoomUpdate(pb::RoomUpdate {
-            room: None,
-            deleted: true,
-        }),
+        EventBody::MemberChanged { user, member: changed } => {
+            E::ParticipantUpdate(pb::ParticipantUpdate { participant: Some(member(*user, changed)) })
+        }
+        EventBody::InfoChanged(changed) => E::RoomUpdate(pb::RoomUpdate { room: Some(info(changed)), deleted: false }),
+        EventBody::Closed => E::RoomUpdate(pb::RoomUpdate { room: None, deleted: true }),
     }
 }
 
@@ -478,34 +391,20 @@ fn happened(event: &Event) -> pb::event::Event {
 pub(super) fn moment(moment: &Moment) -> pb::Event {
     use pb::event::Event as E;
     let event = match &moment.body {
-        MomentBody::Typing(typing) => E::Typing(pb::Typing {
-            typing: *typing,
-            ttl_ms: TYPING_TTL_MS,
-        }),
-        MomentBody::Position { read, delivered } => E::Read(pb::PositionMoved {
-            read_seq: number(read.0),
-            delivered_seq: number(delivered.0),
-        }),
+        MomentBody::Typing(typing) => E::Typing(pb::Typing { typing: *typing, ttl_ms: TYPING_TTL_MS }),
+        MomentBody::Position { read, delivered } => {
+            E::Read(pb::PositionMoved { read_seq: number(read.0), delivered_seq: number(delivered.0) })
+        }
         MomentBody::Status { up_to, read } => {
-            let status = if *read {
-                pb::MessageStatus::Read
-            } else {
-                pb::MessageStatus::Delivered
-            };
-            E::Status(pb::StatusUpdate {
-                up_to_seq: number(up_to.0),
-                status: status as i32,
-            })
+            let status = if *read { pb::MessageStatus::Read } else { pb::MessageStatus::Delivered };
+            E::Status(pb::StatusUpdate { up_to_seq: number(up_to.0), status: status as i32 })
         }
         MomentBody::Presence { online } => E::Presence(pb::Presence {
             user_id: moment.user.0,
             online: *online,
             last_seen_at: if *online { None } else { time(moment.at_ms) },
         }),
-        MomentBody::Hidden { id, seq } => E::Hidden(pb::MessageHidden {
-            message_id: id.0,
-            message_seq: number(seq.0),
-        }),
+        MomentBody::Hidden { id, seq } => E::Hidden(pb::MessageHidden { message_id: id.0, message_seq: number(seq.0) }),
     };
     pb::Event {
         room_id: moment.room.map(|room| room.to_string()).unwrap_or_default(),

@@ -36,17 +36,12 @@ impl GrpcRulesLayer {
     /// services' own limit is only for what a message decompresses to.
     #[must_use]
     pub fn new(pool: &DescriptorPool, max_request_bytes: usize) -> Self {
-        let methods = pool
-            .services()
-            .flat_map(|service| service.methods().collect::<Vec<_>>());
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
         let single_request = methods
             .filter(|method| !method.is_client_streaming())
             .map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()))
             .collect();
-        Self {
-            single_request: Arc::new(single_request),
-            max_request_bytes,
-        }
+        Self { single_request: Arc::new(single_request), max_request_bytes }
     }
 }
 
@@ -54,10 +49,7 @@ impl<S> Layer<S> for GrpcRulesLayer {
     type Service = GrpcRules<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GrpcRules {
-            inner,
-            layer: self.clone(),
-        }
+        GrpcRules { inner, layer: self.clone() }
     }
 }
 
@@ -138,15 +130,7 @@ struct Counted {
 
 impl Counted {
     fn new(body: Body, single: bool, max_bytes: usize) -> Self {
-        Self {
-            body,
-            single,
-            max_bytes,
-            messages: 0,
-            prefix: [0; 5],
-            prefix_len: 0,
-            skip: 0,
-        }
+        Self { body, single, max_bytes, messages: 0, prefix: [0; 5], prefix_len: 0, skip: 0 }
     }
 
     fn inspect(&mut self, mut data: &[u8]) -> Result<(), Status> {
@@ -172,14 +156,10 @@ impl Counted {
         self.messages += 1;
         if self.skip > self.max_bytes {
             let limit = self.max_bytes;
-            return Err(Status::resource_exhausted(format!(
-                "message is larger than {limit} bytes"
-            )));
+            return Err(Status::resource_exhausted(format!("message is larger than {limit} bytes")));
         }
         if self.single && self.messages > 1 {
-            return Err(Status::unimplemented(
-                "the method takes exactly one request message",
-            ));
+            return Err(Status::unimplemented("the method takes exactly one request message"));
         }
         Ok(())
     }
@@ -189,10 +169,7 @@ impl HttpBody for Counted {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
             // An incomplete prefix is the decoder's to complain about.
             let missing = self.single && self.messages == 0 && self.prefix_len == 0;
@@ -219,10 +196,7 @@ struct Timed {
 
 impl Timed {
     fn new(body: Body, deadline: Instant) -> Self {
-        Self {
-            body: Some(body),
-            sleep: Box::pin(tokio::time::sleep_until(deadline)),
-        }
+        Self { body: Some(body), sleep: Box::pin(tokio::time::sleep_until(deadline)) }
     }
 }
 
@@ -230,10 +204,7 @@ impl HttpBody for Timed {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -266,8 +237,7 @@ mod tests {
 
     fn layer() -> GrpcRulesLayer {
         let mut pool = DescriptorPool::decode(tertulia_proto::DESCRIPTORS).unwrap();
-        pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .unwrap();
+        pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
         GrpcRulesLayer::new(&pool, MAX)
     }
 
@@ -288,25 +258,12 @@ mod tests {
             };
             Ok::<_, Infallible>(response)
         }));
-        let pieces: Vec<_> = body
-            .chunks(piece)
-            .map(Bytes::copy_from_slice)
-            .map(Ok::<_, Infallible>)
-            .collect();
+        let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).map(Ok::<_, Infallible>).collect();
         let body = Body::from_stream(futures_util::stream::iter(pieces));
-        let response = service
-            .oneshot(Request::post(method).body(body).unwrap())
-            .await
-            .unwrap();
+        let response = service.oneshot(Request::post(method).body(body).unwrap()).await.unwrap();
         match Status::from_header_map(response.headers()) {
             Some(status) => Err(status.code().into()),
-            None => Ok(response
-                .into_body()
-                .collect()
-                .await
-                .unwrap()
-                .to_bytes()
-                .to_vec()),
+            None => Ok(response.into_body().collect().await.unwrap().to_bytes().to_vec()),
         }
     }
 
@@ -323,10 +280,7 @@ mod tests {
     async fn a_single_request_is_exactly_one() {
         let unimplemented = Err(tonic::Code::Unimplemented.into());
         assert_eq!(pass(WATCH, Vec::new(), 1).await, unimplemented);
-        assert_eq!(
-            pass(WATCH, [message(1), message(1)].concat(), 4).await,
-            unimplemented
-        );
+        assert_eq!(pass(WATCH, [message(1), message(1)].concat(), 4).await, unimplemented);
         assert_eq!(pass(SESSION, Vec::new(), 1).await, Ok(Vec::new()));
     }
 
@@ -334,10 +288,7 @@ mod tests {
     async fn a_large_message_is_refused_by_its_prefix() {
         let exhausted = Err(tonic::Code::ResourceExhausted.into());
         assert_eq!(pass(WATCH, vec![0, 0, 0, 0, 101], 5).await, exhausted);
-        assert_eq!(
-            pass(SESSION, [message(100), message(101)].concat(), 7).await,
-            exhausted
-        );
+        assert_eq!(pass(SESSION, [message(100), message(101)].concat(), 7).await, exhausted);
     }
 
     #[tokio::test(start_paused = true)]
@@ -347,10 +298,7 @@ mod tests {
             Ok::<_, Infallible>(Response::new(Body::from_stream(body)))
         }));
         let request = Request::post(WATCH).header("grpc-timeout", "50m");
-        let response = service
-            .oneshot(request.body(Body::from(message(0))).unwrap())
-            .await
-            .unwrap();
+        let response = service.oneshot(request.body(Body::from(message(0))).unwrap()).await.unwrap();
         let body = response.into_body().collect().await.unwrap();
         let trailers = body.trailers().unwrap();
         assert_eq!(trailers["grpc-status"], "4");
@@ -362,10 +310,7 @@ mod tests {
             std::future::pending::<Result<Response<Body>, Infallible>>().await
         }));
         let request = Request::post(WATCH).header("grpc-timeout", "50000u");
-        let response = service
-            .oneshot(request.body(Body::empty()).unwrap())
-            .await
-            .unwrap();
+        let response = service.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.headers()["grpc-status"], "4");
     }
 
@@ -376,10 +321,7 @@ mod tests {
             headers.insert("grpc-timeout", http::HeaderValue::from_static(text));
             timeout(&headers)
         };
-        assert_eq!(
-            read("99999999H"),
-            Some(Duration::from_secs(99_999_999 * 3600))
-        );
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
         assert_eq!(read("2M"), Some(Duration::from_secs(120)));
         assert_eq!(read("10n"), Some(Duration::from_nanos(10)));
         for refused in ["", "S", "1", "1x", "100000000S", "-1S"] {

@@ -31,25 +31,16 @@ struct Keyed<K: Hash + Eq + Clone + std::fmt::Debug> {
 
 impl<K: Hash + Eq + Clone + std::fmt::Debug> Keyed<K> {
     fn new(per_s: u32, burst: u32) -> Self {
-        let quota = NonZeroU32::new(per_s).map(|per_s| {
-            Quota::per_second(per_s).allow_burst(NonZeroU32::new(burst).unwrap_or(per_s))
-        });
-        Self {
-            limiter: quota.map(RateLimiter::keyed),
-            calls: Default::default(),
-        }
+        let quota = NonZeroU32::new(per_s)
+            .map(|per_s| Quota::per_second(per_s).allow_burst(NonZeroU32::new(burst).unwrap_or(per_s)));
+        Self { limiter: quota.map(RateLimiter::keyed), calls: Default::default() }
     }
 
     fn check(&self, key: &K) -> Result<(), ApiError> {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
-        if self
-            .calls
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-            % CLEAN_EVERY
-            == CLEAN_EVERY - 1
-        {
+        if self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {
             limiter.retain_recent();
         }
         limiter.check_key(key).map_err(|until| {

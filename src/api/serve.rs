@@ -8,9 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get,
-};
+use axum::{Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -101,24 +99,12 @@ impl Api {
     ///
     /// # Errors
     /// When the built-in descriptors are damaged.
-    pub async fn new(
-        node: Node,
-        verifier: Verifier,
-        metrics: Arc<Metrics>,
-        options: &Options,
-    ) -> anyhow::Result<Self> {
+    pub async fn new(node: Node, verifier: Verifier, metrics: Arc<Metrics>, options: &Options) -> anyhow::Result<Self> {
         let draining = Arc::new(AtomicBool::new(false));
         let max = options.message_bytes_max;
-        let door = Door {
-            node: node.clone(),
-            verifier: verifier.clone(),
-            limits: Arc::new(Limits::new(options.rates)),
-        };
-        let admin = Admin {
-            started_at_ms: node.now_ms(),
-            door: door.clone(),
-            draining: Arc::clone(&draining),
-        };
+        let door =
+            Door { node: node.clone(), verifier: verifier.clone(), limits: Arc::new(Limits::new(options.rates)) };
+        let admin = Admin { started_at_ms: node.now_ms(), door: door.clone(), draining: Arc::clone(&draining) };
         let (health, health_service) = tonic_health::server::health_reporter();
         health
             .set_service_status(
@@ -126,60 +112,36 @@ impl Api {
                 tonic_health::ServingStatus::Serving,
             )
             .await;
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-        };
+        let reflection =
+            || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
-        let inner = Routes::new(ChatService {
-            door: door.clone(),
-            message_bytes_max: max,
-        })
-        .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
-        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max))
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .into_axum_router()
-        .layer(GrpcRulesLayer::new(&pool, max))
-        .layer(MapResponseLayer::new(response_with_reason))
-        .layer(GrpcWebLayer::new());
-        let connect = ConnectOptions {
-            max_request_bytes: max,
-            compress_min_bytes: COMPRESS_MIN,
-        };
-        let plain = Plain {
-            node,
-            metrics: Arc::clone(&metrics),
-            draining: Arc::clone(&draining),
-            verifier,
-        };
+        let inner = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
+            .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
+            .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max))
+            .add_service(health_service)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .into_axum_router()
+            .layer(GrpcRulesLayer::new(&pool, max))
+            .layer(MapResponseLayer::new(response_with_reason))
+            .layer(GrpcWebLayer::new());
+        let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
+        let plain = Plain { node, metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
         let router = Router::new()
             .route("/health/live", get(|| async { "live\n" }))
             .route("/health/ready", get(ready))
             .route("/metrics", get(show_metrics))
             .with_state(plain)
             .fallback_service(
-                super::connect::cors(AllowOrigin::any(), &REASON_HEADERS)
-                    .layer(Connect::new(inner, pool, connect)),
+                super::connect::cors(AllowOrigin::any(), &REASON_HEADERS).layer(Connect::new(inner, pool, connect)),
             );
-        Ok(Self {
-            router,
-            metrics,
-            draining,
-            connections: Arc::new(Semaphore::new(options.connections_max)),
-        })
+        Ok(Self { router, metrics, draining, connections: Arc::new(Semaphore::new(options.connections_max)) })
     }
 
     /// Serves until `stop`, then lets open calls end within `drain` and returns. `quiesce` is run once no new
     /// connection is accepted: it ends the streams, so that the calls can end.
-    pub async fn serve<F>(
-        self,
-        listener: TcpListener,
-        stop: CancellationToken,
-        drain: Duration,
-        quiesce: F,
-    ) where
+    pub async fn serve<F>(self, listener: TcpListener, stop: CancellationToken, drain: Duration, quiesce: F)
+    where
         F: Future<Output = ()>,
     {
         let graceful = GracefulShutdown::new();
@@ -193,14 +155,9 @@ impl Api {
                 continue;
             };
             let service =
-                self.router
-                    .clone()
-                    .map_request(|request: http::Request<hyper::body::Incoming>| {
-                        request.map(Body::new)
-                    });
-            let connection = http
-                .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service))
-                .into_owned();
+                self.router.clone().map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
+            let connection =
+                http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)).into_owned();
             let connection = graceful.watch(connection);
             let metrics = Arc::clone(&self.metrics);
             metrics.connected();
@@ -244,9 +201,7 @@ impl Api {
 
 fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(30));
+    http.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
     http.http2()
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -263,18 +218,12 @@ async fn ready(State(plain): State<Plain>) -> impl IntoResponse {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
     if !plain.verifier.is_ready() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no keys to verify tokens with\n",
-        );
+        return (StatusCode::SERVICE_UNAVAILABLE, "no keys to verify tokens with\n");
     }
     (StatusCode::OK, "ready\n")
 }
 
 async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(http::header::CONTENT_TYPE, kind)],
-        plain.metrics.render(&plain.node),
-    )
+    ([(http::header::CONTENT_TYPE, kind)], plain.metrics.render(&plain.node))
 }

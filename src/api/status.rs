@@ -72,14 +72,7 @@ impl ApiError {
     #[must_use]
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         debug_assert!(REASONS.contains(&reason), "every reason has a page");
-        Self {
-            code,
-            message: message.into(),
-            info: ErrorInfo {
-                reason: reason.to_owned(),
-                ..ErrorInfo::default()
-            },
-        }
+        Self { code, message: message.into(), info: ErrorInfo { reason: reason.to_owned(), ..ErrorInfo::default() } }
     }
 
     fn retry_after(mut self, ms: u64) -> Self {
@@ -101,11 +94,7 @@ impl ApiError {
     /// The stream or session gives no client id.
     #[must_use]
     pub fn client_id_needed() -> Self {
-        Self::new(
-            Code::InvalidArgument,
-            "client_id_needed",
-            "client_id_needed",
-        )
+        Self::new(Code::InvalidArgument, "client_id_needed", "client_id_needed")
     }
 
     /// No answer before the caller's deadline.
@@ -117,11 +106,7 @@ impl ApiError {
     /// A page cursor was not made by this server.
     #[must_use]
     pub fn cursor() -> Self {
-        Self::new(
-            Code::InvalidArgument,
-            "cursor_malformed",
-            "the cursor is not one of ours",
-        )
+        Self::new(Code::InvalidArgument, "cursor_malformed", "the cursor is not one of ours")
     }
 
     /// gRPC code, as a number.
@@ -160,13 +145,8 @@ impl From<ApiError> for Status {
             type_url: "type.googleapis.com/chat.v1.ErrorInfo".to_owned(),
             value: error.info.encode_to_vec(),
         };
-        let details = RpcStatus {
-            code: error.code as i32,
-            message: error.message.clone(),
-            details: vec![any],
-        };
-        let mut status =
-            Self::with_details(error.code, error.message, details.encode_to_vec().into());
+        let details = RpcStatus { code: error.code as i32, message: error.message.clone(), details: vec![any] };
+        let mut status = Self::with_details(error.code, error.message, details.encode_to_vec().into());
         let metadata = status.metadata_mut();
         if let Ok(reason) = MetadataValue::try_from(error.info.reason.as_str()) {
             metadata.insert("tertulia-reason", reason);
@@ -204,9 +184,7 @@ pub fn with_reason(status: Status) -> Status {
         Code::ResourceExhausted | Code::OutOfRange => {
             ApiError::new(Code::ResourceExhausted, "too_long", status.message())
         }
-        Code::Unimplemented => {
-            ApiError::new(Code::Unimplemented, "unknown_command", status.message())
-        }
+        Code::Unimplemented => ApiError::new(Code::Unimplemented, "unknown_command", status.message()),
         _ => return status,
     };
     told.into()
@@ -224,9 +202,7 @@ fn unread_field(why: &str) -> String {
 }
 
 /// [`with_reason`] for an answer that is nothing but a status.
-pub fn response_with_reason(
-    response: http::Response<axum::body::Body>,
-) -> http::Response<axum::body::Body> {
+pub fn response_with_reason(response: http::Response<axum::body::Body>) -> http::Response<axum::body::Body> {
     match Status::from_header_map(response.headers()) {
         Some(status) if status.code() != Code::Ok => with_reason(status).into_http(),
         _ => response,
@@ -237,9 +213,7 @@ impl From<Reject> for ApiError {
     fn from(reject: Reject) -> Self {
         let code = match &reject {
             Reject::Invalid { .. } => Code::InvalidArgument,
-            Reject::RoomNotFound | Reject::MessageNotFound | Reject::MemberNotFound => {
-                Code::NotFound
-            }
+            Reject::RoomNotFound | Reject::MessageNotFound | Reject::MemberNotFound => Code::NotFound,
             Reject::RoleTooLow
             | Reject::NotYourMessage
             | Reject::SendNotAllowed
@@ -283,52 +257,34 @@ impl From<CallError> for ApiError {
             CallError::Overloaded => {
                 Self::new(Code::ResourceExhausted, "overloaded", "too much to do").retry_after(100)
             }
-            CallError::Gone => {
-                Self::new(Code::Unavailable, "room_unavailable", "the room is moving")
-                    .retry_after(100)
-            }
-            CallError::Dropped => {
-                Self::new(Code::Unavailable, "outcome_unknown", "the room failed").retry_after(100)
-            }
+            CallError::Gone => Self::new(Code::Unavailable, "room_unavailable", "the room is moving").retry_after(100),
+            CallError::Dropped => Self::new(Code::Unavailable, "outcome_unknown", "the room failed").retry_after(100),
             CallError::Deadline => return Self::deadline(),
-            CallError::Failed { retry_after_ms } => Self::new(
-                Code::Unavailable,
-                "room_unavailable",
-                "the room failed too often",
-            )
-            .retry_after(retry_after_ms),
-            CallError::TooManyStreams => Self::new(
-                Code::ResourceExhausted,
-                "too_many_streams",
-                "too many streams of this user",
-            ),
+            CallError::Failed { retry_after_ms } => {
+                Self::new(Code::Unavailable, "room_unavailable", "the room failed too often")
+                    .retry_after(retry_after_ms)
+            }
+            CallError::TooManyStreams => {
+                Self::new(Code::ResourceExhausted, "too_many_streams", "too many streams of this user")
+            }
             CallError::Draining => {
-                Self::new(Code::Unavailable, "draining", "the server is going down")
-                    .retry_after(1_000)
+                Self::new(Code::Unavailable, "draining", "the server is going down").retry_after(1_000)
             }
             CallError::Store(error) => {
                 tracing::error!(error = %crate::error::Chain(&error), "a call failed in the store");
                 match error.kind() {
                     StoreErrorKind::Overloaded => {
-                        Self::new(Code::ResourceExhausted, "overloaded", "too much to do")
-                            .retry_after(100)
+                        Self::new(Code::ResourceExhausted, "overloaded", "too much to do").retry_after(100)
                     }
-                    StoreErrorKind::Timeout | StoreErrorKind::Unavailable => Self::new(
-                        Code::Unavailable,
-                        "store_unavailable",
-                        "the store cannot be reached",
-                    )
-                    .retry_after(500),
+                    StoreErrorKind::Timeout | StoreErrorKind::Unavailable => {
+                        Self::new(Code::Unavailable, "store_unavailable", "the store cannot be reached")
+                            .retry_after(500)
+                    }
                     StoreErrorKind::Fenced => {
-                        Self::new(Code::Unavailable, "room_unavailable", "the room is moving")
-                            .retry_after(100)
+                        Self::new(Code::Unavailable, "room_unavailable", "the room is moving").retry_after(100)
                     }
-                    StoreErrorKind::Corrupt => {
-                        Self::new(Code::DataLoss, "store_failed", "stored data cannot be read")
-                    }
-                    StoreErrorKind::NotFound
-                    | StoreErrorKind::Conflict
-                    | StoreErrorKind::Invalid => {
+                    StoreErrorKind::Corrupt => Self::new(Code::DataLoss, "store_failed", "stored data cannot be read"),
+                    StoreErrorKind::NotFound | StoreErrorKind::Conflict | StoreErrorKind::Invalid => {
                         Self::new(Code::Internal, "store_failed", "the store refused")
                     }
                 }
@@ -347,11 +303,7 @@ impl From<crate::storage::StoreError> for ApiError {
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         let reason = error.reason();
-        let code = if reason == "auth_unavailable" {
-            Code::Unavailable
-        } else {
-            Code::Unauthenticated
-        };
+        let code = if reason == "auth_unavailable" { Code::Unavailable } else { Code::Unauthenticated };
         let message = match reason {
             "token_missing" => "a bearer token is needed",
             "token_expired" => "the token has expired",

@@ -1,9 +1,8 @@
 //! `tokens.v1.TokensService`: the caller's devices.
 
 use tertulia_proto::tokens::v1::{
-    DeviceToken, GetTokensRequest, GetTokensResponse, Platform, RegisterTokenRequest,
-    RegisterTokenResponse, RemoveTokenRequest, RemoveTokenResponse,
-    tokens_service_server::TokensService,
+    DeviceToken, GetTokensRequest, GetTokensResponse, Platform, RegisterTokenRequest, RegisterTokenResponse,
+    RemoveTokenRequest, RemoveTokenResponse, tokens_service_server::TokensService,
 };
 use tonic::{Request, Response, Status};
 
@@ -27,9 +26,7 @@ impl TokensService for Tokens {
     ) -> Result<Response<RegisterTokenResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let caller = self.door.enter(&metadata.into_headers()).await?;
-        let token = request
-            .token
-            .ok_or_else(|| ApiError::from(Reject::invalid("token", Flaw::Missing)))?;
+        let token = request.token.ok_or_else(|| ApiError::from(Reject::invalid("token", Flaw::Missing)))?;
         let platform = match Platform::try_from(token.platform) {
             Ok(Platform::Unspecified) => Err(Reject::invalid("token.platform", Flaw::Missing)),
             Ok(platform) => Ok(platform as u8),
@@ -41,11 +38,7 @@ impl TokensService for Tokens {
             platform: platform.map_err(ApiError::from)?,
             registered_at_ms: 0,
         };
-        self.door
-            .node
-            .register_device(caller.author, device)
-            .await
-            .map_err(ApiError::from)?;
+        self.door.node.register_device(caller.author, device).await.map_err(ApiError::from)?;
         Ok(Response::new(RegisterTokenResponse {}))
     }
 
@@ -55,34 +48,20 @@ impl TokensService for Tokens {
     ) -> Result<Response<RemoveTokenResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let caller = self.door.enter(&metadata.into_headers()).await?;
-        self.door
-            .node
-            .remove_device(caller.author, &request.client_id)
-            .await
-            .map_err(ApiError::from)?;
+        self.door.node.remove_device(caller.author, &request.client_id).await.map_err(ApiError::from)?;
         Ok(Response::new(RemoveTokenResponse {}))
     }
 
-    async fn get_tokens(
-        &self,
-        request: Request<GetTokensRequest>,
-    ) -> Result<Response<GetTokensResponse>, Status> {
+    async fn get_tokens(&self, request: Request<GetTokensRequest>) -> Result<Response<GetTokensResponse>, Status> {
         let (metadata, _, _) = request.into_parts();
         let caller = self.door.enter(&metadata.into_headers()).await?;
-        let devices = self
-            .door
-            .node
-            .devices(caller.author)
-            .await
-            .map_err(ApiError::from)?;
+        let devices = self.door.node.devices(caller.author).await.map_err(ApiError::from)?;
         let tokens = devices.into_iter().map(|device| DeviceToken {
             token: device.token,
             platform: i32::from(device.platform),
             client_id: device.client_id,
             registered_at: convert::time(device.registered_at_ms),
         });
-        Ok(Response::new(GetTokensResponse {
-            tokens: tokens.collect(),
-        }))
+        Ok(Response::new(GetTokensResponse { tokens: tokens.collect() }))
     }
 }

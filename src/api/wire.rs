@@ -29,11 +29,7 @@ const REPLY_REQUEST_ID: u32 = 1;
 
 /// A message as anyone sees it, encoded.
 pub(super) fn message(message: &Message) -> Bytes {
-    message
-        .wire
-        .0
-        .get_or_init(|| convert::message(message).encode_to_vec().into())
-        .clone()
+    message.wire.0.get_or_init(|| convert::message(message).encode_to_vec().into()).clone()
 }
 
 /// Puts a length-delimited field that holds `parts` one after the other.
@@ -48,12 +44,7 @@ fn field_len(tag: u32, len: usize) -> usize {
 }
 
 /// Puts field `tag` that holds `message` with the status its viewer sees.
-pub(super) fn put_message(
-    out: &mut BytesMut,
-    tag: u32,
-    message: &Message,
-    status: pb::MessageStatus,
-) {
+pub(super) fn put_message(out: &mut BytesMut, tag: u32, message: &Message, status: pb::MessageStatus) {
     let bytes = self::message(message);
     if status == pb::MessageStatus::Unspecified {
         put_field(out, tag, &[&bytes]);
@@ -72,8 +63,7 @@ pub(super) fn event(event: &Event) -> Bytes {
         return convert::event(event).encode_to_vec().into();
     };
     let bytes = self::message(message);
-    let mut out =
-        BytesMut::with_capacity(envelope.encoded_len() + field_len(EVENT_MESSAGE, bytes.len()));
+    let mut out = BytesMut::with_capacity(envelope.encoded_len() + field_len(EVENT_MESSAGE, bytes.len()));
     envelope.encode_raw(&mut out);
     put_field(&mut out, EVENT_MESSAGE, &[&bytes]);
     out.freeze()
@@ -102,8 +92,7 @@ pub(super) fn put_session_frame(out: &mut BytesMut, event: &[u8]) {
 
 /// Puts a gRPC frame with the answer to a session's command: field `tag` of SessionReply holds `result`.
 pub(super) fn put_reply_frame(out: &mut BytesMut, request_id: u64, tag: u32, result: &[u8]) {
-    let id_len =
-        encoded_len_varint(u64::from(REPLY_REQUEST_ID << 3)) + encoded_len_varint(request_id);
+    let id_len = encoded_len_varint(u64::from(REPLY_REQUEST_ID << 3)) + encoded_len_varint(request_id);
     let reply_len = id_len + field_len(tag, result.len());
     let len = field_len(SESSION_REPLY, reply_len);
     out.reserve(len + 5);
@@ -145,8 +134,7 @@ impl Dialect {
             Self::Stream => &batch.stream_wire,
             Self::Session => &batch.session_wire,
         };
-        slot.get_or_init(|| self.frames(batch.events.iter().map(|event| &**event)))
-            .clone()
+        slot.get_or_init(|| self.frames(batch.events.iter().map(|event| &**event))).clone()
     }
 
     /// The frame of a moment, made by the first who asks.
@@ -170,38 +158,24 @@ mod tests {
 
     #[test]
     fn a_reply_put_together_is_the_reply_encoded() {
-        let result = pb::MarkMessagesAsReadResponse {
-            read_seq: 300,
-            unread_count: 7,
-        };
+        let result = pb::MarkMessagesAsReadResponse { read_seq: 300, unread_count: 7 };
         let mut out = BytesMut::new();
         put_reply_frame(&mut out, 1 << 40, 36, &result.encode_to_vec());
         let reply = pb::SessionReply {
             request_id: 1 << 40,
             result: Some(pb::session_reply::Result::MarkMessagesAsRead(result)),
         };
-        let whole = pb::SessionResponse {
-            frame: Some(pb::session_response::Frame::Reply(reply)),
-        };
+        let whole = pb::SessionResponse { frame: Some(pb::session_response::Frame::Reply(reply)) };
         assert_eq!(out[5..], whole.encode_to_vec());
-        assert_eq!(
-            out[..5],
-            [0, 0, 0, 0, u8::try_from(whole.encoded_len()).unwrap()]
-        );
+        assert_eq!(out[..5], [0, 0, 0, 0, u8::try_from(whole.encoded_len()).unwrap()]);
     }
 
     #[test]
     fn a_session_event_put_together_is_the_event_encoded() {
-        let event = pb::Event {
-            seq: 5,
-            user_id: 9,
-            ..Default::default()
-        };
+        let event = pb::Event { seq: 5, user_id: 9, ..Default::default() };
         let mut out = BytesMut::new();
         put_session_frame(&mut out, &event.encode_to_vec());
-        let whole = pb::SessionResponse {
-            frame: Some(pb::session_response::Frame::Event(event)),
-        };
+        let whole = pb::SessionResponse { frame: Some(pb::session_response::Frame::Event(event)) };
         assert_eq!(out[5..], whole.encode_to_vec());
     }
 }

@@ -23,12 +23,7 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 struct ServerArgs {
     /// Address of the server.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "TERTULIA_SERVER",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "URL", env = "TERTULIA_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
 }
 
@@ -126,36 +121,17 @@ const CHECKER: i64 = i64::MAX - 1;
 fn dev_key(config: &ConfigArgs) -> anyhow::Result<(DevKey, AuthOptions)> {
     let config = config.load(Vec::new())?;
     let (options, key) = config.auth.resolve(&config.server.data_dir)?;
-    let key = key.context(
-        "this server's tokens are not signed with the development key; pass a token of your own",
-    )?;
+    let key = key.context("this server's tokens are not signed with the development key; pass a token of your own")?;
     Ok((key, options))
 }
 
-fn mint(
-    key: &DevKey,
-    options: &AuthOptions,
-    user_id: i64,
-    name: &str,
-    admin: bool,
-    ttl: Duration,
-) -> String {
-    let spec = TokenSpec {
-        user_id,
-        name,
-        picture: "",
-        admin,
-        ttl,
-        now_ms: SystemClock.now_ms(),
-    };
+fn mint(key: &DevKey, options: &AuthOptions, user_id: i64, name: &str, admin: bool, ttl: Duration) -> String {
+    let spec = TokenSpec { user_id, name, picture: "", admin, ttl, now_ms: SystemClock.now_ms() };
     key.mint(&spec, options)
 }
 
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(future)
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
 }
 
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<bool> {
@@ -170,10 +146,7 @@ pub(super) fn token(args: &TokenArgs) -> anyhow::Result<bool> {
     };
     let token = key.mint(&spec, &options);
     if args.json {
-        println!(
-            "{}",
-            serde_json::json!({ "token": token, "user": args.user, "expires_in_s": args.ttl })
-        );
+        println!("{}", serde_json::json!({ "token": token, "user": args.user, "expires_in_s": args.ttl }));
     } else {
         println!("{token}");
     }
@@ -185,33 +158,20 @@ pub(super) fn chat(args: &ChatArgs) -> anyhow::Result<bool> {
         Some(token) => token.clone(),
         None => {
             let (key, options) = dev_key(&args.config)?;
-            mint(
-                &key,
-                &options,
-                args.user,
-                &args.name,
-                false,
-                Duration::from_secs(86_400),
-            )
+            mint(&key, &options, args.user, &args.name, false, Duration::from_secs(86_400))
         }
     };
-    let options = ChatOptions {
-        server: args.server.server.clone(),
-        token,
-        user_id: args.user,
-    };
+    let options = ChatOptions { server: args.server.server.clone(), token, user_id: args.user };
     block_on(async { Ok(chat::run(options).await?) })?;
     Ok(true)
 }
 
 pub(super) fn import_irc(args: &ImportIrcArgs) -> anyhow::Result<bool> {
     let (key, options) = dev_key(&args.config)?;
-    let token_for = Arc::new(move |user: i64, name: &str| {
-        mint(&key, &options, user, name, true, Duration::from_secs(3_600))
-    });
+    let token_for =
+        Arc::new(move |user: i64, name: &str| mint(&key, &options, user, name, true, Duration::from_secs(3_600)));
     let mut import = ImportOptions::new(&args.dir, &args.server.server, token_for);
-    (import.json, import.progress, import.concurrency) =
-        (args.json, !args.json, args.concurrency.max(1));
+    (import.json, import.progress, import.concurrency) = (args.json, !args.json, args.concurrency.max(1));
     let report = block_on(async { Ok(import::import(import).await?) })?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -226,14 +186,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<bool> {
         Some(token) => token.clone(),
         None => {
             let (key, options) = dev_key(&args.config)?;
-            mint(
-                &key,
-                &options,
-                CHECKER,
-                "checker",
-                true,
-                Duration::from_secs(3_600),
-            )
+            mint(&key, &options, CHECKER, "checker", true, Duration::from_secs(3_600))
         }
     };
     let mut options = CheckOptions::new(&args.server.server, token);

@@ -64,21 +64,12 @@ impl ConfigArgs {
     fn load(&self, more: Vec<(String, String)>) -> anyhow::Result<Config> {
         let mut flags = Vec::new();
         for one in &self.set {
-            let (key, value) = one
-                .split_once('=')
-                .with_context(|| format!("--set {one}: expected KEY=VALUE"))?;
+            let (key, value) = one.split_once('=').with_context(|| format!("--set {one}: expected KEY=VALUE"))?;
             flags.push((key.to_owned(), value.to_owned()));
         }
-        flags.extend(
-            self.data_dir
-                .iter()
-                .map(|dir| ("server.data_dir".to_owned(), dir.clone())),
-        );
+        flags.extend(self.data_dir.iter().map(|dir| ("server.data_dir".to_owned(), dir.clone())));
         flags.extend(more);
-        let file = self
-            .config
-            .clone()
-            .map_or(ConfigFile::Default, ConfigFile::Required);
+        let file = self.config.clone().map_or(ConfigFile::Default, ConfigFile::Required);
         let env: BTreeMap<String, String> = std::env::vars().collect();
         Ok(Config::load(&Sources { file, env, flags })?)
     }

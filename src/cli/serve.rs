@@ -23,16 +23,10 @@ pub(super) struct ServeArgs {
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<bool> {
-    let listen = args
-        .listen
-        .iter()
-        .map(|listen| ("server.listen".to_owned(), listen.clone()));
+    let listen = args.listen.iter().map(|listen| ("server.listen".to_owned(), listen.clone()));
     let config = args.config.load(listen.collect())?;
     logging::start(&config.log, std::env::var("RUST_LOG").ok().as_deref());
-    config
-        .warnings()
-        .iter()
-        .for_each(|warning| tracing::warn!("{warning}"));
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.server.worker_threads > 0 {
         runtime.worker_threads(config.server.worker_threads);
@@ -44,10 +38,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<bool> {
 
 async fn serve(config: &Config, accept_data_loss: bool) -> anyhow::Result<()> {
     // Before anything is written: a signal from now on ends the server in order.
-    let (mut int, mut term) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
+    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let server = Server::start(config, accept_data_loss).await?;
     greet(config, server.addr());
     tokio::select! {

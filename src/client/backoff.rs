@@ -27,20 +27,13 @@ impl Backoff {
     /// Waits of at most `base`, then twice that, and so on up to `cap`.
     #[must_use]
     pub const fn new(base: Duration, cap: Duration) -> Self {
-        Self {
-            base,
-            cap,
-            attempt: 0,
-        }
+        Self { base, cap, attempt: 0 }
     }
 
     /// The next wait: between half of the step and all of it, never more than the cap unless `hint` (what the
     /// server asked for) is longer.
     pub fn next_wait(&mut self, hint: Option<Duration>) -> Duration {
-        let step = self
-            .base
-            .saturating_mul(2_u32.saturating_pow(self.attempt.min(16)))
-            .min(self.cap);
+        let step = self.base.saturating_mul(2_u32.saturating_pow(self.attempt.min(16))).min(self.cap);
         self.attempt = self.attempt.saturating_add(1);
         let jittered = step.mul_f64(rand::rng().random_range(0.5..=1.0));
         hint.map_or(jittered, |hint| jittered.max(hint))
@@ -66,13 +59,9 @@ mod tests {
     fn waits_grow_up_to_the_cap_and_start_over() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         for attempt in 0..40_u32 {
-            let step =
-                Duration::from_millis(100 * (1 << attempt.min(10))).min(Duration::from_secs(5));
+            let step = Duration::from_millis(100 * (1 << attempt.min(10))).min(Duration::from_secs(5));
             let wait = backoff.next_wait(None);
-            assert!(
-                wait >= step / 2 && wait <= step,
-                "attempt {attempt}: {wait:?} of {step:?}"
-            );
+            assert!(wait >= step / 2 && wait <= step, "attempt {attempt}: {wait:?} of {step:?}");
         }
         backoff.reset();
         assert!(backoff.next_wait(None) <= Duration::from_millis(100));
@@ -81,9 +70,6 @@ mod tests {
     #[test]
     fn a_longer_hint_of_the_server_wins() {
         let mut backoff = Backoff::default();
-        assert_eq!(
-            backoff.next_wait(Some(Duration::from_secs(9))),
-            Duration::from_secs(9)
-        );
+        assert_eq!(backoff.next_wait(Some(Duration::from_secs(9))), Duration::from_secs(9));
     }
 }

@@ -40,18 +40,13 @@ struct Shared {
 
 impl fmt::Debug for LiveCommands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveCommands")
-            .field("waiting", &self.shared.lock().waiting.len())
-            .finish_non_exhaustive()
+        f.debug_struct("LiveCommands").field("waiting", &self.shared.lock().waiting.len()).finish_non_exhaustive()
     }
 }
 
 impl LiveCommands {
     pub(crate) fn new(deadline: Duration) -> Self {
-        Self {
-            shared: Arc::default(),
-            deadline,
-        }
+        Self { shared: Arc::default(), deadline }
     }
 
     /// Sends a command and waits for its answer. Commands go out in the order of the calls' first polls.
@@ -62,33 +57,19 @@ impl LiveCommands {
     pub async fn call(&self, command: Command) -> Answer {
         let (id, out, answer) = self.register()?;
         let entry = Entry { commands: self, id };
-        let request = SessionRequest {
-            request_id: id,
-            command: Some(command),
-        };
+        let request = SessionRequest { request_id: id, command: Some(command) };
         let exchange = async {
-            out.send(request)
-                .await
-                .map_err(|_| ClientError::Lost { sent: false })?;
-            answer
-                .await
-                .unwrap_or(Err(ClientError::Lost { sent: true }))
+            out.send(request).await.map_err(|_| ClientError::Lost { sent: false })?;
+            answer.await.unwrap_or(Err(ClientError::Lost { sent: true }))
         };
         let result = timeout(self.deadline, exchange).await;
         drop(entry);
-        result.unwrap_or(Err(ClientError::Deadline {
-            after: self.deadline,
-        }))
+        result.unwrap_or(Err(ClientError::Deadline { after: self.deadline }))
     }
 
-    fn register(
-        &self,
-    ) -> Result<(u64, mpsc::Sender<SessionRequest>, oneshot::Receiver<Answer>), ClientError> {
+    fn register(&self) -> Result<(u64, mpsc::Sender<SessionRequest>, oneshot::Receiver<Answer>), ClientError> {
         let mut shared = self.shared.lock();
-        let out = shared
-            .out
-            .clone()
-            .ok_or(ClientError::Lost { sent: false })?;
+        let out = shared.out.clone().ok_or(ClientError::Lost { sent: false })?;
         shared.last_id += 1;
         let id = shared.last_id;
         let (sender, receiver) = oneshot::channel();
@@ -120,9 +101,7 @@ impl LiveCommands {
         let answer = match reply.result {
             Some(Reply::Error(error)) => Err(Refusal::from_session(error).into()),
             Some(result) => Ok(result),
-            None => Err(ClientError::Unexpected {
-                what: "an answer without a result",
-            }),
+            None => Err(ClientError::Unexpected { what: "an answer without a result" }),
         };
         if let Some(caller) = caller {
             let _ = caller.send(answer);

@@ -43,11 +43,7 @@ impl Cursors {
 
     /// Judges an event and moves the room's cursor.
     pub(crate) fn admit(&mut self, event: &Event) -> Verdict {
-        let verdict = if event.seq > 0 {
-            self.advance(&event.room_id, event.seq)
-        } else {
-            Verdict::New
-        };
+        let verdict = if event.seq > 0 { self.advance(&event.room_id, event.seq) } else { Verdict::New };
         if verdict != Verdict::Duplicate {
             self.follow(event);
         }
@@ -62,11 +58,7 @@ impl Cursors {
         if seq <= *cursor {
             return Verdict::Duplicate;
         }
-        let verdict = if seq == *cursor + 1 {
-            Verdict::New
-        } else {
-            Verdict::AfterGap
-        };
+        let verdict = if seq == *cursor + 1 { Verdict::New } else { Verdict::AfterGap };
         *cursor = seq;
         verdict
     }
@@ -76,8 +68,7 @@ impl Cursors {
         match &event.event {
             Some(event::Event::ResyncRequired(resync)) => {
                 // The stream goes on after this seq whatever was seen before, also when that is lower.
-                self.seen
-                    .insert(event.room_id.clone(), resync.resumed_after_seq);
+                self.seen.insert(event.room_id.clone(), resync.resumed_after_seq);
             }
             Some(event::Event::RoomJoin(join)) if event.seq == 0 => {
                 if let Some(room) = &join.room {
@@ -103,12 +94,7 @@ mod tests {
     use super::*;
 
     fn event(seq: i64, body: event::Event) -> Event {
-        Event {
-            room_id: "r".to_owned(),
-            seq,
-            event: Some(body),
-            ..Event::default()
-        }
+        Event { room_id: "r".to_owned(), seq, event: Some(body), ..Event::default() }
     }
 
     fn message(seq: i64) -> Event {
@@ -130,14 +116,8 @@ mod tests {
     fn a_resync_moves_the_cursor_in_either_direction() {
         let mut cursors = Cursors::new(1, HashMap::from([("r".to_owned(), 10)]));
         for (to, next) in [(40, 41), (20, 21)] {
-            let resync = ResyncRequired {
-                from_seq: 11,
-                resumed_after_seq: to,
-            };
-            assert_eq!(
-                cursors.admit(&event(0, event::Event::ResyncRequired(resync))),
-                Verdict::New
-            );
+            let resync = ResyncRequired { from_seq: 11, resumed_after_seq: to };
+            assert_eq!(cursors.admit(&event(0, event::Event::ResyncRequired(resync))), Verdict::New);
             assert_eq!(cursors.admit(&message(next)), Verdict::New);
         }
     }
@@ -145,17 +125,8 @@ mod tests {
     #[test]
     fn a_room_announced_with_its_state_goes_on_after_it() {
         let mut cursors = Cursors::default();
-        let room = Room {
-            last_seq: 9,
-            ..Room::default()
-        };
-        cursors.admit(&event(
-            0,
-            event::Event::RoomJoin(RoomJoin {
-                room: Some(room),
-                ..RoomJoin::default()
-            }),
-        ));
+        let room = Room { last_seq: 9, ..Room::default() };
+        cursors.admit(&event(0, event::Event::RoomJoin(RoomJoin { room: Some(room), ..RoomJoin::default() })));
         assert_eq!(cursors.admit(&message(9)), Verdict::Duplicate);
         assert_eq!(cursors.admit(&message(10)), Verdict::New);
     }
@@ -163,13 +134,8 @@ mod tests {
     #[test]
     fn only_the_readers_own_leaving_forgets_the_room() {
         let mut cursors = Cursors::new(1, HashMap::from([("r".to_owned(), 10)]));
-        let leave = |user| {
-            event::Event::RoomLeave(RoomLeave {
-                user_ids: vec![user],
-                removed: false,
-                ..RoomLeave::default()
-            })
-        };
+        let leave =
+            |user| event::Event::RoomLeave(RoomLeave { user_ids: vec![user], removed: false, ..RoomLeave::default() });
         cursors.admit(&event(11, leave(2)));
         assert_eq!(cursors.map()["r"], 11);
         cursors.admit(&event(12, leave(1)));

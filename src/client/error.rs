@@ -88,9 +88,7 @@ impl ClientError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Address { .. } | Self::Tls { .. } | Self::Token | Self::Unexpected { .. } => {
-                false
-            }
+            Self::Address { .. } | Self::Tls { .. } | Self::Token | Self::Unexpected { .. } => false,
             Self::Connect { .. } | Self::Deadline { .. } | Self::Lost { .. } => true,
             Self::Refused(refusal) => refusal.is_transient(),
         }
@@ -140,11 +138,7 @@ impl Refusal {
     }
 
     fn new(code: Code, message: String, info: ErrorInfo) -> Self {
-        let reason = if info.reason.is_empty() {
-            format!("{code:?}").to_lowercase()
-        } else {
-            info.reason
-        };
+        let reason = if info.reason.is_empty() { format!("{code:?}").to_lowercase() } else { info.reason };
         let retry_after_ms = u64::try_from(info.retry_after_ms).unwrap_or(0);
         Self {
             code,
@@ -173,9 +167,7 @@ impl From<Status> for ClientError {
 fn error_info(metadata: &MetadataMap) -> ErrorInfo {
     ErrorInfo {
         reason: text(metadata, REASON).unwrap_or_default().to_owned(),
-        retry_after_ms: text(metadata, RETRY_AFTER)
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0),
+        retry_after_ms: text(metadata, RETRY_AFTER).and_then(|value| value.parse().ok()).unwrap_or(0),
         outcome_unknown: text(metadata, OUTCOME) == Some("unknown"),
         field: String::new(),
     }
@@ -192,12 +184,8 @@ mod tests {
     #[test]
     fn reason_and_hint_come_from_trailers() {
         let mut status = Status::resource_exhausted("slow down");
-        status
-            .metadata_mut()
-            .insert(REASON, "rate_limited".parse().unwrap());
-        status
-            .metadata_mut()
-            .insert(RETRY_AFTER, "250".parse().unwrap());
+        status.metadata_mut().insert(REASON, "rate_limited".parse().unwrap());
+        status.metadata_mut().insert(RETRY_AFTER, "250".parse().unwrap());
         let error = ClientError::from(status);
         assert_eq!(error.reason(), "rate_limited");
         assert_eq!(error.retry_after(), Some(Duration::from_millis(250)));

@@ -11,8 +11,8 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use tertulia_proto::chat::v1::{
-    Connected, Event, Room, RoomJoin, SessionOpen, SessionRequest, SessionResponse,
-    StreamMessagesRequest, event, session_request, session_response,
+    Connected, Event, Room, RoomJoin, SessionOpen, SessionRequest, SessionResponse, StreamMessagesRequest, event,
+    session_request, session_response,
 };
 use tokio::{
     sync::mpsc,
@@ -77,10 +77,7 @@ enum Frames {
     Stream(Streaming<Event>),
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives for one turn; a box would cost an allocation a frame"
-)]
+#[expect(clippy::large_enum_variant, reason = "lives for one turn; a box would cost an allocation a frame")]
 enum Step {
     Open,
     Opened(Result<Opened, ClientError>),
@@ -192,9 +189,8 @@ impl LiveClient {
             }
             let deadline = client.deadline();
             let opening = open_stream(client, options, cursors.map().clone());
-            let (frames, out) = timeout(deadline, opening)
-                .await
-                .map_err(|_| ClientError::Deadline { after: deadline })??;
+            let (frames, out) =
+                timeout(deadline, opening).await.map_err(|_| ClientError::Deadline { after: deadline })??;
             Ok(Opened { frames, rooms, out })
         })
     }
@@ -214,12 +210,8 @@ impl LiveClient {
         }
         let now = Instant::now();
         let silence = silence(INTERVAL_DEFAULT);
-        self.phase = Phase::Live(Box::new(Live {
-            frames: opened.frames,
-            silent_until: now + silence,
-            silence,
-            opened_at: now,
-        }));
+        self.phase =
+            Phase::Live(Box::new(Live { frames: opened.frames, silent_until: now + silence, silence, opened_at: now }));
     }
 
     fn frame(&mut self, frame: SessionResponse) {
@@ -284,9 +276,7 @@ impl Drop for LiveClient {
 impl Live {
     async fn next(&mut self) -> Result<Option<SessionResponse>, ClientError> {
         let frame = timeout_at(self.silent_until, self.frames.next()).await;
-        let frame = frame.map_err(|_| ClientError::Deadline {
-            after: self.silence,
-        })??;
+        let frame = frame.map_err(|_| ClientError::Deadline { after: self.silence })??;
         self.silent_until = Instant::now() + self.silence;
         Ok(frame)
     }
@@ -305,9 +295,7 @@ impl Frames {
             Self::Session(frames) => Ok(frames.message().await?),
             Self::Stream(events) => {
                 let event = events.message().await?;
-                Ok(event.map(|event| SessionResponse {
-                    frame: Some(session_response::Frame::Event(event)),
-                }))
+                Ok(event.map(|event| SessionResponse { frame: Some(session_response::Frame::Event(event)) }))
             }
         }
     }
@@ -325,15 +313,8 @@ fn is_final(error: &ClientError) -> bool {
 
 fn announced(room: Room) -> LiveItem {
     let room_id = room.id.clone();
-    let join = RoomJoin {
-        participants: Vec::new(),
-        room: Some(room),
-    };
-    LiveItem::Event(Box::new(Event {
-        room_id,
-        event: Some(event::Event::RoomJoin(join)),
-        ..Event::default()
-    }))
+    let join = RoomJoin { participants: Vec::new(), room: Some(room) };
+    LiveItem::Event(Box::new(Event { room_id, event: Some(event::Event::RoomJoin(join)), ..Event::default() }))
 }
 
 /// The rooms that the stream will be about.
@@ -341,9 +322,7 @@ async fn read_state(client: &Client, room_id: Option<&str>) -> Result<Vec<Room>,
     let Some(room_id) = room_id else {
         return client.all_rooms().await;
     };
-    let request = tertulia_proto::chat::v1::GetRoomRequest {
-        room_id: room_id.to_owned(),
-    };
+    let request = tertulia_proto::chat::v1::GetRoomRequest { room_id: room_id.to_owned() };
     Ok(client.get_room(request).await?.room.into_iter().collect())
 }
 
@@ -352,39 +331,18 @@ async fn open_stream(
     options: LiveOptions,
     cursors: HashMap<String, i64>,
 ) -> Result<(Frames, Option<mpsc::Sender<SessionRequest>>), ClientError> {
-    let LiveOptions {
-        client_id,
-        room_id,
-        presence_of,
-        mode,
-        ..
-    } = options;
+    let LiveOptions { client_id, room_id, presence_of, mode, .. } = options;
     let room_id = room_id.unwrap_or_default();
     let mut stub = client.stub();
     if mode == LiveMode::Stream {
-        let request = StreamMessagesRequest {
-            client_id,
-            room_id,
-            cursors,
-            presence_of,
-        };
+        let request = StreamMessagesRequest { client_id, room_id, cursors, presence_of };
         let answer = stub.stream_messages(request).await?;
         return Ok((Frames::Stream(answer.into_inner()), None));
     }
-    let open = SessionOpen {
-        client_id,
-        room_id,
-        cursors,
-        presence_of,
-        commands_only: false,
-    };
+    let open = SessionOpen { client_id, room_id, cursors, presence_of, commands_only: false };
     let (out, requests) = mpsc::channel(COMMANDS_QUEUED_MAX);
-    let first = SessionRequest {
-        request_id: 0,
-        command: Some(session_request::Command::Open(open)),
-    };
-    out.try_send(first)
-        .map_err(|_| ClientError::Lost { sent: false })?;
+    let first = SessionRequest { request_id: 0, command: Some(session_request::Command::Open(open)) };
+    out.try_send(first).map_err(|_| ClientError::Lost { sent: false })?;
     let answer = stub.session(ReceiverStream::new(requests)).await?;
     Ok((Frames::Session(answer.into_inner()), Some(out)))
 }

@@ -23,8 +23,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 use super::{
-    Backoff, Client, ClientError, ClientOptions, Command, LiveClient, LiveItem, LiveMode,
-    LiveOptions, Reply, commands::LiveCommands,
+    Backoff, Client, ClientError, ClientOptions, Command, LiveClient, LiveItem, LiveMode, LiveOptions, Reply,
+    commands::LiveCommands,
 };
 
 const ROOM: &str = "00000000-0000-7000-8000-000000000001";
@@ -73,12 +73,7 @@ impl Fake {
     }
 
     fn cursors_of_opens(&self) -> Vec<Option<i64>> {
-        self.0
-            .lock()
-            .opens
-            .iter()
-            .map(|open| open.cursors.get(ROOM).copied())
-            .collect()
+        self.0.lock().opens.iter().map(|open| open.cursors.get(ROOM).copied()).collect()
     }
 
     fn open(&self, open: SessionOpen) -> Result<BoxStream<'static, Result<Event, Status>>, Status> {
@@ -86,24 +81,13 @@ impl Fake {
         let fault = world.faults.pop_front();
         if let Some(Fault::Refuse(code, reason)) = fault {
             let mut status = Status::new(code, "no");
-            status
-                .metadata_mut()
-                .insert("tertulia-reason", reason.parse().unwrap());
+            status.metadata_mut().insert("tertulia-reason", reason.parse().unwrap());
             return Err(status);
         }
         let after = open.cursors.get(ROOM).copied().unwrap_or(0);
-        let from = if matches!(fault, Some(Fault::RepeatSeen)) {
-            after - 1
-        } else {
-            after
-        };
+        let from = if matches!(fault, Some(Fault::RepeatSeen)) { after - 1 } else { after };
         world.opens.push(open);
-        let events = world
-            .log
-            .iter()
-            .filter(|event| event.seq > from)
-            .cloned()
-            .map(Ok);
+        let events = world.log.iter().filter(|event| event.seq > from).cloned().map(Ok);
         let mut frames: Vec<Result<Event, Status>> = vec![Ok(connected())];
         frames.extend(events);
         Ok(match fault {
@@ -112,38 +96,23 @@ impl Fake {
                 frames.push(Err(Status::unavailable("cut")));
                 stream::iter(frames).boxed()
             }
-            Some(Fault::Silent) => stream::iter(vec![Ok(connected())])
-                .chain(stream::pending())
-                .boxed(),
+            Some(Fault::Silent) => stream::iter(vec![Ok(connected())]).chain(stream::pending()).boxed(),
             _ => stream::iter(frames).chain(stream::pending()).boxed(),
         })
     }
 }
 
 fn message(seq: i64) -> Event {
-    let message = pb::Message {
-        id: 1_000 + seq,
-        seq,
-        n: seq,
-        ..Default::default()
-    };
+    let message = pb::Message { id: 1_000 + seq, seq, n: seq, ..Default::default() };
     event(seq, event::Event::Message(message))
 }
 
 fn event(seq: i64, body: event::Event) -> Event {
-    Event {
-        room_id: ROOM.to_owned(),
-        seq,
-        event: Some(body),
-        ..Event::default()
-    }
+    Event { room_id: ROOM.to_owned(), seq, event: Some(body), ..Event::default() }
 }
 
 fn connected() -> Event {
-    Event {
-        event: Some(event::Event::Connected(pb::Connected { interval_s: 15 })),
-        ..Event::default()
-    }
+    Event { event: Some(event::Event::Connected(pb::Connected { interval_s: 15 })), ..Event::default() }
 }
 
 fn no<T>() -> Result<Response<T>, Status> {
@@ -228,29 +197,14 @@ macro_rules! fake_service {
 
 /// Sends are acknowledged, but for the content "refuse"; "ignore" is never answered.
 fn answer(request: SessionRequest) -> SessionReply {
-    let Some(Command::SendMessage(send)) = request.command else {
-        panic!("only sends")
-    };
+    let Some(Command::SendMessage(send)) = request.command else { panic!("only sends") };
     let result = if send.content == "refuse" {
-        Reply::Error(pb::SessionError {
-            code: 7,
-            message: "no".to_owned(),
-            info: None,
-        })
+        Reply::Error(pb::SessionError { code: 7, message: "no".to_owned(), info: None })
     } else {
-        let message = pb::Message {
-            content: send.content,
-            ..Default::default()
-        };
-        Reply::SendMessage(pb::SendMessageResponse {
-            message: Some(message),
-            ..Default::default()
-        })
+        let message = pb::Message { content: send.content, ..Default::default() };
+        Reply::SendMessage(pb::SendMessageResponse { message: Some(message), ..Default::default() })
     };
-    SessionReply {
-        request_id: request.request_id,
-        result: Some(result),
-    }
+    SessionReply { request_id: request.request_id, result: Some(result) }
 }
 
 fake_service! {
@@ -295,45 +249,26 @@ struct Running {
 impl Running {
     /// Serves from another thread.
     async fn start(fake: &Fake, at: Option<SocketAddr>) -> Self {
-        let home = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (fake, at) = (fake.clone(), at.unwrap_or_else(any));
         let at = home.spawn(serve(fake, at)).await.unwrap();
-        Self {
-            at,
-            home: Some(home),
-        }
+        Self { at, home: Some(home) }
     }
 
     /// Serves from the test's own thread, so that both follow one paused clock.
     async fn start_here(fake: &Fake) -> Self {
-        Self {
-            at: serve(fake.clone(), any()).await,
-            home: None,
-        }
+        Self { at: serve(fake.clone(), any()).await, home: None }
     }
 
     fn client(&self) -> Client {
         let options = ClientOptions::new(format!("http://{}", self.at), "secret");
-        Client::connect_lazy(&options)
-            .unwrap()
-            .with_deadline(Duration::from_millis(500))
+        Client::connect_lazy(&options).unwrap().with_deadline(Duration::from_millis(500))
     }
 
     fn live(&self, mode: LiveMode, cursors: Option<HashMap<String, i64>>) -> LiveClient {
         let backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(20));
         let client_id = "test".to_owned();
-        let options = LiveOptions {
-            client_id,
-            mode,
-            cursors,
-            backoff,
-            user_id: 1,
-            ..LiveOptions::default()
-        };
+        let options = LiveOptions { client_id, mode, cursors, backoff, user_id: 1, ..LiveOptions::default() };
         LiveClient::new(self.client(), options)
     }
 }
@@ -363,10 +298,7 @@ fn at(seq: i64) -> Option<HashMap<String, i64>> {
 }
 
 async fn item(live: &mut LiveClient) -> LiveItem {
-    timeout(Duration::from_secs(10), live.next())
-        .await
-        .expect("an item within 10 s")
-        .expect("no final error")
+    timeout(Duration::from_secs(10), live.next()).await.expect("an item within 10 s").expect("no final error")
 }
 
 /// The seqs of the next events, whatever happens to the connection meanwhile.
@@ -387,22 +319,10 @@ async fn a_cut_stream_resumes_after_the_last_event_handed_on() {
         fake.faults([Fault::CutAfter(3), Fault::CutAfter(0), Fault::CutAfter(4)]);
         let server = Running::start(&fake, None).await;
         let mut live = server.live(mode, at(0));
-        assert_eq!(
-            seqs(&mut live, 10).await,
-            (1..=10).collect::<Vec<_>>(),
-            "{mode:?}"
-        );
-        assert_eq!(
-            fake.cursors_of_opens(),
-            [Some(0), Some(3), Some(3), Some(7)],
-            "{mode:?}"
-        );
+        assert_eq!(seqs(&mut live, 10).await, (1..=10).collect::<Vec<_>>(), "{mode:?}");
+        assert_eq!(fake.cursors_of_opens(), [Some(0), Some(3), Some(3), Some(7)], "{mode:?}");
         let stats = live.stats();
-        assert_eq!(
-            (stats.opened, stats.events, stats.duplicates, stats.gaps),
-            (4, 10, 0, 0),
-            "{mode:?}"
-        );
+        assert_eq!((stats.opened, stats.events, stats.duplicates, stats.gaps), (4, 10, 0, 0), "{mode:?}");
     }
 }
 
@@ -465,21 +385,14 @@ async fn next_may_be_dropped_at_any_await() {
 #[tokio::test]
 async fn without_cursors_the_present_state_is_where_it_starts() {
     let fake = Fake::with_log(1..=9);
-    let room = |id: &str, last_seq| Room {
-        id: id.to_owned(),
-        last_seq,
-        ..Room::default()
-    };
+    let room = |id: &str, last_seq| Room { id: id.to_owned(), last_seq, ..Room::default() };
     fake.0.lock().rooms = vec![room(ROOM, 7), room("other", 3)];
     let server = Running::start(&fake, None).await;
     let mut live = server.live(LiveMode::Session, None);
     assert!(matches!(item(&mut live).await, LiveItem::Up));
     assert_eq!(seqs(&mut live, 2).await, [8, 9]);
     let open = fake.0.lock().opens[0].clone();
-    assert_eq!(
-        open.cursors,
-        HashMap::from([(ROOM.to_owned(), 7), ("other".to_owned(), 3)])
-    );
+    assert_eq!(open.cursors, HashMap::from([(ROOM.to_owned(), 7), ("other".to_owned(), 3)]));
     assert_eq!(fake.0.lock().tokens[0], "Bearer secret");
 }
 
@@ -491,15 +404,9 @@ async fn rooms_that_came_while_there_were_none_are_announced() {
     let mut live = server.live(LiveMode::Session, None);
     assert!(matches!(item(&mut live).await, LiveItem::Up));
     assert!(matches!(item(&mut live).await, LiveItem::Down { .. }));
-    fake.0.lock().rooms = vec![Room {
-        id: ROOM.to_owned(),
-        last_seq: 4,
-        ..Room::default()
-    }];
+    fake.0.lock().rooms = vec![Room { id: ROOM.to_owned(), last_seq: 4, ..Room::default() }];
     assert!(matches!(item(&mut live).await, LiveItem::Up));
-    let LiveItem::Event(event) = item(&mut live).await else {
-        panic!("the room is announced")
-    };
+    let LiveItem::Event(event) = item(&mut live).await else { panic!("the room is announced") };
     assert!(matches!(event.event, Some(event::Event::RoomJoin(join)) if join.room.is_some()));
     assert_eq!(live.cursors()[ROOM], 4);
 }
@@ -507,20 +414,10 @@ async fn rooms_that_came_while_there_were_none_are_announced() {
 #[tokio::test]
 async fn resync_join_and_leave_are_handed_on_and_move_the_cursors() {
     let fake = Fake::default();
-    let resync = pb::ResyncRequired {
-        from_seq: 1,
-        resumed_after_seq: 20,
-    };
-    let left = pb::RoomLeave {
-        user_ids: vec![1],
-        removed: true,
-        ..Default::default()
-    };
+    let resync = pb::ResyncRequired { from_seq: 1, resumed_after_seq: 20 };
+    let left = pb::RoomLeave { user_ids: vec![1], removed: true, ..Default::default() };
     fake.0.lock().log = vec![
-        Event {
-            seq: 0,
-            ..event(0, event::Event::ResyncRequired(resync))
-        },
+        Event { seq: 0, ..event(0, event::Event::ResyncRequired(resync)) },
         message(21),
         event(22, event::Event::RoomJoin(pb::RoomJoin::default())),
         event(23, event::Event::RoomLeave(left)),
@@ -529,18 +426,8 @@ async fn resync_join_and_leave_are_handed_on_and_move_the_cursors() {
     let server = Running::start(&fake, None).await;
     let mut live = server.live(LiveMode::Session, at(-1));
     assert_eq!(seqs(&mut live, 4).await, [0, 21, 22, 23]);
-    assert_eq!(
-        (
-            live.stats().resyncs,
-            live.stats().gaps,
-            live.stats().duplicates
-        ),
-        (1, 0, 0)
-    );
-    assert!(
-        live.cursors().is_empty(),
-        "a room one was removed from is not asked for again"
-    );
+    assert_eq!((live.stats().resyncs, live.stats().gaps, live.stats().duplicates), (1, 0, 0));
+    assert!(live.cursors().is_empty(), "a room one was removed from is not asked for again");
 }
 
 #[tokio::test]
@@ -553,15 +440,10 @@ async fn what_no_retry_changes_is_an_error_and_the_rest_is_not() {
     ]);
     let server = Running::start(&fake, None).await;
     let mut live = server.live(LiveMode::Session, at(0));
-    assert!(
-        matches!(item(&mut live).await, LiveItem::Down { error, .. } if error.reason() == "starting")
-    );
+    assert!(matches!(item(&mut live).await, LiveItem::Down { error, .. } if error.reason() == "starting"));
     assert_eq!(live.next().await.unwrap_err().reason(), "stream_replaced");
     assert_eq!(live.next().await.unwrap_err().reason(), "token_expired");
-    assert!(
-        matches!(item(&mut live).await, LiveItem::Up),
-        "the owner may insist"
-    );
+    assert!(matches!(item(&mut live).await, LiveItem::Up), "the owner may insist");
 }
 
 #[tokio::test(start_paused = true)]
@@ -573,31 +455,13 @@ async fn a_stream_that_falls_silent_is_reopened() {
     assert!(matches!(live.next().await.unwrap(), LiveItem::Up));
     let began = tokio::time::Instant::now();
     let down = live.next().await.unwrap();
-    assert!(
-        matches!(
-            down,
-            LiveItem::Down {
-                error: ClientError::Deadline { .. },
-                ..
-            }
-        ),
-        "{down:?}"
-    );
-    assert!(
-        began.elapsed() >= Duration::from_secs(30) && began.elapsed() < Duration::from_secs(45)
-    );
+    assert!(matches!(down, LiveItem::Down { error: ClientError::Deadline { .. }, .. }), "{down:?}");
+    assert!(began.elapsed() >= Duration::from_secs(30) && began.elapsed() < Duration::from_secs(45));
 }
 
 /// Sends over the session while the live client is polled, as its owner does.
-async fn call(
-    live: &mut LiveClient,
-    commands: &LiveCommands,
-    content: &str,
-) -> Result<Reply, ClientError> {
-    let send = pb::SendMessageRequest {
-        content: content.to_owned(),
-        ..Default::default()
-    };
+async fn call(live: &mut LiveClient, commands: &LiveCommands, content: &str) -> Result<Reply, ClientError> {
+    let send = pb::SendMessageRequest { content: content.to_owned(), ..Default::default() };
     let call = commands.call(Command::SendMessage(send));
     tokio::pin!(call);
     loop {
@@ -615,15 +479,10 @@ async fn commands_are_answered_refused_or_lost() {
     let mut live = server.live(LiveMode::Session, at(0));
     let commands = live.commands();
     let early = call(&mut live, &commands, "early").await;
-    assert!(
-        matches!(early, Err(ClientError::Lost { sent: false })),
-        "{early:?}"
-    );
+    assert!(matches!(early, Err(ClientError::Lost { sent: false })), "{early:?}");
     while !matches!(item(&mut live).await, LiveItem::Up) {}
     let answer = call(&mut live, &commands, "hello").await.unwrap();
-    let Reply::SendMessage(sent) = answer else {
-        panic!("{answer:?}")
-    };
+    let Reply::SendMessage(sent) = answer else { panic!("{answer:?}") };
     assert_eq!(sent.message.unwrap().content, "hello");
     let refused = call(&mut live, &commands, "refuse").await.unwrap_err();
     assert_eq!(refused.reason(), "permissiondenied");
@@ -636,10 +495,7 @@ async fn commands_are_answered_refused_or_lost() {
 async fn a_call_without_an_answer_ends_at_its_deadline() {
     let server = Running::start(&Fake::default(), None).await;
     let client = server.client();
-    let error = client
-        .get_room(pb::GetRoomRequest::default())
-        .await
-        .unwrap_err();
+    let error = client.get_room(pb::GetRoomRequest::default()).await.unwrap_err();
     // Either side may notice first.
     assert!(error.is_transient(), "{error:?}");
     assert!(
@@ -647,23 +503,12 @@ async fn a_call_without_an_answer_ends_at_its_deadline() {
             || error.reason() == "deadlineexceeded"
             || error.reason() == "cancelled"
     );
-    let error = Client::connect("http://127.0.0.1:1", "t")
-        .await
-        .unwrap_err();
+    let error = Client::connect("http://127.0.0.1:1", "t").await.unwrap_err();
     assert!(matches!(error, ClientError::Connect { .. }), "{error:?}");
-    assert!(matches!(
-        Client::connect("nonsense\n", "t").await.unwrap_err(),
-        ClientError::Address { .. }
-    ));
+    assert!(matches!(Client::connect("nonsense\n", "t").await.unwrap_err(), ClientError::Address { .. }));
     let lazy = |server: &str, token: &str| Client::connect_lazy(&ClientOptions::new(server, token));
-    assert!(matches!(
-        lazy("http://a", "t\n").unwrap_err(),
-        ClientError::Token
-    ));
-    assert!(matches!(
-        lazy("https://a", "t").unwrap_err(),
-        ClientError::Tls { .. }
-    ));
+    assert!(matches!(lazy("http://a", "t\n").unwrap_err(), ClientError::Token));
+    assert!(matches!(lazy("https://a", "t").unwrap_err(), ClientError::Tls { .. }));
     assert!(lazy("localhost:7700", "t").is_ok());
 }
 
@@ -671,21 +516,10 @@ async fn a_call_without_an_answer_ends_at_its_deadline() {
 async fn a_list_is_read_to_its_end_and_each_room_once() {
     let fake = Fake::default();
     let ids = ["a", "b", "c"];
-    fake.0.lock().rooms = ids
-        .map(|id| Room {
-            id: id.to_owned(),
-            ..Room::default()
-        })
-        .to_vec();
+    fake.0.lock().rooms = ids.map(|id| Room { id: id.to_owned(), ..Room::default() }).to_vec();
     let server = Running::start(&fake, None).await;
     let rooms = server.client().all_rooms().await.unwrap();
-    assert_eq!(
-        rooms
-            .iter()
-            .map(|room| room.id.as_str())
-            .collect::<Vec<_>>(),
-        ids
-    );
+    assert_eq!(rooms.iter().map(|room| room.id.as_str()).collect::<Vec<_>>(), ids);
 }
 
 #[tokio::test]
@@ -694,32 +528,14 @@ async fn a_send_is_repeated_under_one_id_until_answered_for_good() {
     let unavailable = || Status::unavailable("not now");
     fake.0.lock().send_errors = [unavailable(), unavailable()].into();
     let server = Running::start(&fake, None).await;
-    let send = |id: &str| pb::SendMessageRequest {
-        client_message_id: id.to_owned(),
-        ..Default::default()
-    };
+    let send = |id: &str| pb::SendMessageRequest { client_message_id: id.to_owned(), ..Default::default() };
     let patience = Duration::from_secs(10);
-    server
-        .client()
-        .send_until_acked(send("x"), patience)
-        .await
-        .unwrap();
+    server.client().send_until_acked(send("x"), patience).await.unwrap();
     assert_eq!(fake.0.lock().sends, ["x", "x", "x"]);
     fake.0.lock().send_errors = [Status::permission_denied("never")].into();
-    let error = server
-        .client()
-        .send_until_acked(send("y"), patience)
-        .await
-        .unwrap_err();
+    let error = server.client().send_until_acked(send("y"), patience).await.unwrap_err();
     assert_eq!(error.reason(), "permissiondenied");
     assert_eq!(fake.0.lock().sends[3..], ["y"]);
-    let error = server
-        .client()
-        .send_until_acked(send(""), patience)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ClientError::Unexpected { .. }),
-        "without an id a repetition could double it"
-    );
+    let error = server.client().send_until_acked(send(""), patience).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unexpected { .. }), "without an id a repetition could double it");
 }

@@ -59,16 +59,12 @@ impl ClientOptions {
         let url = match self.server.split_once("://") {
             None => format!("http://{}", self.server),
             Some(("https", _)) => {
-                return Err(ClientError::Tls {
-                    url: self.server.clone(),
-                });
+                return Err(ClientError::Tls { url: self.server.clone() });
             }
             Some(_) => self.server.clone(),
         };
-        let endpoint = Endpoint::from_shared(url).map_err(|source| ClientError::Address {
-            url: self.server.clone(),
-            source,
-        })?;
+        let endpoint =
+            Endpoint::from_shared(url).map_err(|source| ClientError::Address { url: self.server.clone(), source })?;
         Ok(endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
@@ -80,9 +76,7 @@ impl ClientOptions {
 
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOptions")
-            .field("server", &self.server)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientOptions").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
@@ -92,9 +86,7 @@ pub(crate) struct Bearer(MetadataValue<Ascii>);
 
 impl Bearer {
     fn new(token: &str) -> Result<Self, ClientError> {
-        let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
-            .parse()
-            .map_err(|_| ClientError::Token)?;
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| ClientError::Token)?;
         value.set_sensitive(true);
         Ok(Self(value))
     }
@@ -102,9 +94,7 @@ impl Bearer {
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert("authorization", self.0.clone());
+        request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }
 }
@@ -118,9 +108,7 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
@@ -129,10 +117,7 @@ impl Client {
     ///
     /// # Errors
     /// When the address or the token is malformed, or nobody listens there.
-    pub async fn connect(
-        server: impl Into<String>,
-        token: impl Into<String>,
-    ) -> Result<Self, ClientError> {
+    pub async fn connect(server: impl Into<String>, token: impl Into<String>) -> Result<Self, ClientError> {
         Self::connect_with(&ClientOptions::new(server, token)).await
     }
 
@@ -142,10 +127,7 @@ impl Client {
     /// When the address or the token is malformed, or nobody listens there.
     pub async fn connect_with(options: &ClientOptions) -> Result<Self, ClientError> {
         let connected = options.endpoint()?.connect().await;
-        let channel = connected.map_err(|source| ClientError::Connect {
-            url: options.server.clone(),
-            source,
-        })?;
+        let channel = connected.map_err(|source| ClientError::Connect { url: options.server.clone(), source })?;
         Self::over(channel, options)
     }
 
@@ -160,10 +142,7 @@ impl Client {
     fn over(channel: Channel, options: &ClientOptions) -> Result<Self, ClientError> {
         let stub = ChatServiceClient::with_interceptor(channel, Bearer::new(&options.token)?)
             .max_decoding_message_size(ANSWER_BYTES_MAX);
-        Ok(Self {
-            stub,
-            deadline: options.deadline,
-        })
+        Ok(Self { stub, deadline: options.deadline })
     }
 
     /// The same connection with another deadline for each call.
@@ -192,18 +171,9 @@ impl Client {
         let mut known = HashSet::new();
         let mut cursor = String::new();
         loop {
-            let request = pb::GetRoomsRequest {
-                limit: PAGE,
-                cursor,
-                include_hidden: true,
-                ..Default::default()
-            };
+            let request = pb::GetRoomsRequest { limit: PAGE, cursor, include_hidden: true, ..Default::default() };
             let page = self.get_rooms(request).await?;
-            rooms.extend(
-                page.rooms
-                    .into_iter()
-                    .filter(|room| known.insert(room.id.clone())),
-            );
+            rooms.extend(page.rooms.into_iter().filter(|room| known.insert(room.id.clone())));
             if page.next_cursor.is_empty() {
                 return Ok(rooms);
             }
@@ -222,9 +192,7 @@ impl Client {
         patience: Duration,
     ) -> Result<pb::SendMessageResponse, ClientError> {
         if request.client_message_id.is_empty() {
-            return Err(ClientError::Unexpected {
-                what: "send_until_acked needs a client message id",
-            });
+            return Err(ClientError::Unexpected { what: "send_until_acked needs a client message id" });
         }
         let give_up = Instant::now() + patience;
         let mut backoff = Backoff::default();

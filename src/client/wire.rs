@@ -35,16 +35,9 @@ pub struct AddressError {
 /// # Errors
 /// When the address is no URL.
 pub fn connect(server: &str) -> Result<Channel, AddressError> {
-    let url = if server.contains("://") {
-        server.to_owned()
-    } else {
-        format!("http://{server}")
-    };
+    let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
     let endpoint = Endpoint::from_shared(url)
-        .map_err(|source| AddressError {
-            server: server.to_owned(),
-            source,
-        })?
+        .map_err(|source| AddressError { server: server.to_owned(), source })?
         .connect_timeout(Duration::from_secs(5))
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(20))
@@ -53,16 +46,10 @@ pub fn connect(server: &str) -> Result<Channel, AddressError> {
 }
 
 /// A call's request with its token and its deadline.
-pub(crate) fn request<T>(
-    message: T,
-    bearer: &MetadataValue<Ascii>,
-    deadline: Duration,
-) -> Request<T> {
+pub(crate) fn request<T>(message: T, bearer: &MetadataValue<Ascii>, deadline: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
-    request
-        .metadata_mut()
-        .insert("authorization", bearer.clone());
+    request.metadata_mut().insert("authorization", bearer.clone());
     request
 }
 
@@ -106,11 +93,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            first: Duration::from_millis(50),
-            wait_max: Duration::from_secs(2),
-            budget: Duration::from_secs(60),
-        }
+        Self { first: Duration::from_millis(50), wait_max: Duration::from_secs(2), budget: Duration::from_secs(60) }
     }
 }
 
@@ -124,11 +107,7 @@ pub(crate) struct Retries {
 
 impl Retries {
     pub(crate) fn new(policy: RetryPolicy) -> Self {
-        Self {
-            policy,
-            began: Instant::now(),
-            tries: 0,
-        }
+        Self { policy, began: Instant::now(), tries: 0 }
     }
 
     /// Waits until the next try; or gives the error back when it is final or the budget is spent.
@@ -145,11 +124,7 @@ impl Retries {
 
     /// Half of the wait is random, so that those who failed together do not come back together.
     fn wait(&self, status: &Status) -> Duration {
-        let backoff = self
-            .policy
-            .first
-            .saturating_mul(1 << self.tries.min(16))
-            .min(self.policy.wait_max);
+        let backoff = self.policy.first.saturating_mul(1 << self.tries.min(16)).min(self.policy.wait_max);
         let jittered = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
         jittered.max(retry_after(status).unwrap_or_default())
     }
@@ -171,20 +146,10 @@ mod tests {
 
     #[test]
     fn temporary_errors_are_told_from_final_ones() {
-        for code in [
-            Code::Unavailable,
-            Code::DeadlineExceeded,
-            Code::ResourceExhausted,
-        ] {
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::ResourceExhausted] {
             assert!(is_transient(&Status::new(code, "")), "{code}");
         }
-        for code in [
-            Code::InvalidArgument,
-            Code::NotFound,
-            Code::Internal,
-            Code::Unknown,
-            Code::Unauthenticated,
-        ] {
+        for code in [Code::InvalidArgument, Code::NotFound, Code::Internal, Code::Unknown, Code::Unauthenticated] {
             assert!(!is_transient(&Status::new(code, "")), "{code}");
         }
         let expired = with(Status::unauthenticated(""), REASON, "token_expired");
@@ -195,10 +160,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waits_follow_the_hint_and_end_with_the_budget() {
-        let policy = RetryPolicy {
-            budget: Duration::from_secs(10),
-            ..RetryPolicy::default()
-        };
+        let policy = RetryPolicy { budget: Duration::from_secs(10), ..RetryPolicy::default() };
         let mut retries = Retries::new(policy);
         let began = Instant::now();
         let busy = with(Status::resource_exhausted(""), RETRY_AFTER_MS, "3000");
@@ -210,20 +172,12 @@ mod tests {
         }
         assert!((5..40).contains(&tries), "{tries}");
         assert!(began.elapsed() <= Duration::from_secs(10));
-        assert!(
-            Retries::new(policy)
-                .pause(Status::not_found(""))
-                .await
-                .is_err()
-        );
+        assert!(Retries::new(policy).pause(Status::not_found("")).await.is_err());
     }
 
     #[test]
     fn addresses_may_come_without_a_scheme() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
         connect("127.0.0.1:1").unwrap();
         connect("http://[::1]:1").unwrap();
@@ -254,17 +208,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_dies_is_worth_another_try() {
-        use tertulia_proto::admin::v1::{
-            ListRoomsRequest, admin_service_client::AdminServiceClient,
-        };
+        use tertulia_proto::admin::v1::{ListRoomsRequest, admin_service_client::AdminServiceClient};
         let token = bearer(&"t".repeat(100)).unwrap();
         let refused = "127.0.0.1:1".to_owned();
         for address in [refused, dying_server(false), dying_server(true)] {
             let mut client = AdminServiceClient::new(connect(&address).unwrap());
             let list = ListRoomsRequest::default();
-            let answer = client
-                .list_rooms(request(list, &token, Duration::from_secs(5)))
-                .await;
+            let answer = client.list_rooms(request(list, &token, Duration::from_secs(5))).await;
             let status = answer.unwrap_err();
             assert!(is_transient(&status), "{address}: {status:?}");
             assert_ne!(status.code(), Code::DeadlineExceeded, "{status:?}");

@@ -30,10 +30,7 @@ const SWITCHES: &[(&str, &str)] = &[
 ];
 
 /// Addresses that ask for a backend when they are set.
-const REFUSED: &[(&str, &str)] = &[
-    ("POSTGRES_HOST", "the PostgreSQL store"),
-    ("NATS_URL", "the NATS event bus"),
-];
+const REFUSED: &[(&str, &str)] = &[("POSTGRES_HOST", "the PostgreSQL store"), ("NATS_URL", "the NATS event bus")];
 
 /// Settings that do nothing in this build and harm nobody: without Redis the server is slower, and
 /// the others mean nothing while their switch is off.
@@ -92,10 +89,7 @@ fn names() -> impl Iterator<Item = (String, &'static Key)> {
     own.chain(aliases)
 }
 
-fn refuse_unknown(
-    env: &BTreeMap<String, String>,
-    names: &[(String, &'static Key)],
-) -> Result<(), ConfigError> {
+fn refuse_unknown(env: &BTreeMap<String, String>, names: &[(String, &'static Key)]) -> Result<(), ConfigError> {
     let is_ours = |name: &str| name.starts_with("TERTULIA_") || name.starts_with("CHAT_");
     for (name, value) in env.iter().filter(|(name, _)| is_ours(name)) {
         let is_known = names.iter().any(|(known, _)| known == name)
@@ -135,15 +129,9 @@ fn is_service_link(name: &str, value: &str) -> bool {
     port.is_some() && protocol.is_some_and(|name| protocols.contains(&name.as_str()))
 }
 
-fn refuse_unsupported(
-    env: &BTreeMap<String, String>,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
+fn refuse_unsupported(env: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
-    let not_supported = |name: &str, feature| ConfigError::NotSupported {
-        name: name.to_owned(),
-        feature,
-    };
+    let not_supported = |name: &str, feature| ConfigError::NotSupported { name: name.to_owned(), feature };
     for (name, feature) in SWITCHES {
         if let Some(value) = set(name)
             && is_on(name, value)?
@@ -169,9 +157,7 @@ fn is_on(name: &str, value: &str) -> Result<bool, ConfigError> {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
         _ => Err(ConfigError::Invalid {
-            origin: Origin::Env {
-                name: name.to_owned(),
-            },
+            origin: Origin::Env { name: name.to_owned() },
             key: name.to_owned(),
             value: Some(value.to_owned()),
             expected: "\"true\" or \"false\"".to_owned(),

@@ -94,9 +94,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// Something that the environment asks for and this build does not have.
-    #[error(
-        "env {name}: {feature} is not supported by this build yet; unset {name} to go on without it"
-    )]
+    #[error("env {name}: {feature} is not supported by this build yet; unset {name} to go on without it")]
     NotSupported {
         /// The variable.
         name: String,

@@ -32,11 +32,7 @@ pub(super) fn read(sources: &Sources) -> Result<Option<(PathBuf, String)>, Confi
 }
 
 /// Puts the file's values on top.
-pub(super) fn apply(
-    settings: &mut Settings,
-    path: &Path,
-    content: &str,
-) -> Result<(), ConfigError> {
+pub(super) fn apply(settings: &mut Settings, path: &Path, content: &str) -> Result<(), ConfigError> {
     let file = File { path, content };
     let tables = DeTable::parse(content).map_err(|err| file.syntax(&err))?;
     for (section, table) in tables.get_ref() {
@@ -67,11 +63,7 @@ pub(super) fn apply(
 
 fn unknown_section(name: &str, origin: Origin) -> ConfigError {
     let suggestion = suggest::nearest(name, SECTIONS.iter().map(|section| section.name));
-    ConfigError::UnknownKey {
-        origin,
-        key: name.to_owned(),
-        suggestion: suggestion.map(str::to_owned),
-    }
+    ConfigError::UnknownKey { origin, key: name.to_owned(), suggestion: suggestion.map(str::to_owned) }
 }
 
 /// The value without its place. What no key takes anyway becomes a text that says what it was.
@@ -86,17 +78,9 @@ fn to_value(value: &DeValue<'_>) -> Value {
         }
         DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Datetime(time) => Value::Datetime(*time),
-        DeValue::Array(values) => Value::Array(
-            values
-                .iter()
-                .map(|value| to_value(value.get_ref()))
-                .collect(),
-        ),
+        DeValue::Array(values) => Value::Array(values.iter().map(|value| to_value(value.get_ref())).collect()),
         DeValue::Table(values) => Value::Table(
-            values
-                .iter()
-                .map(|(key, value)| (key.get_ref().to_string(), to_value(value.get_ref())))
-                .collect(),
+            values.iter().map(|(key, value)| (key.get_ref().to_string(), to_value(value.get_ref()))).collect(),
         ),
     }
 }
@@ -108,10 +92,7 @@ struct File<'a> {
 
 impl File<'_> {
     fn origin(&self, span: &Range<usize>) -> Origin {
-        Origin::File {
-            path: self.path.to_owned(),
-            line: self.place(span.start).0,
-        }
+        Origin::File { path: self.path.to_owned(), line: self.place(span.start).0 }
     }
 
     fn syntax(&self, err: &toml::de::Error) -> ConfigError {

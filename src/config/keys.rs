@@ -53,10 +53,7 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
 
 /// The groups, in the order of the documentation.
 pub const SECTIONS: &[Section] = &[
-    Section {
-        name: "server",
-        meaning: "The listener, the data directory and bounds of the process.",
-    },
+    Section { name: "server", meaning: "The listener, the data directory and bounds of the process." },
     Section {
         name: "auth",
         meaning: "Who may call: keys that verify the product's JSON Web Tokens. Several sources may be set at once. With none, a development key is made in the data directory (`dev-jwt.key`).",
@@ -65,26 +62,14 @@ pub const SECTIONS: &[Section] = &[
         name: "encryption",
         meaning: "Master keys of what is stored. With none, a key is made in the data directory (`dev-chat.key`); keep that file as long as the data.",
     },
-    Section {
-        name: "storage",
-        meaning: "The embedded store.",
-    },
-    Section {
-        name: "rooms",
-        meaning: "Rooms that are awake.",
-    },
-    Section {
-        name: "streams",
-        meaning: "Streams to clients.",
-    },
+    Section { name: "storage", meaning: "The embedded store." },
+    Section { name: "rooms", meaning: "Rooms that are awake." },
+    Section { name: "streams", meaning: "Streams to clients." },
     Section {
         name: "limits",
         meaning: "Rates and work in flight. A caller beyond them is refused at once and told when to retry.",
     },
-    Section {
-        name: "log",
-        meaning: "Log lines, on standard error.",
-    },
+    Section { name: "log", meaning: "Log lines, on standard error." },
 ];
 
 const fn int(
@@ -94,23 +79,11 @@ const fn int(
     unit: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key {
-        path,
-        kind: Kind::Integer { min, max },
-        default,
-        unit,
-        meaning,
-    }
+    Key { path, kind: Kind::Integer { min, max }, default, unit, meaning }
 }
 
 const fn text(path: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
-    Key {
-        path,
-        kind,
-        default,
-        unit: "",
-        meaning,
-    }
+    Key { path, kind, default, unit: "", meaning }
 }
 
 const DAY_MS: i64 = 86_400_000;

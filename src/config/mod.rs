@@ -30,8 +30,8 @@ pub use keys::{KEYS, Key, SECTIONS, Section};
 pub use raw::RawConfig;
 pub use reference::{example_file, reference_table};
 pub use sections::{
-    AuthConfig, EncryptionConfig, Fsync, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys,
-    RoomsConfig, ServerConfig, StorageConfig, StreamsConfig,
+    AuthConfig, EncryptionConfig, Fsync, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys, RoomsConfig,
+    ServerConfig, StorageConfig, StreamsConfig,
 };
 pub use value::Kind;
 

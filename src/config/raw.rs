@@ -10,8 +10,8 @@ use toml::Value;
 use super::dev_chat_key::GENERATED_KEY_ID;
 use super::settings::Settings;
 use super::{
-    AuthConfig, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin,
-    RoomsConfig, ServerConfig, StorageConfig, StreamsConfig,
+    AuthConfig, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin, RoomsConfig,
+    ServerConfig, StorageConfig, StreamsConfig,
 };
 use crate::api::auth::{ClaimNames, KeySource};
 
@@ -77,9 +77,7 @@ impl fmt::Debug for RawAuth {
 /// Holds secrets.
 impl fmt::Debug for RawEncryption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawEncryption")
-            .field("key_id", &self.key_id)
-            .finish_non_exhaustive()
+        f.debug_struct("RawEncryption").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 
@@ -87,28 +85,18 @@ impl RawConfig {
     pub(super) fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         // The list of keys and these types agree (a test holds it), and every value was checked, so
         // that this fails for a bound that is wider than its type only.
-        Value::Table(settings.to_table())
-            .try_into()
-            .map_err(|err: toml::de::Error| ConfigError::Conflict {
-                origin: Origin::Default,
-                key: "configuration".to_owned(),
-                problem: format!("does not fit its types: {}", err.message()),
-            })
+        Value::Table(settings.to_table()).try_into().map_err(|err: toml::de::Error| ConfigError::Conflict {
+            origin: Origin::Default,
+            key: "configuration".to_owned(),
+            problem: format!("does not fit its types: {}", err.message()),
+        })
     }
 }
 
 /// Checks what no single value can tell.
-pub(super) fn validate(
-    raw: RawConfig,
-    settings: Settings,
-    warnings: Vec<String>,
-) -> Result<Config, ConfigError> {
+pub(super) fn validate(raw: RawConfig, settings: Settings, warnings: Vec<String>) -> Result<Config, ConfigError> {
     if raw.rooms.batch_max > raw.rooms.queue_max {
-        return Err(conflict(
-            &settings,
-            "rooms.batch_max",
-            "is greater than `rooms.queue_max`",
-        ));
+        return Err(conflict(&settings, "rooms.batch_max", "is greater than `rooms.queue_max`"));
     }
     Ok(Config {
         server: raw.server,
@@ -131,15 +119,8 @@ fn auth(raw: RawAuth, settings: &Settings) -> Result<AuthConfig, ConfigError> {
         let problem = "and `auth.hmac_secret` are both set; one of them must go";
         return Err(conflict(settings, "auth.hmac_secret_file", problem));
     }
-    if secret
-        .as_ref()
-        .is_some_and(|secret| secret.len() < HMAC_SECRET_LEN_MIN)
-    {
-        return Err(conflict(
-            settings,
-            "auth.hmac_secret",
-            "is shorter than 32 bytes",
-        ));
+    if secret.as_ref().is_some_and(|secret| secret.len() < HMAC_SECRET_LEN_MIN) {
+        return Err(conflict(settings, "auth.hmac_secret", "is shorter than 32 bytes"));
     }
     let sources = [
         secret.map(|secret| KeySource::HmacSecret(SecretString::from(secret))),
@@ -165,24 +146,12 @@ fn auth(raw: RawAuth, settings: &Settings) -> Result<AuthConfig, ConfigError> {
 
 fn encryption(raw: RawEncryption, settings: &Settings) -> Result<EncryptionConfig, ConfigError> {
     let current = match (set(raw.key), set(raw.iv)) {
-        (Some(key), Some(iv)) => Some(MasterKey {
-            key_id: raw.key_id,
-            key: key.into(),
-            iv: iv.into(),
-        }),
+        (Some(key), Some(iv)) => Some(MasterKey { key_id: raw.key_id, key: key.into(), iv: iv.into() }),
         (Some(_), None) => {
-            return Err(conflict(
-                settings,
-                "encryption.key",
-                "is set without `encryption.iv`",
-            ));
+            return Err(conflict(settings, "encryption.key", "is set without `encryption.iv`"));
         }
         (None, Some(_)) => {
-            return Err(conflict(
-                settings,
-                "encryption.iv",
-                "is set without `encryption.key`",
-            ));
+            return Err(conflict(settings, "encryption.iv", "is set without `encryption.key`"));
         }
         (None, None) if raw.key_id != GENERATED_KEY_ID => {
             let problem = "is set without `encryption.key`; the generated key has number 1";
@@ -198,15 +167,9 @@ fn encryption(raw: RawEncryption, settings: &Settings) -> Result<EncryptionConfi
         }
         seen.push(old.key_id);
     }
-    let old = raw.old_keys.into_iter().map(|old| MasterKey {
-        key_id: old.key_id,
-        key: old.key.into(),
-        iv: old.iv.into(),
-    });
-    Ok(EncryptionConfig {
-        current,
-        old: old.collect(),
-    })
+    let old =
+        raw.old_keys.into_iter().map(|old| MasterKey { key_id: old.key_id, key: old.key.into(), iv: old.iv.into() });
+    Ok(EncryptionConfig { current, old: old.collect() })
 }
 
 fn set(text: String) -> Option<String> {
@@ -214,9 +177,5 @@ fn set(text: String) -> Option<String> {
 }
 
 fn conflict(settings: &Settings, key: &str, problem: impl Into<String>) -> ConfigError {
-    ConfigError::Conflict {
-        origin: settings.origin(key),
-        key: key.to_owned(),
-        problem: problem.into(),
-    }
+    ConfigError::Conflict { origin: settings.origin(key), key: key.to_owned(), problem: problem.into() }
 }

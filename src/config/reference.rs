@@ -11,9 +11,7 @@ pub fn reference_table() -> String {
     let mut out = String::new();
     for section in SECTIONS {
         let _ = writeln!(out, "### `[{}]`\n\n{}\n", section.name, section.meaning);
-        out.push_str(
-            "| key | environment | default | unit | takes | meaning |\n|---|---|---|---|---|---|\n",
-        );
+        out.push_str("| key | environment | default | unit | takes | meaning |\n|---|---|---|---|---|---|\n");
         for key in KEYS.iter().filter(|key| key.section() == section.name) {
             let _ = writeln!(
                 out,
@@ -42,11 +40,7 @@ pub fn example_file() -> String {
     for section in SECTIONS {
         let _ = writeln!(out, "\n# {}\n[{}]", section.meaning, section.name);
         for key in KEYS.iter().filter(|key| key.section() == section.name) {
-            let unit = if key.unit.is_empty() {
-                String::new()
-            } else {
-                format!(" [{}]", key.unit)
-            };
+            let unit = if key.unit.is_empty() { String::new() } else { format!(" [{}]", key.unit) };
             let value = match key.kind {
                 Kind::Integer { .. } => key.default.to_owned(),
                 Kind::OldKeys => "[]".to_owned(),
@@ -59,11 +53,7 @@ pub fn example_file() -> String {
 }
 
 fn default_cell(key: &Key) -> String {
-    if key.default.is_empty() {
-        "not set".to_owned()
-    } else {
-        format!("`{}`", key.default)
-    }
+    if key.default.is_empty() { "not set".to_owned() } else { format!("`{}`", key.default) }
 }
 
 fn takes(kind: Kind) -> String {

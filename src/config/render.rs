@@ -14,12 +14,7 @@ const REDACTED: &str = "<redacted>";
 pub(super) fn render(settings: &Settings) -> String {
     let mut out = String::new();
     for section in SECTIONS {
-        let _ = writeln!(
-            out,
-            "{}[{}]",
-            if out.is_empty() { "" } else { "\n" },
-            section.name
-        );
+        let _ = writeln!(out, "{}[{}]", if out.is_empty() { "" } else { "\n" }, section.name);
         for key in KEYS.iter().filter(|key| key.section() == section.name) {
             if let Some(setting) = settings.get(key.path) {
                 let value = shown(key.kind, &setting.value);

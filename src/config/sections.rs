@@ -127,11 +127,7 @@ impl EncryptionConfig {
             Some(key) => (key.clone(), false),
             None => (dev_chat_key::load_or_create(data_dir)?, true),
         };
-        Ok(MasterKeys {
-            current,
-            old: self.old.clone(),
-            is_generated,
-        })
+        Ok(MasterKeys { current, old: self.old.clone(), is_generated })
     }
 }
 

@@ -28,10 +28,7 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    pub(super) fn collect(
-        sources: &Sources,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn collect(sources: &Sources, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let mut settings = Self(BTreeMap::new());
         for key in KEYS {
             settings.put_text(key, key.default, Origin::Default)?;
@@ -57,12 +54,7 @@ impl Settings {
         origin.unwrap_or(Origin::Default)
     }
 
-    pub(super) fn put_text(
-        &mut self,
-        key: &'static Key,
-        text: &str,
-        origin: Origin,
-    ) -> Result<(), ConfigError> {
+    pub(super) fn put_text(&mut self, key: &'static Key, text: &str, origin: Origin) -> Result<(), ConfigError> {
         match key.kind.parse(text) {
             Some(value) => {
                 self.0.insert(key.path, Setting { value, origin });
@@ -72,12 +64,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn put(
-        &mut self,
-        key: &'static Key,
-        value: Value,
-        origin: Origin,
-    ) -> Result<(), ConfigError> {
+    pub(super) fn put(&mut self, key: &'static Key, value: Value, origin: Origin) -> Result<(), ConfigError> {
         if !key.kind.accepts(&value) {
             let shown = match value {
                 Value::String(text) => text,
@@ -93,9 +80,7 @@ impl Settings {
     pub(super) fn to_table(&self) -> toml::Table {
         let mut tables = toml::Table::new();
         for key in KEYS {
-            let section = tables
-                .entry(key.section())
-                .or_insert_with(|| Value::Table(toml::Table::new()));
+            let section = tables.entry(key.section()).or_insert_with(|| Value::Table(toml::Table::new()));
             if let (Value::Table(section), Some(setting)) = (section, self.get(key.path)) {
                 section.insert(key.name().to_owned(), setting.value.clone());
             }
@@ -117,9 +102,5 @@ pub(super) fn invalid(key: &Key, value: String, origin: Origin) -> ConfigError {
 /// The error for a key path that does not exist.
 pub(super) fn unknown(path: &str, origin: Origin) -> ConfigError {
     let suggestion = suggest::nearest(path, KEYS.iter().map(|key| key.path));
-    ConfigError::UnknownKey {
-        origin,
-        key: path.to_owned(),
-        suggestion: suggestion.map(str::to_owned),
-    }
+    ConfigError::UnknownKey { origin, key: path.to_owned(), suggestion: suggestion.map(str::to_owned) }
 }

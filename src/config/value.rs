@@ -65,11 +65,9 @@ impl Kind {
             Self::Url => "an http or https address".to_owned(),
             Self::Integer { min, max } => format!("an integer from {min} to {max}"),
             Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
-            Self::LogFilter => {
-                "a level (\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\") or \
+            Self::LogFilter => "a level (\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\") or \
                  directives such as \"info,tertulia=debug\""
-                    .to_owned()
-            }
+                .to_owned(),
             Self::OldKeys => "a list of { key_id, key, iv }, in the environment and in flags \
                  ID:KEY:IV with commas between; key_id is 1 to 255, key 64 and iv 32 hexadecimal digits"
                 .to_owned(),

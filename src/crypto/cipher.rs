@@ -83,9 +83,7 @@ impl Keyring {
             return Err(CipherError::TooShort);
         }
         let key_id = sealed[1];
-        let master = self
-            .master(key_id)
-            .ok_or(CipherError::UnknownKeyId(key_id))?;
+        let master = self.master(key_id).ok_or(CipherError::UnknownKeyId(key_id))?;
         let keys = master.scope_keys(scope);
         let (authenticated, tag) = sealed.split_at(sealed.len() - TAG_BYTES);
         keys.verify(aad, authenticated, tag)?;
@@ -104,26 +102,13 @@ impl Keyring {
     ///
     /// # Errors
     /// Those of [`Keyring::open`].
-    pub fn reseal(
-        &self,
-        scope: &[u8],
-        aad: &[u8],
-        sealed: &[u8],
-    ) -> Result<Option<Vec<u8>>, CipherError> {
+    pub fn reseal(&self, scope: &[u8], aad: &[u8], sealed: &[u8]) -> Result<Option<Vec<u8>>, CipherError> {
         let plain = zeroize::Zeroizing::new(self.open(scope, aad, sealed)?);
-        Ok(self
-            .needs_reseal(sealed)
-            .then(|| self.seal(scope, aad, &plain)))
+        Ok(self.needs_reseal(sealed).then(|| self.seal(scope, aad, &plain)))
     }
 }
 
-pub(super) fn seal_with_iv(
-    master: &Master,
-    scope: &[u8],
-    aad: &[u8],
-    plain: &[u8],
-    iv: &[u8; IV_BYTES],
-) -> Vec<u8> {
+pub(super) fn seal_with_iv(master: &Master, scope: &[u8], aad: &[u8], plain: &[u8], iv: &[u8; IV_BYTES]) -> Vec<u8> {
     let keys = master.scope_keys(scope);
     let padded_len = (plain.len() / BLOCK_BYTES + 1) * BLOCK_BYTES;
     let end = HEADER_BYTES + padded_len;
@@ -154,9 +139,7 @@ impl ScopeKeys {
 
     /// Compares in constant time.
     fn verify(&self, aad: &[u8], body: &[u8], tag: &[u8]) -> Result<(), CipherError> {
-        self.mac_over(aad, body)
-            .verify_slice(tag)
-            .map_err(|_| CipherError::NotAuthentic)
+        self.mac_over(aad, body).verify_slice(tag).map_err(|_| CipherError::NotAuthentic)
     }
 
     fn decrypt(&self, iv: &[u8], ciphertext: &[u8]) -> Result<Vec<u8>, CipherError> {

@@ -56,9 +56,7 @@ impl RoomKey {
     /// # Errors
     /// [`CipherError::ClientContent`] for every fault.
     pub fn decrypt(&self, content: &str) -> Result<Vec<u8>, CipherError> {
-        let ciphertext = BASE64
-            .decode(content)
-            .map_err(|_| CipherError::ClientContent)?;
+        let ciphertext = BASE64.decode(content).map_err(|_| CipherError::ClientContent)?;
         cbc_decrypt(&self.key, &self.iv, &ciphertext).ok_or(CipherError::ClientContent)
     }
 }
@@ -88,10 +86,7 @@ impl Keyring {
         let mut rng = rand::rng();
         rng.fill_bytes(&mut fresh);
         rng.fill_bytes(&mut iv);
-        RoomKey {
-            key: derive_room_key(&self.process_secret, room_id, &fresh),
-            iv,
-        }
+        RoomKey { key: derive_room_key(&self.process_secret, room_id, &fresh), iv }
     }
 
     /// The `encryption_data` of a room key under the current master key: 172 characters.
@@ -125,9 +120,7 @@ impl Keyring {
         if encryption_data.len() > ENCRYPTION_DATA_BYTES_MAX {
             return Err(CipherError::EncryptionData);
         }
-        let wrapped = BASE64
-            .decode(encryption_data)
-            .map_err(|_| CipherError::EncryptionData)?;
+        let wrapped = BASE64.decode(encryption_data).map_err(|_| CipherError::EncryptionData)?;
         self.masters()
             .find_map(|master| Some((master, unwrap_under(master, &wrapped)?)))
             .ok_or(CipherError::EncryptionData)
@@ -141,9 +134,7 @@ pub(super) fn derive_room_key(
     fresh: &[u8; FRESH_BYTES],
 ) -> [u8; KEY_BYTES] {
     let mut key = [0; KEY_BYTES];
-    process_secret
-        .expand_multi_info(&[room_id, fresh], &mut key)
-        .expect("32 bytes are within HKDF's bound of 8,160");
+    process_secret.expand_multi_info(&[room_id, fresh], &mut key).expect("32 bytes are within HKDF's bound of 8,160");
     key
 }
 
@@ -168,10 +159,7 @@ fn unwrap_under(master: &Master, wrapped: &[u8]) -> Option<RoomKey> {
     }
     let plain = Zeroizing::new(cbc_decrypt(&master.wrap_key, &master.wrap_iv, wrapped)?);
     let json: Json<'_> = serde_json::from_slice(&plain).ok()?;
-    let mut room_key = RoomKey {
-        key: [0; KEY_BYTES],
-        iv: [0; IV_BYTES],
-    };
+    let mut room_key = RoomKey { key: [0; KEY_BYTES], iv: [0; IV_BYTES] };
     hex::decode_to_slice(json.key, &mut room_key.key).ok()?;
     hex::decode_to_slice(json.iv, &mut room_key.iv).ok()?;
     Some(room_key)
@@ -182,7 +170,5 @@ fn cbc_encrypt(key: &[u8; KEY_BYTES], iv: &[u8; IV_BYTES], plain: &[u8]) -> Vec<
 }
 
 fn cbc_decrypt(key: &[u8; KEY_BYTES], iv: &[u8; IV_BYTES], ciphertext: &[u8]) -> Option<Vec<u8>> {
-    cbc::Decryptor::<Aes256>::new(key.into(), iv.into())
-        .decrypt_padded_vec::<Pkcs7>(ciphertext)
-        .ok()
+    cbc::Decryptor::<Aes256>::new(key.into(), iv.into()).decrypt_padded_vec::<Pkcs7>(ciphertext).ok()
 }

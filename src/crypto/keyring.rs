@@ -45,11 +45,7 @@ impl MasterKeyHex {
         let mut iv = Zeroizing::new([0; IV_BYTES]);
         fill_random(key.as_mut_slice())?;
         fill_random(iv.as_mut_slice())?;
-        Ok(Self {
-            id,
-            key: hex::encode(key.as_slice()).into(),
-            iv: hex::encode(iv.as_slice()).into(),
-        })
+        Ok(Self { id, key: hex::encode(key.as_slice()).into(), iv: hex::encode(iv.as_slice()).into() })
     }
 }
 
@@ -72,11 +68,7 @@ impl KeyringOptions {
     /// Options with one master key and the default cache.
     #[must_use]
     pub fn new(current: MasterKeyHex) -> Self {
-        Self {
-            current,
-            older: Vec::new(),
-            cached_scopes_max: Self::CACHED_SCOPES_MAX_DEFAULT,
-        }
+        Self { current, older: Vec::new(), cached_scopes_max: Self::CACHED_SCOPES_MAX_DEFAULT }
     }
 }
 
@@ -159,11 +151,7 @@ impl Keyring {
         let mut masters = self.masters.clone();
         push_master(&mut masters, next, self.cached_scopes_max)?;
         masters.rotate_right(1);
-        Ok(Self {
-            masters,
-            process_secret: self.process_secret.clone(),
-            cached_scopes_max: self.cached_scopes_max,
-        })
+        Ok(Self { masters, process_secret: self.process_secret.clone(), cached_scopes_max: self.cached_scopes_max })
     }
 
     /// The id that new sealed values carry.
@@ -185,10 +173,7 @@ impl Keyring {
     pub fn check_value(&self, key_id: u8) -> Option<[u8; 16]> {
         let master = self.master(key_id)?;
         let mut value = [0; 16];
-        master
-            .at_rest
-            .expand(b"tertulia key check v1", &mut value)
-            .expect("16 bytes are within HKDF's bound of 8,160");
+        master.at_rest.expand(b"tertulia key check v1", &mut value).expect("16 bytes are within HKDF's bound of 8,160");
         Some(value)
     }
 
@@ -208,9 +193,7 @@ impl Keyring {
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyring")
-            .field("key_ids", &self.key_ids().collect::<Vec<_>>())
-            .finish_non_exhaustive()
+        f.debug_struct("Keyring").field("key_ids", &self.key_ids().collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
 
@@ -265,22 +248,12 @@ fn push_master(
     Ok(())
 }
 
-fn decode(
-    key_id: u8,
-    field: &'static str,
-    text: &SecretString,
-    out: &mut [u8],
-) -> Result<(), KeyringError> {
+fn decode(key_id: u8, field: &'static str, text: &SecretString, out: &mut [u8]) -> Result<(), KeyringError> {
     let text = text.expose_secret();
     let expected = out.len() * 2;
     if text.len() != expected {
         let found = text.len();
-        return Err(KeyringError::WrongLength {
-            key_id,
-            field,
-            expected,
-            found,
-        });
+        return Err(KeyringError::WrongLength { key_id, field, expected, found });
     }
     // The decoder's own error would quote a character of the key.
     hex::decode_to_slice(text, out).map_err(|_| KeyringError::NotHex { key_id, field })
@@ -288,8 +261,8 @@ fn decode(
 
 /// scrypt over a master key: 42 ms and 16 MiB, by intent.
 pub(super) fn stretch(master_key: &[u8; KEY_BYTES], salt: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
-    let params = scrypt::Params::new(SCRYPT_LOG2_N, SCRYPT_R, SCRYPT_P)
-        .expect("N=2^14, r=8, p=1 are within scrypt's bounds");
+    let params =
+        scrypt::Params::new(SCRYPT_LOG2_N, SCRYPT_R, SCRYPT_P).expect("N=2^14, r=8, p=1 are within scrypt's bounds");
     let mut secret = Zeroizing::new([0; KEY_BYTES]);
     scrypt::scrypt(master_key, salt, &params, secret.as_mut_slice())
         .expect("32 bytes are within scrypt's output bounds");

@@ -55,9 +55,7 @@ impl ScopeKeyCache {
     pub(super) fn new(scopes_max: usize) -> Self {
         let shard_len_max = scopes_max.div_ceil(SHARDS).max(1);
         Self {
-            shards: (0..SHARDS)
-                .map(|_| RwLock::new(Shard::new(shard_len_max)))
-                .collect(),
+            shards: (0..SHARDS).map(|_| RwLock::new(Shard::new(shard_len_max))).collect(),
             hasher: foldhash::fast::RandomState::default(),
         }
     }
@@ -103,12 +101,7 @@ struct Slot {
 
 impl Shard {
     fn new(len_max: usize) -> Self {
-        Self {
-            index: HashMap::default(),
-            slots: Vec::new(),
-            len_max,
-            hand: 0,
-        }
+        Self { index: HashMap::default(), slots: Vec::new(), len_max, hand: 0 }
     }
 
     fn get(&self, scope: &[u8]) -> Option<Arc<ScopeKeys>> {
@@ -124,11 +117,7 @@ impl Shard {
         if self.index.contains_key(scope) {
             return;
         }
-        let slot = Slot {
-            scope: scope.into(),
-            keys,
-            used: AtomicBool::new(false),
-        };
+        let slot = Slot { scope: scope.into(), keys, used: AtomicBool::new(false) };
         let at = if self.slots.len() < self.len_max {
             self.slots.push(slot);
             self.slots.len() - 1

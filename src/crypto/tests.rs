@@ -10,8 +10,7 @@ use secrecy::ExposeSecret;
 
 use super::cipher::seal_with_iv;
 use super::{
-    CipherError, Keyring, KeyringError, KeyringOptions, MasterKeyHex, SEALED_OVERHEAD_BYTES_MAX,
-    USER_DATA_SCOPE,
+    CipherError, Keyring, KeyringError, KeyringOptions, MasterKeyHex, SEALED_OVERHEAD_BYTES_MAX, USER_DATA_SCOPE,
 };
 
 const ROOM: &[u8] = b"a room's 16 byte";
@@ -19,15 +18,10 @@ const AAD: &[u8] = b"messages:42";
 const TEXT: &[u8] = b"Nos vemos a las 8, como siempre.";
 
 /// One for all tests that need no special keys: scrypt takes its time.
-static KEYRING: LazyLock<Keyring> =
-    LazyLock::new(|| keyring(MasterKeyHex::generate(1).unwrap(), []));
+static KEYRING: LazyLock<Keyring> = LazyLock::new(|| keyring(MasterKeyHex::generate(1).unwrap(), []));
 
 pub(super) fn master(id: u8, key: &str, iv: &str) -> MasterKeyHex {
-    MasterKeyHex {
-        id,
-        key: key.into(),
-        iv: iv.into(),
-    }
+    MasterKeyHex { id, key: key.into(), iv: iv.into() }
 }
 
 pub(super) fn keyring<const N: usize>(current: MasterKeyHex, older: [MasterKeyHex; N]) -> Keyring {
@@ -58,11 +52,7 @@ fn every_cut_and_every_extension_is_refused() {
     let sealed = KEYRING.seal(ROOM, AAD, TEXT);
     let shortest = KEYRING.seal(ROOM, AAD, b"").len();
     for len in 0..sealed.len() {
-        let expected = if len < shortest {
-            CipherError::TooShort
-        } else {
-            CipherError::NotAuthentic
-        };
+        let expected = if len < shortest { CipherError::TooShort } else { CipherError::NotAuthentic };
         let opened = KEYRING.open(ROOM, AAD, &sealed[..len]);
         assert_eq!(opened, Err(expected), "{len}");
     }
@@ -74,13 +64,9 @@ fn every_cut_and_every_extension_is_refused() {
 #[test]
 fn a_value_opens_only_in_its_scope_and_place() {
     let sealed = KEYRING.seal(ROOM, AAD, TEXT);
-    for (scope, aad) in [
-        (b"another room's 1".as_slice(), AAD),
-        (USER_DATA_SCOPE, AAD),
-        (b"", AAD),
-        (ROOM, b"messages:43"),
-        (ROOM, b""),
-    ] {
+    for (scope, aad) in
+        [(b"another room's 1".as_slice(), AAD), (USER_DATA_SCOPE, AAD), (b"", AAD), (ROOM, b"messages:43"), (ROOM, b"")]
+    {
         let opened = KEYRING.open(scope, aad, &sealed);
         assert_eq!(opened, Err(CipherError::NotAuthentic));
     }
@@ -188,31 +174,9 @@ fn wrong_keys_are_named_without_their_content() {
     let (key, iv) = (good.key.expose_secret(), good.iv.expose_secret());
     let bad_digit = format!("zz{}", &key[2..]);
     let cases = [
-        (
-            master(3, &key[2..], iv),
-            KeyringError::WrongLength {
-                key_id: 3,
-                field: "key",
-                expected: 64,
-                found: 62,
-            },
-        ),
-        (
-            master(3, key, key),
-            KeyringError::WrongLength {
-                key_id: 3,
-                field: "iv",
-                expected: 32,
-                found: 64,
-            },
-        ),
-        (
-            master(3, &bad_digit, iv),
-            KeyringError::NotHex {
-                key_id: 3,
-                field: "key",
-            },
-        ),
+        (master(3, &key[2..], iv), KeyringError::WrongLength { key_id: 3, field: "key", expected: 64, found: 62 }),
+        (master(3, key, key), KeyringError::WrongLength { key_id: 3, field: "iv", expected: 32, found: 64 }),
+        (master(3, &bad_digit, iv), KeyringError::NotHex { key_id: 3, field: "key" }),
     ];
     for (bad, expected) in cases {
         let error = Keyring::new(&KeyringOptions::new(bad)).unwrap_err();
@@ -237,10 +201,7 @@ fn debug_shows_no_key() {
     let key_start = &text.key.expose_secret()[..8];
     assert!(!shown.contains(key_start), "{shown}");
     assert!(!shown.contains(&text.iv.expose_secret()[..8]), "{shown}");
-    assert!(
-        shown.ends_with("Keyring { key_ids: [9], .. } RoomKey { .. }"),
-        "{shown}"
-    );
+    assert!(shown.ends_with("Keyring { key_ids: [9], .. } RoomKey { .. }"), "{shown}");
 }
 
 proptest! {

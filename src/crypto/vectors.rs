@@ -48,10 +48,7 @@ fn run(command: &mut Command) -> Vec<u8> {
         panic!("{program} does not start: {error}");
     });
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{program} (which needs the openssl command, 3.0 or newer) failed: {errors}"
-    );
+    assert!(output.status.success(), "{program} (which needs the openssl command, 3.0 or newer) failed: {errors}");
     output.stdout
 }
 
@@ -75,11 +72,7 @@ fn sealed_values_are_byte_for_byte_those_of_openssl() {
         let iv = array(&format!("{name}_iv"));
         let sealed = seal_with_iv(keyring.current(), &scope, &aad, &plain, &iv);
         assert_eq!(sealed, part("sealed"), "{name}");
-        assert_eq!(
-            keyring.open(&scope, &aad, &part("sealed")),
-            Ok(plain),
-            "{name}"
-        );
+        assert_eq!(keyring.open(&scope, &aad, &part("sealed")), Ok(plain), "{name}");
     }
     assert_eq!(USER_DATA_SCOPE, bytes("seal_user_scope"));
 }
@@ -117,13 +110,8 @@ fn encryption_data_is_that_of_openssl() {
 
 #[test]
 fn client_content_is_that_of_openssl() {
-    let room_key = vector_keyring()
-        .unwrap_room_key(text("encryption_data_base64"))
-        .unwrap();
-    for (plain, name) in [
-        (bytes("content"), "content_base64"),
-        (Vec::new(), "content_empty_base64"),
-    ] {
+    let room_key = vector_keyring().unwrap_room_key(text("encryption_data_base64")).unwrap();
+    for (plain, name) in [(bytes("content"), "content_base64"), (Vec::new(), "content_empty_base64")] {
         assert_eq!(room_key.encrypt(&plain), text(name));
         assert_eq!(room_key.decrypt(text(name)), Ok(plain));
     }

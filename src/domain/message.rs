@@ -93,57 +93,24 @@ impl Draft {
         if self.reply_to.0 < 0 {
             return Err(Reject::invalid("reply_to", Flaw::OutOfRange));
         }
-        count(
-            "attachments",
-            self.attachments.len(),
-            limits::ATTACHMENTS_MAX,
-        )?;
+        count("attachments", self.attachments.len(), limits::ATTACHMENTS_MAX)?;
         for file in &self.attachments {
             text("attachments.url", &file.url, 1, limits::URL_BYTES_MAX)?;
-            text(
-                "attachments.mime",
-                &file.mime,
-                0,
-                limits::ATTACHMENT_NAME_BYTES_MAX,
-            )?;
-            text(
-                "attachments.name",
-                &file.name,
-                0,
-                limits::ATTACHMENT_NAME_BYTES_MAX,
-            )?;
+            text("attachments.mime", &file.mime, 0, limits::ATTACHMENT_NAME_BYTES_MAX)?;
+            text("attachments.name", &file.name, 0, limits::ATTACHMENT_NAME_BYTES_MAX)?;
             if file.size < 0 || file.width < 0 || file.height < 0 {
                 return Err(Reject::invalid("attachments", Flaw::OutOfRange));
             }
         }
-        count(
-            "metadata",
-            self.metadata.len(),
-            limits::METADATA_ENTRIES_MAX,
-        )?;
+        count("metadata", self.metadata.len(), limits::METADATA_ENTRIES_MAX)?;
         for (key, value) in &self.metadata {
             text("metadata", key, 1, limits::METADATA_KEY_BYTES_MAX)?;
             text("metadata", value, 0, limits::METADATA_VALUE_BYTES_MAX)?;
         }
         if let Some(external) = &self.external {
-            text(
-                "external_ref.source",
-                &external.source,
-                1,
-                limits::SOURCE_BYTES_MAX,
-            )?;
-            text(
-                "external_ref.chat",
-                &external.chat,
-                1,
-                limits::EXTERNAL_ID_BYTES_MAX,
-            )?;
-            text(
-                "external_ref.message",
-                &external.message,
-                1,
-                limits::EXTERNAL_ID_BYTES_MAX,
-            )?;
+            text("external_ref.source", &external.source, 1, limits::SOURCE_BYTES_MAX)?;
+            text("external_ref.chat", &external.chat, 1, limits::EXTERNAL_ID_BYTES_MAX)?;
+            text("external_ref.message", &external.message, 1, limits::EXTERNAL_ID_BYTES_MAX)?;
         }
         Ok(())
     }
@@ -255,10 +222,7 @@ impl Message {
     #[must_use]
     pub fn erased(&self) -> Self {
         Self {
-            draft: Arc::new(Draft {
-                message_type: self.draft.message_type,
-                ..Draft::default()
-            }),
+            draft: Arc::new(Draft { message_type: self.draft.message_type, ..Draft::default() }),
             deleted: true,
             reactions: Vec::new(),
             pinned: false,

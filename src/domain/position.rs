@@ -26,10 +26,7 @@ impl RoomHead {
     /// The numbers after one more event.
     #[must_use]
     pub fn after(self, event: &Event) -> Self {
-        let mut head = Self {
-            seq: event.seq,
-            ..self
-        };
+        let mut head = Self { seq: event.seq, ..self };
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         match &event.body {
             EventBody::Message(message) => {
@@ -42,12 +39,8 @@ impl RoomHead {
                 head.activity_ms = event.at_ms;
                 head.members = count(members.len());
             }
-            EventBody::Joined { members } => {
-                head.members = head.members.saturating_add(count(members.len()))
-            }
-            EventBody::Left { users, .. } => {
-                head.members = head.members.saturating_sub(count(users.len()))
-            }
+            EventBody::Joined { members } => head.members = head.members.saturating_add(count(members.len())),
+            EventBody::Left { users, .. } => head.members = head.members.saturating_sub(count(users.len())),
             EventBody::Edited(_)
             | EventBody::Deleted(_)
             | EventBody::Reacted { .. }

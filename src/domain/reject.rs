@@ -133,11 +133,7 @@ impl Reject {
 /// [`Reject::Invalid`] naming `field`.
 pub fn text(field: &'static str, value: &str, min: usize, max: usize) -> Result<(), Reject> {
     if value.len() < min {
-        let flaw = if value.is_empty() {
-            Flaw::Missing
-        } else {
-            Flaw::OutOfRange
-        };
+        let flaw = if value.is_empty() { Flaw::Missing } else { Flaw::OutOfRange };
         return Err(Reject::invalid(field, flaw));
     }
     if value.len() > max {
@@ -151,9 +147,5 @@ pub fn text(field: &'static str, value: &str, min: usize, max: usize) -> Result<
 /// # Errors
 /// [`Reject::Invalid`] with `TooMany`, naming `field`.
 pub const fn count(field: &'static str, len: usize, max: usize) -> Result<(), Reject> {
-    if len > max {
-        Err(Reject::invalid(field, Flaw::TooMany))
-    } else {
-        Ok(())
-    }
+    if len > max { Err(Reject::invalid(field, Flaw::TooMany)) } else { Ok(()) }
 }

@@ -25,11 +25,7 @@ impl Snowflakes {
     /// A generator for `worker` (0 to [`WORKER_MAX`]; higher bits are cut off).
     #[must_use]
     pub const fn new(worker: u16) -> Self {
-        Self {
-            worker: worker & WORKER_MAX,
-            ms: 0,
-            sequence: SEQUENCE_MAX,
-        }
+        Self { worker: worker & WORKER_MAX, ms: 0, sequence: SEQUENCE_MAX }
     }
 
     /// The next id at `now_ms` (since the Unix epoch), greater than every id made before and than `floor`.
@@ -61,9 +57,7 @@ impl Snowflakes {
 
     const fn compose(&self) -> MessageId {
         MessageId(
-            (self.ms << (WORKER_BITS + SEQUENCE_BITS))
-                | ((self.worker as i64) << SEQUENCE_BITS)
-                | self.sequence as i64,
+            (self.ms << (WORKER_BITS + SEQUENCE_BITS)) | ((self.worker as i64) << SEQUENCE_BITS) | self.sequence as i64,
         )
     }
 }

@@ -19,9 +19,7 @@ impl InProcessBus {
     /// A bus that keeps `capacity` events for its slowest subscriber.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self {
-            sender: broadcast::Sender::new(capacity.max(1)),
-        }
+        Self { sender: broadcast::Sender::new(capacity.max(1)) }
     }
 
     /// All events published from now on.

@@ -37,12 +37,9 @@ impl StoreErrorKind {
     #[must_use]
     pub const fn outcome(self) -> Outcome {
         match self {
-            Self::NotFound
-            | Self::Conflict
-            | Self::Fenced
-            | Self::Invalid
-            | Self::Corrupt
-            | Self::Overloaded => Outcome::NotApplied,
+            Self::NotFound | Self::Conflict | Self::Fenced | Self::Invalid | Self::Corrupt | Self::Overloaded => {
+                Outcome::NotApplied
+            }
             Self::Timeout | Self::Unavailable => Outcome::Unknown,
         }
     }
@@ -59,25 +56,13 @@ impl StoreError {
     /// An error of `kind` in operation `op`, with no deeper cause.
     #[must_use]
     pub const fn new(kind: StoreErrorKind, op: &'static str) -> Self {
-        Self {
-            kind,
-            op,
-            source: None,
-        }
+        Self { kind, op, source: None }
     }
 
     /// An error of `kind` in operation `op`, because of `source`.
     #[must_use]
-    pub fn because(
-        kind: StoreErrorKind,
-        op: &'static str,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
-        Self {
-            kind,
-            op,
-            source: Some(source.into()),
-        }
+    pub fn because(kind: StoreErrorKind, op: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, op, source: Some(source.into()) }
     }
 
     /// What went wrong.

@@ -22,41 +22,21 @@ pub fn check_append(records: &[Record], projection: &Projection) -> Check {
     if records.len() > RECORDS_MAX {
         return Err("too many records");
     }
-    if records
-        .last()
-        .is_some_and(|last| last.seq != projection.head.seq)
-    {
+    if records.last().is_some_and(|last| last.seq != projection.head.seq) {
         return Err("the head is not the last record");
     }
     if bodies(records, projection) > APPEND_BYTES_MAX {
         return Err("bodies too large");
     }
-    records
-        .iter()
-        .filter_map(|record| record.message.as_ref())
-        .try_for_each(check_message)?;
-    projection
-        .reacted
-        .iter()
-        .chain(&projection.unreacted)
-        .try_for_each(check_reaction)
+    records.iter().filter_map(|record| record.message.as_ref()).try_for_each(check_message)?;
+    projection.reacted.iter().chain(&projection.unreacted).try_for_each(check_reaction)
 }
 
 fn bodies(records: &[Record], projection: &Projection) -> usize {
-    let changed = projection
-        .states
-        .iter()
-        .chain(&projection.redacted)
-        .map(|(_, body)| body.len());
+    let changed = projection.states.iter().chain(&projection.redacted).map(|(_, body)| body.len());
     let members = projection.members.iter().map(|member| member.body.len());
     let settings = projection.room.iter().map(bytes::Bytes::len);
-    records
-        .iter()
-        .map(|record| record.body.len())
-        .chain(changed)
-        .chain(members)
-        .chain(settings)
-        .sum()
+    records.iter().map(|record| record.body.len()).chain(changed).chain(members).chain(settings).sum()
 }
 
 fn check_message(message: &MessageKey) -> Check {
@@ -84,27 +64,15 @@ pub fn check_device(device: &DeviceRow) -> Check {
 
 /// Checks the length of the name of a source or consumer.
 pub fn check_name(name: &str) -> Check {
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) {
-        Ok(())
-    } else {
-        Err("a name has 1 to 64 bytes")
-    }
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) { Ok(()) } else { Err("a name has 1 to 64 bytes") }
 }
 
 /// Checks the length of a client id.
 pub fn check_id(id: &str) -> Check {
-    if (1..=ID_BYTES_MAX).contains(&id.len()) {
-        Ok(())
-    } else {
-        Err("an id has 1 to 128 bytes")
-    }
+    if (1..=ID_BYTES_MAX).contains(&id.len()) { Ok(()) } else { Err("an id has 1 to 128 bytes") }
 }
 
 /// Checks the size of an opaque body.
 pub fn check_body(body: &[u8]) -> Check {
-    if body.len() <= BODY_BYTES_MAX {
-        Ok(())
-    } else {
-        Err("a body has at most 16 MiB")
-    }
+    if body.len() <= BODY_BYTES_MAX { Ok(()) } else { Err("a body has at most 16 MiB") }
 }

@@ -17,11 +17,7 @@ pub mod codec;
 #[cfg(test)]
 mod codec_tests;
 #[cfg(any(test, feature = "testkit"))]
-#[allow(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "each function is a test"
-)]
+#[allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "each function is a test")]
 pub mod conformance;
 pub mod embedded;
 pub mod error;
@@ -85,13 +81,7 @@ pub trait LogStore {
 
     /// Events with seq greater (`Forward`) or smaller (`Backward`) than `from`, at most `limit`, in that direction's
     /// order. An unknown room has none. A page has no gap, also while the room is written to.
-    async fn read_log(
-        &self,
-        room: RoomId,
-        from: Seq,
-        direction: Direction,
-        limit: usize,
-    ) -> Result<Vec<Record>>;
+    async fn read_log(&self, room: RoomId, from: Seq, direction: Direction, limit: usize) -> Result<Vec<Record>>;
 
     /// The event at `seq`.
     async fn record(&self, room: RoomId, seq: Seq) -> Result<Option<Record>>;
@@ -106,11 +96,7 @@ pub trait LogStore {
     async fn find_message(&self, id: MessageId) -> Result<Option<MessageRef>>;
 
     /// The message that `sender` sent with this client id, in whatever room.
-    async fn find_client_message(
-        &self,
-        sender: UserId,
-        client_id: &ClientMessageId,
-    ) -> Result<Option<MessageRef>>;
+    async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>>;
 
     /// The message with this external reference.
     async fn find_external(&self, external: &ExternalRef) -> Result<Option<MessageRef>>;
@@ -144,23 +130,13 @@ pub trait RoomStore {
     async fn rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomId>>;
 
     /// Members with a user id greater than `after`, by user id.
-    async fn members(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Bytes)>>;
+    async fn members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Bytes)>>;
 
     /// One member.
     async fn member(&self, room: RoomId, user: UserId) -> Result<Option<Bytes>>;
 
     /// Positions with a user id greater than `after`, by user id.
-    async fn positions(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Position)>>;
+    async fn positions(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Position)>>;
 
     /// One position; zero if there is none.
     async fn position(&self, room: RoomId, user: UserId) -> Result<Position>;
@@ -192,12 +168,7 @@ pub trait RoomStore {
 #[async_trait]
 pub trait UserStore {
     /// The user's rooms, by room id, greater than `after`.
-    async fn rooms_of(
-        &self,
-        user: UserId,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomListEntry>>;
+    async fn rooms_of(&self, user: UserId, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomListEntry>>;
 
     /// One room in the user's list.
     async fn room_of(&self, user: UserId, room: RoomId) -> Result<Option<RoomListEntry>>;
@@ -211,13 +182,7 @@ pub trait UserStore {
     async fn hide_message(&self, user: UserId, room: RoomId, seq: Seq) -> Result<bool>;
 
     /// Messages the user has hidden in `from..=to`, in seq order.
-    async fn hidden_messages(
-        &self,
-        user: UserId,
-        room: RoomId,
-        from: Seq,
-        to: Seq,
-    ) -> Result<Vec<Seq>>;
+    async fn hidden_messages(&self, user: UserId, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Seq>>;
 
     /// Sets a user's profile.
     async fn put_profile(&self, user: UserId, profile: Bytes) -> Result<()>;
@@ -260,9 +225,7 @@ pub trait CursorStore {
 
 /// A complete store.
 #[async_trait]
-pub trait Store:
-    LogStore + RoomStore + UserStore + CursorStore + Debug + Send + Sync + 'static
-{
+pub trait Store: LogStore + RoomStore + UserStore + CursorStore + Debug + Send + Sync + 'static {
     /// Name for people and metrics, such as `embedded`.
     fn name(&self) -> &'static str;
 

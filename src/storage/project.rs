@@ -15,37 +15,22 @@ use crate::domain::{
 pub fn rows(before: &RoomState, change: &Change) -> (Vec<Record>, Projection) {
     let records = change.events.iter().map(codec::encode_event).collect();
     let head = change.events.iter().fold(before.head, RoomHead::after);
-    let mut projection = Projection {
-        head,
-        ..Projection::default()
-    };
+    let mut projection = Projection { head, ..Projection::default() };
     let mut positions: BTreeMap<UserId, Position> = BTreeMap::new();
     let mut moved = |user: UserId, position: Position| {
         let slot = positions.entry(user).or_default();
         *slot = slot.merge(position);
     };
     for event in &change.events {
-        before
-            .positions_of(event)
-            .into_iter()
-            .for_each(|(user, position)| moved(user, position));
+        before.positions_of(event).into_iter().for_each(|(user, position)| moved(user, position));
         event_rows(before, event, &mut projection);
     }
-    change
-        .positions
-        .iter()
-        .for_each(|(user, position)| moved(*user, *position));
+    change.positions.iter().for_each(|(user, position)| moved(*user, *position));
     projection.positions = positions.into_iter().collect();
     if let Some(message) = &change.touched {
-        projection
-            .states
-            .push((message.seq, codec::encode_state(message)));
+        projection.states.push((message.seq, codec::encode_state(message)));
         for seq in &change.redacted {
-            let body = if *seq == message.seq {
-                codec::message_body(message)
-            } else {
-                codec::edit_body(message)
-            };
+            let body = if *seq == message.seq { codec::message_body(message) } else { codec::edit_body(message) };
             projection.redacted.push((*seq, body));
         }
     }
@@ -60,100 +45,44 @@ fn event_rows(before: &RoomState, event: &Event, rows: &mut Projection) {
             rows.members = joined(info, members, event);
         }
         EventBody::Joined { members } => {
-            rows.members = before
-                .info
-                .as_deref()
-                .map(|info| joined(info, members, event))
-                .unwrap_or_default();
+            rows.members = before.info.as_deref().map(|info| joined(info, members, event)).unwrap_or_default();
         }
         EventBody::Left { users, heir, .. } => {
             rows.removed.extend_from_slice(users);
             let heir = heir.and_then(|user| before.members.get(&user).map(|member| (user, member)));
             if let (Some((user, member)), Some(info)) = (heir, before.info.as_deref()) {
-                let member = Member {
-                    role: Role::Owner,
-                    ..member.clone()
-                };
-                rows.members
-                    .push(member_row(info, user, UserId::default(), &member));
+                let member = Member { role: Role::Owner, ..member.clone() };
+                rows.members.push(member_row(info, user, UserId::default(), &member));
             }
         }
         EventBody::MemberChanged { user, member } => {
-            let partner = before
-                .members
-                .keys()
-                .copied()
-                .find(|other| other != user)
-                .unwrap_or_default();
-            rows.members.extend(
-                before
-                    .info
-                    .as_deref()
-                    .map(|info| member_row(info, *user, partner, member)),
-            );
+            let partner = before.members.keys().copied().find(|other| other != user).unwrap_or_default();
+            rows.members.extend(before.info.as_deref().map(|info| member_row(info, *user, partner, member)));
         }
         EventBody::InfoChanged(info) => rows.room = Some(codec::encode_info(info)),
-        EventBody::Closed => {
-            rows.room = before
-                .info
-                .as_deref()
-                .map(|info| codec::encode_info(&info.closed()))
-        }
+        EventBody::Closed => rows.room = before.info.as_deref().map(|info| codec::encode_info(&info.closed())),
         EventBody::Deleted(target) => rows.unpinned.push(target.seq),
-        EventBody::Reacted {
-            target,
-            reaction,
-            removed,
-        } => {
-            let row = ReactionRow {
-                seq: target.seq,
-                user: event.actor,
-                reaction: reaction.clone(),
-            };
-            if *removed {
-                rows.unreacted.push(row)
-            } else {
-                rows.reacted.push(row)
-            }
+        EventBody::Reacted { target, reaction, removed } => {
+            let row = ReactionRow { seq: target.seq, user: event.actor, reaction: reaction.clone() };
+            if *removed { rows.unreacted.push(row) } else { rows.reacted.push(row) }
         }
-        EventBody::Pinned {
-            target,
-            pinned: true,
-        } => rows.pinned.push((target.seq, event.seq)),
-        EventBody::Pinned {
-            target,
-            pinned: false,
-        } => rows.unpinned.push(target.seq),
+        EventBody::Pinned { target, pinned: true } => rows.pinned.push((target.seq, event.seq)),
+        EventBody::Pinned { target, pinned: false } => rows.unpinned.push(target.seq),
     }
 }
 
 fn joined(info: &RoomInfo, members: &[(UserId, Role)], event: &Event) -> Vec<MemberRow> {
-    let partner = |user: UserId| {
-        members
-            .iter()
-            .map(|(other, _)| *other)
-            .find(|other| *other != user)
-            .unwrap_or_default()
-    };
-    members
-        .iter()
-        .map(|(user, role)| member_row(info, *user, partner(*user), &Member::joining(*role, event)))
-        .collect()
+    let partner =
+        |user: UserId| members.iter().map(|(other, _)| *other).find(|other| *other != user).unwrap_or_default();
+    members.iter().map(|(user, role)| member_row(info, *user, partner(*user), &Member::joining(*role, event))).collect()
 }
 
 /// `partner` counts in p2p rooms alone.
 fn member_row(info: &RoomInfo, user: UserId, partner: UserId, member: &Member) -> MemberRow {
-    let partner = if info.room_type == RoomType::P2p {
-        partner
-    } else {
-        UserId::default()
-    };
+    let partner = if info.room_type == RoomType::P2p { partner } else { UserId::default() };
     MemberRow {
         user,
         body: codec::encode_member(member),
-        listing: Listing {
-            room_type: info.room_type as u8,
-            partner,
-        },
+        listing: Listing { room_type: info.room_type as u8, partner },
     }
 }

@@ -57,12 +57,7 @@ impl Rows {
         for row in projection.unreacted {
             self.reactions.remove(&(row.seq, row.user, row.reaction));
         }
-        self.reactions.extend(
-            projection
-                .reacted
-                .into_iter()
-                .map(|row| (row.seq, row.user, row.reaction)),
-        );
+        self.reactions.extend(projection.reacted.into_iter().map(|row| (row.seq, row.user, row.reaction)));
         for seq in projection.unpinned {
             self.pins.remove(&seq);
         }
@@ -80,24 +75,15 @@ fn check(rows: &Rows, world: &World) {
     assert_eq!(rows.head, state.head);
     let info = codec::decode_info(state.id, rows.room.as_ref().unwrap()).unwrap();
     assert_eq!(Some(&info), state.info.as_deref());
-    let members: BTreeMap<UserId, Member> = rows
-        .members
-        .iter()
-        .map(|(user, (member, _))| (*user, member.clone()))
-        .collect();
+    let members: BTreeMap<UserId, Member> =
+        rows.members.iter().map(|(user, (member, _))| (*user, member.clone())).collect();
     assert_eq!(members, state.members);
     for (user, (_, listing)) in &rows.members {
         let partner = match info.room_type {
             RoomType::P2p => *state.members.keys().find(|other| *other != user).unwrap(),
             RoomType::Group | RoomType::Channel => UserId(0),
         };
-        assert_eq!(
-            *listing,
-            Listing {
-                room_type: info.room_type as u8,
-                partner
-            }
-        );
+        assert_eq!(*listing, Listing { room_type: info.room_type as u8, partner });
     }
     for user in state.positions.keys().chain(rows.positions.keys()) {
         let stored = rows.positions.get(user).copied().unwrap_or_default();
@@ -105,21 +91,14 @@ fn check(rows: &Rows, world: &World) {
     }
     let pins: BTreeMap<Seq, Seq> = state.pins.iter().copied().collect();
     assert_eq!(rows.pins, pins);
-    let reactions: Vec<_> = rows
-        .reactions
-        .iter()
-        .filter(|(seq, ..)| !world.messages[seq].deleted)
-        .collect();
+    let reactions: Vec<_> = rows.reactions.iter().filter(|(seq, ..)| !world.messages[seq].deleted).collect();
     assert_eq!(reactions, world.reactions.iter().collect::<Vec<_>>());
 }
 
 fn check_messages(rows: &Rows, world: &World) {
     for (record, event) in rows.log.iter().zip(&world.log) {
         let read = codec::decode_event(world.state.id, record).unwrap();
-        assert_eq!(
-            (read.seq, read.n, read.actor, read.at_ms),
-            (event.seq, event.n, event.actor, event.at_ms)
-        );
+        assert_eq!((read.seq, read.n, read.actor, read.at_ms), (event.seq, event.n, event.actor, event.at_ms));
         let EventBody::Message(sent) = &read.body else {
             continue;
         };

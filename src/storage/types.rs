@@ -5,9 +5,7 @@ use bytes::Bytes;
 
 pub use crate::domain::position::{Position, RoomHead};
 
-use crate::domain::ids::{
-    BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
-};
+use crate::domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId};
 
 /// One event of a room's log.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -10,10 +10,7 @@ use crate::config::{LogConfig, LogFormat};
 pub fn start(config: &LogConfig, filter: Option<&str>) {
     let level = filter.unwrap_or(&config.level);
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false);
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match config.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().try_init(),

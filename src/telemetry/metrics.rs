@@ -52,10 +52,7 @@ pub struct Metrics {
 }
 
 fn query_buckets() -> Histogram {
-    Histogram::new([
-        0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5,
-        1.0, 5.0,
-    ])
+    Histogram::new([0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0])
 }
 
 impl Metrics {
@@ -79,42 +76,14 @@ impl Metrics {
 
     fn registered(mut self) -> Self {
         let r = &mut self.registry;
-        r.register(
-            "chat_messages_sent",
-            "Messages acknowledged",
-            self.sent.clone(),
-        );
-        r.register(
-            "chat_query_duration_seconds",
-            "Time of store operations",
-            self.queries.clone(),
-        );
-        r.register(
-            "chat_query_failures",
-            "Store operations that failed",
-            self.failures.clone(),
-        );
-        r.register(
-            "chat_active_connections",
-            "Open connections",
-            self.connections.clone(),
-        );
-        r.register(
-            "chat_rooms_awake",
-            "Rooms with an actor",
-            self.rooms.clone(),
-        );
-        r.register(
-            "chat_users_awake",
-            "Users with an actor",
-            self.users.clone(),
-        );
+        r.register("chat_messages_sent", "Messages acknowledged", self.sent.clone());
+        r.register("chat_query_duration_seconds", "Time of store operations", self.queries.clone());
+        r.register("chat_query_failures", "Store operations that failed", self.failures.clone());
+        r.register("chat_active_connections", "Open connections", self.connections.clone());
+        r.register("chat_rooms_awake", "Rooms with an actor", self.rooms.clone());
+        r.register("chat_users_awake", "Users with an actor", self.users.clone());
         r.register("chat_streams_open", "Open streams", self.streams.clone());
-        r.register(
-            "chat_commands_in_flight",
-            "Commands accepted and not yet answered",
-            self.in_flight.clone(),
-        );
+        r.register("chat_commands_in_flight", "Commands accepted and not yet answered", self.in_flight.clone());
         self
     }
 
@@ -146,15 +115,9 @@ impl Metrics {
 
 impl Observer for Metrics {
     fn appended(&self, room_type: RoomType, events: &[Event]) {
-        let messages = events
-            .iter()
-            .filter(|event| event.message().is_some())
-            .count() as u64;
+        let messages = events.iter().filter(|event| event.message().is_some()).count() as u64;
         if messages > 0 {
-            let labels = SentLabels {
-                room_type: room_type.name(),
-                database: self.database,
-            };
+            let labels = SentLabels { room_type: room_type.name(), database: self.database };
             self.sent.get_or_create(&labels).inc_by(messages);
         }
     }
@@ -162,22 +125,11 @@ impl Observer for Metrics {
 
 impl StoreObserver for Metrics {
     fn observe(&self, op: Op, took: Duration, result: Result<(), StoreErrorKind>) {
-        let labels = QueryLabels {
-            operation: op.name,
-            database: self.database,
-        };
-        self.queries
-            .get_or_create(&labels)
-            .observe(took.as_secs_f64());
+        let labels = QueryLabels { operation: op.name, database: self.database };
+        self.queries.get_or_create(&labels).observe(took.as_secs_f64());
         if let Err(kind) = result {
             let kind = format!("{kind:?}").to_lowercase();
-            self.failures
-                .get_or_create(&FailureLabels {
-                    operation: op.name,
-                    database: self.database,
-                    kind,
-                })
-                .inc();
+            self.failures.get_or_create(&FailureLabels { operation: op.name, database: self.database, kind }).inc();
         }
     }
 }

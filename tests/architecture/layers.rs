@@ -39,38 +39,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["domain"]),
-    (
-        "config",
-        &["domain", "crypto", "storage", "events", "actors", "api"],
-    ),
-    (
-        "server",
-        &[
-            "domain",
-            "crypto",
-            "storage",
-            "events",
-            "actors",
-            "telemetry",
-            "api",
-            "config",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "domain",
-            "crypto",
-            "storage",
-            "events",
-            "actors",
-            "telemetry",
-            "api",
-            "config",
-            "client",
-            "server",
-        ],
-    ),
+    ("config", &["domain", "crypto", "storage", "events", "actors", "api"]),
+    ("server", &["domain", "crypto", "storage", "events", "actors", "telemetry", "api", "config"]),
+    ("cli", &["domain", "crypto", "storage", "events", "actors", "telemetry", "api", "config", "client", "server"]),
 ];
 
 /// Modules that put everything together and may import anything.
@@ -146,21 +117,13 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "reqwest",
         "borrows the HTTP client's URL type to check a key set address; a check in api::auth would do",
     ),
-    (
-        "src/api/serve.rs",
-        "anyhow",
-        "starting to listen fails into the hands of the composition root, which prints it",
-    ),
+    ("src/api/serve.rs", "anyhow", "starting to listen fails into the hands of the composition root, which prints it"),
     (
         "src/telemetry/logging.rs",
         "crate::config::LogConfig",
         "takes its settings from the configuration; a component should own its options",
     ),
-    (
-        "src/telemetry/logging.rs",
-        "crate::config::LogFormat",
-        "as above",
-    ),
+    ("src/telemetry/logging.rs", "crate::config::LogFormat", "as above"),
 ];
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -184,11 +147,7 @@ fn breaches(files: &[File]) -> Vec<Breach> {
                     "crate" => format!("crate::{}", used.path),
                     _ => used.from,
                 };
-                found.push(Breach {
-                    file: file.name.clone(),
-                    line: used.line,
-                    imports,
-                });
+                found.push(Breach { file: file.name.clone(), line: used.line, imports });
             }
         }
     }
@@ -214,15 +173,8 @@ fn may_import(module: &[String], path: &str) -> bool {
 }
 
 fn may_name(module: &[String], name: &str) -> bool {
-    let module = if module.is_empty() {
-        vec![String::new()]
-    } else {
-        module.to_vec()
-    };
-    let places = CRATES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map_or(&[] as &[&str], |(_, places)| places);
+    let module = if module.is_empty() { vec![String::new()] } else { module.to_vec() };
+    let places = CRATES.iter().find(|(known, _)| *known == name).map_or(&[] as &[&str], |(_, places)| places);
     places.iter().any(|place| {
         let place: Vec<&str> = place.split("::").collect();
         module.len() >= place.len() && module.iter().zip(&place).all(|(have, want)| have == want)
@@ -248,34 +200,16 @@ fn binary() -> Vec<File> {
 fn layers_hold() {
     let files: Vec<File> = library().into_iter().chain(binary()).collect();
     let found = breaches(&files);
-    let known = |breach: &Breach| {
-        KNOWN
-            .iter()
-            .any(|(file, what, _)| breach.file == *file && breach.imports == *what)
-    };
+    let known = |breach: &Breach| KNOWN.iter().any(|(file, what, _)| breach.file == *file && breach.imports == *what);
     let new: Vec<String> = found
         .iter()
         .filter(|breach| !known(breach))
-        .map(|breach| {
-            format!(
-                "{}:{}: {} is not for this module",
-                breach.file, breach.line, breach.imports
-            )
-        })
+        .map(|breach| format!("{}:{}: {} is not for this module", breach.file, breach.line, breach.imports))
         .collect();
-    assert!(
-        new.is_empty(),
-        "{}\nthe rules: tests/architecture/layers.rs",
-        new.join("\n")
-    );
+    assert!(new.is_empty(), "{}\nthe rules: tests/architecture/layers.rs", new.join("\n"));
     for (file, what, _) in KNOWN {
-        let stands = found
-            .iter()
-            .any(|breach| breach.file == *file && breach.imports == *what);
-        assert!(
-            stands,
-            "{file} no longer imports {what}: take it off the list of known breaches"
-        );
+        let stands = found.iter().any(|breach| breach.file == *file && breach.imports == *what);
+        assert!(stands, "{file} no longer imports {what}: take it off the list of known breaches");
     }
 }
 
@@ -285,14 +219,8 @@ fn every_module_has_a_layer() {
         let Some(layer) = file.module.first() else {
             continue;
         };
-        let known = layer == "domain"
-            || BASE.contains(&layer.as_str())
-            || LAYERS.iter().any(|(name, _)| name == layer);
-        assert!(
-            known,
-            "{}: module {layer} has no row in tests/architecture/layers.rs",
-            file.name
-        );
+        let known = layer == "domain" || BASE.contains(&layer.as_str()) || LAYERS.iter().any(|(name, _)| name == layer);
+        assert!(known, "{}: module {layer} has no row in tests/architecture/layers.rs", file.name);
     }
 }
 
@@ -302,10 +230,7 @@ mod made_up {
     fn check(module: &str, text: &str) -> Vec<String> {
         let module = module.split("::").map(str::to_owned).collect();
         let file = source::parse("x.rs", module, text);
-        breaches(&[file])
-            .into_iter()
-            .map(|breach| breach.imports)
-            .collect()
+        breaches(&[file]).into_iter().map(|breach| breach.imports).collect()
     }
 
     #[test]
@@ -321,10 +246,7 @@ mod made_up {
     fn no_layer_looks_up() {
         for (module, text) in [
             ("crypto", "use crate::storage::Store;"),
-            (
-                "storage::embedded",
-                "fn f() { crate::actors::Node::new(); }",
-            ),
+            ("storage::embedded", "fn f() { crate::actors::Node::new(); }"),
             ("events", "use crate::storage::Store;"),
             ("actors::room", "use super::super::api::x;"),
             ("actors::room", "use crate::config::Config;"),
@@ -344,10 +266,7 @@ mod made_up {
         for (module, text) in [
             ("crypto", "use crate::domain::ids;"),
             ("storage", "use crate::{crypto::Keyring, clock};"),
-            (
-                "actors",
-                "use crate::{domain, storage, events, crypto, tasks};",
-            ),
+            ("actors", "use crate::{domain, storage, events, crypto, tasks};"),
             ("api", "use crate::actors::Node;"),
             ("api", "use crate::storage::{Outcome, StoreError};"),
             ("server", "use crate::{api, actors, storage, config};"),
@@ -362,10 +281,7 @@ mod made_up {
         assert_eq!(check("storage", "use fjall::Database;"), ["fjall"]);
         assert!(check("storage::embedded::disk", "use fjall::Database;").is_empty());
         assert_eq!(check("api", "use ractor::ActorRef;"), ["ractor"]);
-        assert_eq!(
-            check("actors", "fn f() -> tonic::Status { todo() }"),
-            ["tonic"]
-        );
+        assert_eq!(check("actors", "fn f() -> tonic::Status { todo() }"), ["tonic"]);
         assert_eq!(check("actors", "use anyhow::Result;"), ["anyhow"]);
         assert!(check("main", "fn main() -> anyhow::Result<()> {}").is_empty());
     }

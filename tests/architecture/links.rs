@@ -34,15 +34,8 @@ fn links(text: &str) -> Vec<String> {
         }
         // Every second part stands between backticks; a link's text may, its target does not.
         let plain: String = line.split('`').step_by(2).collect();
-        let targets = plain
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next());
-        found.extend(
-            targets
-                .filter(|target| !target.contains(":"))
-                .map(str::to_owned),
-        );
+        let targets = plain.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        found.extend(targets.filter(|target| !target.contains(":")).map(str::to_owned));
     }
     found
 }
@@ -52,9 +45,7 @@ fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let slug = |line: &str| {
         let kept = line.trim_start_matches('#').trim().to_lowercase();
-        let kept = kept
-            .chars()
-            .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
     headings.map(slug).collect()
@@ -64,22 +55,14 @@ fn anchors(text: &str) -> Vec<String> {
 fn broken(document: &Path, text: &str, link: &str) -> Option<String> {
     let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
     let folder = document.parent().expect("a document is in a folder");
-    let target = if file.is_empty() {
-        document.to_owned()
-    } else {
-        folder.join(file)
-    };
+    let target = if file.is_empty() { document.to_owned() } else { folder.join(file) };
     if !file.is_empty() && !target.exists() {
         return Some("no such file".to_owned());
     }
     if anchor.is_empty() {
         return None;
     }
-    let linked = if file.is_empty() {
-        text.to_owned()
-    } else {
-        fs::read_to_string(&target).ok()?
-    };
+    let linked = if file.is_empty() { text.to_owned() } else { fs::read_to_string(&target).ok()? };
     (!anchors(&linked).iter().any(|known| known == anchor)).then(|| "no such heading".to_owned())
 }
 
@@ -109,13 +92,7 @@ fn a_broken_link_is_told() {
     let text = "# What to watch\n## `serve`: it's ready";
     assert_eq!(broken(&document, text, "#what-to-watch"), None);
     assert_eq!(broken(&document, text, "#serve-its-ready"), None);
-    assert_eq!(
-        broken(&document, text, "#else").as_deref(),
-        Some("no such heading")
-    );
-    assert_eq!(
-        broken(&document, text, "nowhere.md").as_deref(),
-        Some("no such file")
-    );
+    assert_eq!(broken(&document, text, "#else").as_deref(), Some("no such heading"));
+    assert_eq!(broken(&document, text, "nowhere.md").as_deref(), Some("no such file"));
     assert_eq!(broken(&document, text, "LICENSE"), None);
 }

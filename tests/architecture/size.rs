@@ -26,11 +26,7 @@ const KNOWN: &[(&str, usize)] = &[
 ];
 
 fn cap(name: &str) -> usize {
-    if name.ends_with("/mod.rs") {
-        MOD_LINES_MAX
-    } else {
-        FILE_LINES_MAX
-    }
+    if name.ends_with("/mod.rs") { MOD_LINES_MAX } else { FILE_LINES_MAX }
 }
 
 fn too_large(files: &[File], known: &[(&str, usize)]) -> Vec<String> {
@@ -39,23 +35,14 @@ fn too_large(files: &[File], known: &[(&str, usize)]) -> Vec<String> {
         .filter_map(|file| {
             let known = known.iter().find(|(name, _)| file.name == *name);
             let cap = known.map_or_else(|| cap(&file.name), |(_, lines)| *lines);
-            (file.lines > cap)
-                .then(|| format!("{}: {} lines, at most {cap}", file.name, file.lines))
+            (file.lines > cap).then(|| format!("{}: {} lines, at most {cap}", file.name, file.lines))
         })
         .collect()
 }
 
 fn outdated<'a>(files: &[File], known: &[(&'a str, usize)]) -> Vec<&'a str> {
-    let still = |name: &str| {
-        files
-            .iter()
-            .any(|file| file.name == name && file.lines > cap(name))
-    };
-    known
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !still(name))
-        .collect()
+    let still = |name: &str| files.iter().any(|file| file.name == name && file.lines > cap(name));
+    known.iter().map(|(name, _)| *name).filter(|name| !still(name)).collect()
 }
 
 #[test]
@@ -64,37 +51,23 @@ fn files_are_small() {
     let large = too_large(&files, KNOWN);
     assert!(large.is_empty(), "{}", large.join("\n"));
     let outdated = outdated(&files, KNOWN);
-    assert!(
-        outdated.is_empty(),
-        "take these off the list in tests/architecture/size.rs: {outdated:?}"
-    );
+    assert!(outdated.is_empty(), "take these off the list in tests/architecture/size.rs: {outdated:?}");
 }
 
 /// Fails never; `cargo xtask test budget` shows what it prints.
 #[test]
 fn report() {
     let files = source::all_files();
-    let mut sizes: Vec<(usize, &str)> = files
-        .iter()
-        .map(|file| (file.lines, file.name.as_str()))
-        .collect();
+    let mut sizes: Vec<(usize, &str)> = files.iter().map(|file| (file.lines, file.name.as_str())).collect();
     sizes.sort_unstable();
     let total: usize = sizes.iter().map(|(lines, _)| lines).sum();
-    println!(
-        "{} files, {total} lines; median {}, p90 {}",
-        sizes.len(),
-        quantile(&sizes, 0.5),
-        quantile(&sizes, 0.9)
-    );
+    println!("{} files, {total} lines; median {}, p90 {}", sizes.len(), quantile(&sizes, 0.5), quantile(&sizes, 0.9));
     for (lines, name) in sizes.iter().rev().take(10) {
         println!("  {lines:>4} {name}");
     }
     let mut long = long_functions(&files);
     long.sort_unstable_by(|a, b| b.cmp(a));
-    println!(
-        "functions over {FUNCTION_LINES_NOTED} lines: {}",
-        long.len()
-    );
+    println!("functions over {FUNCTION_LINES_NOTED} lines: {}", long.len());
     for (lines, place) in long {
         println!("  {lines:>4} {place}");
     }
@@ -129,20 +102,13 @@ mod made_up {
         assert!(too_large(&[file("a.rs", 500), file("a/mod.rs", 200)], &[]).is_empty());
         assert_eq!(
             too_large(&[file("a.rs", 501), file("a/mod.rs", 201)], &[]),
-            [
-                "a.rs: 501 lines, at most 500",
-                "a/mod.rs: 201 lines, at most 200"
-            ]
+            ["a.rs: 501 lines, at most 500", "a/mod.rs: 201 lines, at most 200"]
         );
     }
 
     #[test]
     fn tests_are_not_counted() {
-        let text = format!(
-            "{}#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "fn f() {}\n".repeat(500),
-            "fn g() {}\n".repeat(90)
-        );
+        let text = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", "fn f() {}\n".repeat(500), "fn g() {}\n".repeat(90));
         assert!(too_large(&[source::parse("a.rs", vec![], &text)], &[]).is_empty());
     }
 
@@ -158,14 +124,7 @@ mod made_up {
 
     #[test]
     fn long_functions_are_noted() {
-        let text = format!(
-            "fn f() {{\n{}}}\nfn g() {{\n{}}}\n",
-            "    x();\n".repeat(69),
-            "    x();\n".repeat(68)
-        );
-        assert_eq!(
-            long_functions(&[source::parse("a.rs", vec![], &text)]),
-            [(71, "a.rs:1 f".to_owned())]
-        );
+        let text = format!("fn f() {{\n{}}}\nfn g() {{\n{}}}\n", "    x();\n".repeat(69), "    x();\n".repeat(68));
+        assert_eq!(long_functions(&[source::parse("a.rs", vec![], &text)]), [(71, "a.rs:1 f".to_owned())]);
     }
 }

@@ -37,13 +37,9 @@ pub(crate) fn crate_files(workspace: &Path, root: &str) -> Vec<File> {
     let mut files = Vec::new();
     let mut open = vec![(workspace.join(root), Vec::new())];
     while let Some((path, module)) = open.pop() {
-        let text =
-            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let name = path
-            .strip_prefix(workspace)
-            .expect("found below the workspace")
-            .to_string_lossy()
-            .replace('\\', "/");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let name =
+            path.strip_prefix(workspace).expect("found below the workspace").to_string_lossy().replace('\\', "/");
         let file = parse(&name, module, &text);
         for child in modules(&file.tokens) {
             let mut module = file.module.clone();
@@ -58,32 +54,17 @@ pub(crate) fn crate_files(workspace: &Path, root: &str) -> Vec<File> {
 
 /// Reads one file.
 pub(crate) fn parse(name: &str, module: Vec<String>, text: &str) -> File {
-    let stream: TokenStream = text
-        .parse()
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let stream: TokenStream = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut cut = HashSet::new();
     let tokens = production(stream, &mut cut);
-    File {
-        name: name.to_owned(),
-        module,
-        lines: text.lines().count() - cut.len(),
-        tokens,
-    }
+    File { name: name.to_owned(), module, lines: text.lines().count() - cut.len(), tokens }
 }
 
 fn locate(parent: &Path, is_root: bool, child: &str) -> PathBuf {
     let folder = parent.parent().expect("a file is in a folder");
-    let folder = if is_root || parent.ends_with("mod.rs") {
-        folder.to_owned()
-    } else {
-        parent.with_extension("")
-    };
+    let folder = if is_root || parent.ends_with("mod.rs") { folder.to_owned() } else { parent.with_extension("") };
     let flat = folder.join(format!("{child}.rs"));
-    if flat.exists() {
-        flat
-    } else {
-        folder.join(child).join("mod.rs")
-    }
+    if flat.exists() { flat } else { folder.join(child).join("mod.rs") }
 }
 
 /// The names of `mod name;` items.
@@ -98,21 +79,11 @@ fn modules(tokens: &[TokenTree]) -> Vec<String> {
 /// Every path from the crate's root and every path that starts with one of `crates`.
 pub(crate) fn uses(file: &File, crates: &[&str]) -> Vec<Use> {
     let mut found = Vec::new();
-    search(
-        &file.tokens,
-        &|name| crates.contains(&name),
-        file.module.len(),
-        &mut found,
-    );
+    search(&file.tokens, &|name| crates.contains(&name), file.module.len(), &mut found);
     found
 }
 
-fn search(
-    tokens: &[TokenTree],
-    wanted: &impl Fn(&str) -> bool,
-    depth: usize,
-    found: &mut Vec<Use>,
-) {
+fn search(tokens: &[TokenTree], wanted: &impl Fn(&str) -> bool, depth: usize, found: &mut Vec<Use>) {
     for (at, token) in tokens.iter().enumerate() {
         match token {
             TokenTree::Group(group) => {
@@ -126,11 +97,7 @@ fn search(
                     own(rest, depth, found);
                 } else if wanted(&ident) {
                     let line = line(token.span());
-                    found.push(Use {
-                        from: ident,
-                        path: String::new(),
-                        line,
-                    });
+                    found.push(Use { from: ident, path: String::new(), line });
                 }
             }
             _ => {}
@@ -158,11 +125,7 @@ fn own(mut rest: &[TokenTree], depth: usize, found: &mut Vec<Use>) {
 }
 
 fn from_root((path, line): (String, usize)) -> Use {
-    Use {
-        from: "crate".to_owned(),
-        path,
-        line,
-    }
+    Use { from: "crate".to_owned(), path, line }
 }
 
 /// The first two names of a path, or of each path in a group.
@@ -174,10 +137,7 @@ fn firsts(rest: &[TokenTree]) -> Vec<(String, usize)> {
             if seconds.is_empty() {
                 return vec![(name, line)];
             }
-            seconds
-                .into_iter()
-                .map(|(second, line, _)| (format!("{name}::{second}"), line))
-                .collect()
+            seconds.into_iter().map(|(second, line, _)| (format!("{name}::{second}"), line)).collect()
         })
         .collect()
 }
@@ -190,10 +150,7 @@ fn heads(rest: &[TokenTree]) -> Vec<(String, usize, Vec<TokenTree>)> {
         }
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-            inner
-                .split(|token| is_punct(token, ','))
-                .flat_map(heads)
-                .collect()
+            inner.split(|token| is_punct(token, ',')).flat_map(heads).collect()
         }
         Some(TokenTree::Punct(star)) if star.as_char() == '*' => {
             vec![("*".to_owned(), line(star.span()), vec![])]
@@ -205,17 +162,12 @@ fn heads(rest: &[TokenTree]) -> Vec<(String, usize, Vec<TokenTree>)> {
 /// Whether a path begins here: a name before `::` or after `use`, and not in the middle of another path.
 fn starts_path(tokens: &[TokenTree], at: usize) -> bool {
     let after_use = at > 0 && is_ident(&tokens[at - 1], "use");
-    let continues =
-        at > 2 && is_colons(&tokens[at - 2..]) && matches!(&tokens[at - 3], TokenTree::Ident(_));
+    let continues = at > 2 && is_colons(&tokens[at - 2..]) && matches!(&tokens[at - 3], TokenTree::Ident(_));
     after_use || (!continues && is_colons(&tokens[at + 1..]))
 }
 
 fn after_colons(rest: &[TokenTree]) -> &[TokenTree] {
-    if rest.len() > 3 && is_colons(&rest[1..]) {
-        &rest[3..]
-    } else {
-        &[]
-    }
+    if rest.len() > 3 && is_colons(&rest[1..]) { &rest[3..] } else { &[] }
 }
 
 fn is_colons(tokens: &[TokenTree]) -> bool {
@@ -253,9 +205,7 @@ fn production(stream: TokenStream, cut: &mut HashSet<usize>) -> Vec<TokenTree> {
 /// What is inside `#[…]`, if that is what comes next.
 fn attribute(tokens: &[TokenTree]) -> Option<Vec<TokenTree>> {
     match tokens {
-        [hash, TokenTree::Group(group), ..]
-            if is_punct(hash, '#') && group.delimiter() == Delimiter::Bracket =>
-        {
+        [hash, TokenTree::Group(group), ..] if is_punct(hash, '#') && group.delimiter() == Delimiter::Bracket => {
             Some(group.stream().into_iter().collect())
         }
         _ => None,
@@ -267,9 +217,7 @@ fn is_test_only(attribute: &[TokenTree]) -> bool {
     match attribute {
         [name, TokenTree::Group(group)] if is_ident(name, "cfg") => {
             let text = group.stream().to_string();
-            let words: Vec<&str> = text
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .collect();
+            let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
             words.contains(&"test") && !words.contains(&"not")
         }
         _ => false,
@@ -281,16 +229,10 @@ fn item_end(tokens: &[TokenTree], mut at: usize) -> usize {
     while attribute(&tokens[at..]).is_some() {
         at += 2;
     }
-    let keywords = [
-        "pub", "fn", "mod", "impl", "struct", "enum", "use", "const", "static", "async", "trait",
-        "type",
-    ];
-    let is_item = tokens
-        .get(at)
-        .is_some_and(|token| keywords.iter().any(|word| is_ident(token, word)));
+    let keywords = ["pub", "fn", "mod", "impl", "struct", "enum", "use", "const", "static", "async", "trait", "type"];
+    let is_item = tokens.get(at).is_some_and(|token| keywords.iter().any(|word| is_ident(token, word)));
     for (index, token) in tokens.iter().enumerate().skip(at) {
-        let body =
-            matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+        let body = matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
         if body || is_punct(token, ';') || (!is_item && is_punct(token, ',')) {
             return index + 1;
         }
@@ -316,16 +258,11 @@ fn find_functions(tokens: &[TokenTree], found: &mut Vec<(String, usize, usize)>)
             continue;
         }
         let ends = tokens[at..].iter().find(|token| {
-            is_punct(token, ';')
-                || matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+            is_punct(token, ';') || matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
         });
         if let Some(TokenTree::Group(body)) = ends {
             let first = line(token.span());
-            found.push((
-                tokens[at + 1].to_string(),
-                first,
-                body.span_close().end().line + 1 - first,
-            ));
+            found.push((tokens[at + 1].to_string(), first, body.span_close().end().line + 1 - first));
         }
     }
 }
@@ -349,23 +286,14 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// All production files of the workspace.
 pub(crate) fn all_files() -> Vec<File> {
-    let tools = fs::read_dir(workspace().join("tools"))
+    let tools = fs::read_dir(workspace().join("tools")).into_iter().flatten().flatten();
+    let tools = tools.map(|entry| format!("tools/{}/src/main.rs", entry.file_name().to_string_lossy()));
+    ["src/lib.rs", "src/main.rs", "proto/src/lib.rs", "xtask/src/main.rs"]
         .into_iter()
-        .flatten()
-        .flatten();
-    let tools =
-        tools.map(|entry| format!("tools/{}/src/main.rs", entry.file_name().to_string_lossy()));
-    [
-        "src/lib.rs",
-        "src/main.rs",
-        "proto/src/lib.rs",
-        "xtask/src/main.rs",
-    ]
-    .into_iter()
-    .map(str::to_owned)
-    .chain(tools.filter(|root| workspace().join(root).exists()))
-    .flat_map(|root| crate_files(workspace(), &root))
-    .collect()
+        .map(str::to_owned)
+        .chain(tools.filter(|root| workspace().join(root).exists()))
+        .flat_map(|root| crate_files(workspace(), &root))
+        .collect()
 }
 
 #[cfg(test)]
@@ -373,11 +301,7 @@ mod tests {
     use super::*;
 
     fn found(module: &[&str], text: &str) -> Vec<String> {
-        let file = parse(
-            "made-up.rs",
-            module.iter().map(|&name| name.to_owned()).collect(),
-            text,
-        );
+        let file = parse("made-up.rs", module.iter().map(|&name| name.to_owned()).collect(), text);
         uses(&file, &["ractor", "tonic"])
             .into_iter()
             .map(|found| format!("{}:{}::{}", found.line, found.from, found.path))
@@ -416,10 +340,7 @@ mod tests {
     #[test]
     fn climbing_to_the_root_counts() {
         let text = "use super::super::storage::Store; use super::ids; use super::super::{api, x};";
-        assert_eq!(
-            found(&["domain", "room"], text),
-            ["1:crate::storage::Store", "1:crate::api", "1:crate::x"]
-        );
+        assert_eq!(found(&["domain", "room"], text), ["1:crate::storage::Store", "1:crate::api", "1:crate::x"]);
         assert_eq!(found(&["domain"], "use super::api;"), ["1:crate::api"]);
         assert!(found(&["a", "b", "c"], "use super::super::api;").is_empty());
     }
@@ -429,11 +350,7 @@ mod tests {
         let text = "//! See [`crate::api`].\n/// `ractor::Actor`\nfn f() { /* crate::api */ g(\"crate::api::x\", r#\"ractor::x\"#); }\n\
              use crate::domain::{ractor::x}; fn g() { self::crate_like::x(); domain::tonic::y(); }";
         let found = found(&["actors"], text);
-        assert_eq!(
-            found,
-            ["4:crate::domain::ractor", "4:ractor::"],
-            "a name within a use group is taken for a crate"
-        );
+        assert_eq!(found, ["4:crate::domain::ractor", "4:ractor::"], "a name within a use group is taken for a crate");
     }
 
     #[test]
@@ -445,10 +362,7 @@ mod tests {
              enum E { #[cfg(test)] X(crate::f::G), Y(crate::h::I) }\n\
              #[cfg(test)] use crate::j;\n\
              #[cfg(test)]\nmod suite;\nmod real;\n";
-        assert_eq!(
-            found(&["x"], text),
-            ["1:crate::a", "9:crate::e", "10:crate::h::I"]
-        );
+        assert_eq!(found(&["x"], text), ["1:crate::a", "9:crate::e", "10:crate::h::I"]);
         let file = parse("made-up.rs", vec![], text);
         assert_eq!(modules(&file.tokens), ["real"]);
         assert_eq!(file.lines, 14 - 4 - 2 - 1 - 1 - 2);
@@ -458,28 +372,17 @@ mod tests {
     fn functions_are_measured() {
         let text = "trait T { fn none(&self); }\nimpl T for X {\n    fn two(&self) {\n    }\n}\nfn one() {}\n";
         let file = parse("made-up.rs", vec![], text);
-        assert_eq!(
-            functions(&file),
-            [("two".to_owned(), 3, 2), ("one".to_owned(), 6, 1)]
-        );
+        assert_eq!(functions(&file), [("two".to_owned(), 3, 2), ("one".to_owned(), 6, 1)]);
     }
 
     #[test]
     fn the_real_tree_is_read() {
         let names: Vec<String> = all_files().into_iter().map(|file| file.name).collect();
-        for name in [
-            "src/lib.rs",
-            "src/domain/room/decide.rs",
-            "src/actors/mod.rs",
-            "proto/src/lib.rs",
-        ] {
+        for name in ["src/lib.rs", "src/domain/room/decide.rs", "src/actors/mod.rs", "proto/src/lib.rs"] {
             assert!(names.iter().any(|found| found == name), "{name} not found");
         }
         for name in ["src/crypto/tests.rs", "src/storage/conformance/mod.rs"] {
-            assert!(
-                !names.iter().any(|found| found == name),
-                "{name} is test code"
-            );
+            assert!(!names.iter().any(|found| found == name), "{name} is test code");
         }
     }
 }

@@ -27,10 +27,7 @@ static METHODS: LazyLock<HashMap<String, MethodDescriptor>> = LazyLock::new(|| {
 
 /// A method by its name, which no two services share.
 pub(crate) fn method(name: &str) -> MethodDescriptor {
-    METHODS
-        .get(name)
-        .unwrap_or_else(|| panic!("no method {name}"))
-        .clone()
+    METHODS.get(name).unwrap_or_else(|| panic!("no method {name}")).clone()
 }
 
 /// Where a method is served.
@@ -40,13 +37,9 @@ pub(crate) fn path(method: &MethodDescriptor) -> String {
 
 /// JSON with everything in it: proto names, numbers as numbers, defaults too.
 pub(crate) fn to_json(message: &DynamicMessage) -> Value {
-    let options = SerializeOptions::new()
-        .skip_default_fields(false)
-        .stringify_64_bit_integers(false)
-        .use_proto_field_name(true);
-    message
-        .serialize_with_options(serde_json::value::Serializer, &options)
-        .unwrap()
+    let options =
+        SerializeOptions::new().skip_default_fields(false).stringify_64_bit_integers(false).use_proto_field_name(true);
+    message.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
 }
 
 /// The request of a method.
@@ -83,10 +76,7 @@ impl From<Status> for Refusal {
             Some(value.to_str().unwrap().to_owned())
         };
         let details = RpcStatus::decode(status.details()).unwrap();
-        let info = details
-            .details
-            .first()
-            .map(|any| ErrorInfo::decode(any.value.as_slice()).unwrap());
+        let info = details.details.first().map(|any| ErrorInfo::decode(any.value.as_slice()).unwrap());
         Self {
             code: status.code(),
             reason: text("tertulia-reason").unwrap_or_default(),
@@ -100,18 +90,9 @@ impl From<Status> for Refusal {
 impl Refusal {
     /// That it is one of those that are documented: what every refusal must be.
     pub(crate) fn check(&self, what: &str) {
-        assert!(
-            REASONS.contains(&self.reason.as_str()),
-            "{what}: no stable reason: {self:?}"
-        );
+        assert!(REASONS.contains(&self.reason.as_str()), "{what}: no stable reason: {self:?}");
         assert_eq!(self.info.reason, self.reason, "{what}: {self:?}");
-        assert!(
-            !matches!(
-                self.code,
-                Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss
-            ),
-            "{what}: {self:?}"
-        );
+        assert!(!matches!(self.code, Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss), "{what}: {self:?}");
     }
 
     /// Code, reason and field in one.
@@ -132,10 +113,7 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn new(addr: SocketAddr, id: i64, token: Option<String>) -> Self {
-        let channel = Endpoint::from_shared(format!("http://{addr}"))
-            .unwrap()
-            .tcp_nodelay(true)
-            .connect_lazy();
+        let channel = Endpoint::from_shared(format!("http://{addr}")).unwrap().tcp_nodelay(true).connect_lazy();
         Self { id, channel, token }
     }
 
@@ -154,26 +132,18 @@ impl User {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone())
             .max_decoding_message_size(64 << 20)
             .max_encoding_message_size(64 << 20);
-        grpc.ready()
-            .await
-            .map_err(|error| Status::unavailable(error.to_string()))?;
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let path = path.parse().unwrap();
         let answer = grpc.unary(request, path, BytesCodec).await?;
         Ok(answer.into_inner())
     }
 
     /// Calls a method with a message.
-    pub(crate) async fn send(
-        &self,
-        method: &MethodDescriptor,
-        message: Bytes,
-    ) -> Result<Value, Refusal> {
+    pub(crate) async fn send(&self, method: &MethodDescriptor, message: Bytes) -> Result<Value, Refusal> {
         let mut request = self.signed(message);
         request.set_timeout(Duration::from_secs(20));
         let answer = self.bytes(&path(method), request).await?;
-        Ok(to_json(
-            &DynamicMessage::decode(method.output(), answer).unwrap(),
-        ))
+        Ok(to_json(&DynamicMessage::decode(method.output(), answer).unwrap()))
     }
 
     /// Opens a stream with bytes as its first message, and says how it failed.
@@ -198,8 +168,7 @@ impl User {
     /// Calls a method.
     pub(crate) async fn ask(&self, name: &str, json: Value) -> Result<Value, Refusal> {
         let method = method(name);
-        self.send(&method, request(&method, json).encode_to_vec().into())
-            .await
+        self.send(&method, request(&method, json).encode_to_vec().into()).await
     }
 
     /// Calls a method that must succeed.
@@ -265,9 +234,7 @@ impl Decoder for BytesCodec {
 /// Shorthand for what tests read most: `text(&answer, "/room/id")`.
 pub(crate) fn text(json: &Value, pointer: &str) -> String {
     let found = json.pointer(pointer).and_then(Value::as_str);
-    found
-        .unwrap_or_else(|| panic!("no text at {pointer} of {json}"))
-        .to_owned()
+    found.unwrap_or_else(|| panic!("no text at {pointer} of {json}")).to_owned()
 }
 
 /// A number of an answer.
@@ -278,31 +245,20 @@ pub(crate) fn number(json: &Value, pointer: &str) -> i64 {
 
 /// The `field` of every element of a list.
 pub(crate) fn each(json: &Value, list: &str, field: &str) -> Vec<Value> {
-    let list = json
-        .pointer(list)
-        .and_then(Value::as_array)
-        .unwrap_or_else(|| panic!("no list at {list} of {json}"));
+    let list = json.pointer(list).and_then(Value::as_array).unwrap_or_else(|| panic!("no list at {list} of {json}"));
     list.iter().map(|one| one[field].clone()).collect()
 }
 
 /// A group with these members, made by `owner`.
 pub(crate) async fn group(owner: &User, others: &[i64]) -> String {
     let made = owner
-        .ok(
-            "CreateRoom",
-            serde_json::json!({"type": "group", "participants": others, "name": "Café de los jueves"}),
-        )
+        .ok("CreateRoom", serde_json::json!({"type": "group", "participants": others, "name": "Café de los jueves"}))
         .await;
     text(&made, "/room/id")
 }
 
 /// Sends a text; returns the message.
 pub(crate) async fn say(user: &User, room: &str, content: &str) -> Value {
-    let sent = user
-        .ok(
-            "SendMessage",
-            serde_json::json!({"room_id": room, "content": content}),
-        )
-        .await;
+    let sent = user.ok("SendMessage", serde_json::json!({"room_id": room, "content": content})).await;
     sent["message"].clone()
 }

@@ -26,20 +26,13 @@ async fn a_thousand_streams_of_one_user() {
         opening.spawn(async move { eva.try_listen(stream_request(&format!("c{n}"), &[])).await });
     }
     say(&ben, &id, "mientras").await;
-    let (open, refused): (Vec<_>, Vec<_>) = opening
-        .join_all()
-        .await
-        .into_iter()
-        .partition(Result::is_ok);
+    let (open, refused): (Vec<_>, Vec<_>) = opening.join_all().await.into_iter().partition(Result::is_ok);
     assert_eq!((open.len(), refused.len()), (32, 968));
     for refusal in refused.into_iter().filter_map(Result::err) {
         refusal.is(Code::ResourceExhausted, "too_many_streams", "");
     }
     say(&ben, &id, "después").await;
-    assert_eq!(
-        beside.contents_until("después").await,
-        ["mientras", "después"]
-    );
+    assert_eq!(beside.contents_until("después").await, ["mientras", "después"]);
     drop(open);
     let mut tries = 0;
     while ana.try_listen(stream_request("again", &[])).await.is_err() {
@@ -71,10 +64,7 @@ async fn a_client_that_never_reads() {
         assert_eq!(awake.durable().await.seq, seq, "who reads gets all");
     }
     senders.join_all().await;
-    let observed = sandbox
-        .admin()
-        .ok("ObserveUser", json!({"user_id": 3}))
-        .await;
+    let observed = sandbox.admin().ok("ObserveUser", json!({"user_id": 3})).await;
     let queued = number(&observed, "/streams/0/queued_bytes");
     assert!((0..=65_536).contains(&queued), "{observed}");
 
@@ -82,8 +72,7 @@ async fn a_client_that_never_reads() {
     while next < count + 2 {
         let event = deaf
             .seek(|event| {
-                (event.seq > 0 || matches!(event.event, Some(Happened::ResyncRequired(_))))
-                    .then(|| event.clone())
+                (event.seq > 0 || matches!(event.event, Some(Happened::ResyncRequired(_)))).then(|| event.clone())
             })
             .await;
         match event.event {

@@ -7,8 +7,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{
-    Cardinality, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor,
-    MethodDescriptor, Value,
+    Cardinality, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, MethodDescriptor, Value,
 };
 use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -30,10 +29,7 @@ impl Scene {
         let room = group(ana, &[2, 3]).await;
         let message = say(ana, &room, "una").await;
         say(ben, &room, "dos").await;
-        Self {
-            room,
-            message: message["id"].as_i64().unwrap(),
-        }
+        Self { room, message: message["id"].as_i64().unwrap() }
     }
 
     /// A good request of a method: by the names of its fields, which mean the same everywhere.
@@ -69,21 +65,9 @@ impl Scene {
 fn strings() -> Vec<Value> {
     let unknown = "7f1c1d2e-0000-4000-8000-00000000beef";
     let long = "x".repeat(70_000);
-    [
-        "",
-        " ",
-        "\0",
-        "no-uuid",
-        unknown,
-        "AAAA",
-        "../../etc",
-        "' OR 1=1 --",
-        "\u{202e}é̀🙈",
-        &"x".repeat(300),
-        &long,
-    ]
-    .map(|text| Value::String(text.to_owned()))
-    .into()
+    ["", " ", "\0", "no-uuid", unknown, "AAAA", "../../etc", "' OR 1=1 --", "\u{202e}é̀🙈", &"x".repeat(300), &long]
+        .map(|text| Value::String(text.to_owned()))
+        .into()
 }
 
 /// Values of one scalar that a careless or hostile client might send.
@@ -91,9 +75,7 @@ fn scalars(kind: &Kind) -> Vec<Value> {
     match kind {
         Kind::String => strings(),
         Kind::Int64 => [i64::MIN, -1, 0, 1, 4_242, i64::MAX].map(Value::I64).into(),
-        Kind::Int32 => [i32::MIN, -1, 0, 1, 1_000_000, i32::MAX]
-            .map(Value::I32)
-            .into(),
+        Kind::Int32 => [i32::MIN, -1, 0, 1, 1_000_000, i32::MAX].map(Value::I32).into(),
         Kind::Uint64 => [0, u64::MAX].map(Value::U64).into(),
         Kind::Bool => [true, false].map(Value::Bool).into(),
         Kind::Enum(_) => [-1, 0, 1, 2, 99, i32::MAX].map(Value::EnumNumber).into(),
@@ -119,24 +101,13 @@ fn messages(message: &MessageDescriptor) -> Vec<DynamicMessage> {
 fn values(field: &FieldDescriptor) -> Vec<Value> {
     let kind = field.kind();
     if field.is_map() {
-        let pair =
-            |key: String, value: &Value| Value::Map([(MapKey::String(key), value.clone())].into());
+        let pair = |key: String, value: &Value| Value::Map([(MapKey::String(key), value.clone())].into());
         let entry = kind.as_message().unwrap().clone();
         let value_field = entry.map_entry_value_field();
         let any = scalars(&value_field.kind()).swap_remove(0);
-        let many = (0..2_000)
-            .map(|n| (MapKey::String(n.to_string()), any.clone()))
-            .collect();
-        let mut all = vec![
-            Value::Map(many),
-            pair(String::new(), &any),
-            pair("k".repeat(70_000), &any),
-        ];
-        all.extend(
-            scalars(&value_field.kind())
-                .iter()
-                .map(|value| pair("k".to_owned(), value)),
-        );
+        let many = (0..2_000).map(|n| (MapKey::String(n.to_string()), any.clone())).collect();
+        let mut all = vec![Value::Map(many), pair(String::new(), &any), pair("k".repeat(70_000), &any)];
+        all.extend(scalars(&value_field.kind()).iter().map(|value| pair("k".to_owned(), value)));
         all
     } else if field.cardinality() == Cardinality::Repeated {
         let each = scalars(&kind);
@@ -166,20 +137,10 @@ async fn probe(user: &User, method: &MethodDescriptor, message: &DynamicMessage)
         shown.truncate(400);
         refusal.check(&shown);
         assert_ne!(refusal.code, Code::Unimplemented, "{shown}");
-        let of_a_field = [
-            "missing_field",
-            "too_long",
-            "too_many",
-            "out_of_range",
-            "malformed",
-            "not_allowed_here",
-        ];
+        let of_a_field = ["missing_field", "too_long", "too_many", "out_of_range", "malformed", "not_allowed_here"];
         if of_a_field.contains(&refusal.reason.as_str()) {
             assert_eq!(refusal.code, Code::InvalidArgument, "{shown}: {refusal:?}");
-            assert!(
-                !refusal.info.field.is_empty(),
-                "{shown}: no field: {refusal:?}"
-            );
+            assert!(!refusal.info.field.is_empty(), "{shown}: no field: {refusal:?}");
         }
     }
 }
@@ -194,11 +155,7 @@ async fn bad_values_are_refused_and_nobody_else_notices() {
     let mut probes = JoinSet::new();
     for method in unary_methods() {
         let admin = method.parent_service().full_name() == "admin.v1.AdminService";
-        let (user, ana, ben) = (
-            if admin { sandbox.admin() } else { ana.clone() },
-            ana.clone(),
-            ben.clone(),
-        );
+        let (user, ana, ben) = (if admin { sandbox.admin() } else { ana.clone() }, ana.clone(), ben.clone());
         let at_once = Arc::clone(&at_once);
         probes.spawn(async move {
             let _permit = at_once.acquire_owned().await.unwrap();
@@ -247,18 +204,12 @@ fn not_utf8(message: &MessageDescriptor) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for field in message.fields() {
         match field.kind() {
-            Kind::String => all.push((
-                field.name().to_owned(),
-                field_bytes(field.number(), b"\xff\xfe\x80"),
-            )),
-            Kind::Message(inner) => {
-                all.extend(not_utf8(&inner).into_iter().map(|(path, bytes)| {
-                    (
-                        format!("{}.{path}", field.name()),
-                        field_bytes(field.number(), &bytes),
-                    )
-                }))
-            }
+            Kind::String => all.push((field.name().to_owned(), field_bytes(field.number(), b"\xff\xfe\x80"))),
+            Kind::Message(inner) => all.extend(
+                not_utf8(&inner)
+                    .into_iter()
+                    .map(|(path, bytes)| (format!("{}.{path}", field.name()), field_bytes(field.number(), &bytes))),
+            ),
             _ => {}
         }
     }
@@ -280,25 +231,12 @@ async fn what_is_not_utf8_or_no_message_is_malformed() {
                 method.name()
             );
             let first = path.split('.').next().unwrap();
-            assert!(
-                refusal.info.field.starts_with(first),
-                "{} {path}: {refusal:?}",
-                method.name()
-            );
+            assert!(refusal.info.field.starts_with(first), "{} {path}: {refusal:?}", method.name());
             refusal.check(&path);
             strings += 1;
         }
-        for garbage in [
-            &[0xff_u8; 9][..],
-            &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f],
-            &[0x0a],
-            &[0x0b],
-            &[0x07],
-        ] {
-            let refusal = admin
-                .send(&method, Bytes::copy_from_slice(garbage))
-                .await
-                .unwrap_err();
+        for garbage in [&[0xff_u8; 9][..], &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f], &[0x0a], &[0x0b], &[0x07]] {
+            let refusal = admin.send(&method, Bytes::copy_from_slice(garbage)).await.unwrap_err();
             assert_eq!(
                 (refusal.code, refusal.reason.as_str()),
                 (Code::InvalidArgument, "malformed"),
@@ -310,11 +248,7 @@ async fn what_is_not_utf8_or_no_message_is_malformed() {
     assert!(strings > 40, "{strings}");
     for name in ["StreamMessages", "Session"] {
         let method = method(name);
-        for bytes in not_utf8(&method.input())
-            .into_iter()
-            .map(|(_, bytes)| bytes)
-            .chain([vec![0xff; 9]])
-        {
+        for bytes in not_utf8(&method.input()).into_iter().map(|(_, bytes)| bytes).chain([vec![0xff; 9]]) {
             let refusal = ana.first_refusal(&method, bytes.into()).await;
             assert_eq!(
                 (refusal.code, refusal.reason.as_str()),

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use serde_json::json;
-use tertulia_proto::chat::v1::{
-    self as pb, session_reply::Result as Answer, session_request::Command,
-};
+use tertulia_proto::chat::v1::{self as pb, session_reply::Result as Answer, session_request::Command};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -42,17 +40,11 @@ async fn too_many_calls_of_a_user_are_refused_with_a_time_to_wait() {
 async fn commands_of_a_session_count_too() {
     let sandbox = Sandbox::with(&[("limits.user_per_s", "1"), ("limits.user_burst", "3")]).await;
     let ana = sandbox.user(1);
-    let open = pb::SessionOpen {
-        client_id: "bot".to_owned(),
-        ..Default::default()
-    };
+    let open = pb::SessionOpen { client_id: "bot".to_owned(), ..Default::default() };
     let mut session = ana.session(open).await.unwrap();
     let mut refused = None;
     for _ in 0..10 {
-        if let Answer::Error(error) = session
-            .ask(Command::GetRooms(pb::GetRoomsRequest::default()))
-            .await
-        {
+        if let Answer::Error(error) = session.ask(Command::GetRooms(pb::GetRoomsRequest::default())).await {
             refused = error.info;
         }
     }
@@ -67,9 +59,7 @@ async fn a_room_takes_so_many_sends_a_second() {
     let (ana, ben) = (sandbox.user(1), sandbox.user(2));
     let (id, other) = (group(&ana, &[2]).await, group(&ana, &[2]).await);
     let refusal = loop {
-        let sent = ben
-            .ask("SendMessage", json!({"room_id": id, "content": "x"}))
-            .await;
+        let sent = ben.ask("SendMessage", json!({"room_id": id, "content": "x"})).await;
         if let Err(refusal) = sent {
             break refusal;
         }
@@ -101,33 +91,19 @@ async fn deadlines_are_kept() {
         assert_ne!(read, 0, "{answer}");
         answer.push_str(&String::from_utf8_lossy(&part[..read]));
     }
-    for line in [
-        "grpc-status: 4",
-        "tertulia-reason: deadline",
-        "tertulia-outcome: unknown",
-    ] {
+    for line in ["grpc-status: 4", "tertulia-reason: deadline", "tertulia-outcome: unknown"] {
         assert!(answer.contains(line), "{line} is not in {answer}");
     }
 
     let open = stream_request("phone", &[]).encode_to_vec();
-    let stream = http
-        .post(
-            "StreamMessages",
-            "application/grpc-web+proto",
-            frame(0, &open),
-        )
-        .header("grpc-timeout", "300m");
+    let stream =
+        http.post("StreamMessages", "application/grpc-web+proto", frame(0, &open)).header("grpc-timeout", "300m");
     let stream = stream.send().await.unwrap();
-    let all = tokio::time::timeout(PATIENCE, stream.bytes())
-        .await
-        .unwrap();
+    let all = tokio::time::timeout(PATIENCE, stream.bytes()).await.unwrap();
     let frames = frames(all.unwrap());
     let trailers = String::from_utf8_lossy(&frames.last().unwrap().1).into_owned();
     assert!(frames.len() > 1, "it was open");
-    assert!(
-        trailers.contains("grpc-status:4") && trailers.contains("tertulia-reason:deadline"),
-        "{trailers}"
-    );
+    assert!(trailers.contains("grpc-status:4") && trailers.contains("tertulia-reason:deadline"), "{trailers}");
     sandbox.user(1).ok("GetRooms", json!({})).await;
 }
 
@@ -140,28 +116,13 @@ async fn a_user_has_so_many_streams_and_sessions() {
     for n in 0..3 {
         open.push(ana.listen(&format!("c{n}"), &[]).await);
     }
-    let refused = ana
-        .try_listen(stream_request("c3", &[]))
-        .await
-        .err()
-        .unwrap();
+    let refused = ana.try_listen(stream_request("c3", &[])).await.err().unwrap();
     refused.is(Code::ResourceExhausted, "too_many_streams", "");
-    let session = pb::SessionOpen {
-        client_id: "c4".to_owned(),
-        ..Default::default()
-    };
+    let session = pb::SessionOpen { client_id: "c4".to_owned(), ..Default::default() };
     let mut session = ana.session(session).await.unwrap();
-    session
-        .end()
-        .await
-        .unwrap()
-        .is(Code::ResourceExhausted, "too_many_streams", "");
+    session.end().await.unwrap().is(Code::ResourceExhausted, "too_many_streams", "");
     let replacing = ana.listen("c2", &[]).await;
-    open.pop()
-        .unwrap()
-        .end()
-        .await
-        .is(Code::Aborted, "stream_replaced", "");
+    open.pop().unwrap().end().await.is(Code::Aborted, "stream_replaced", "");
     say(&ben, &id, "a todos").await;
     for stream in &mut open {
         stream.contents_until("a todos").await;
@@ -180,33 +141,16 @@ async fn a_message_may_be_so_large() {
     let sandbox = Sandbox::start().await;
     let ana = sandbox.user(1);
     let id = group(&ana, &[2]).await;
-    let huge = pb::SendMessageRequest {
-        room_id: id.clone(),
-        content: "x".repeat(10 << 20),
-        ..Default::default()
-    };
+    let huge = pb::SendMessageRequest { room_id: id.clone(), content: "x".repeat(10 << 20), ..Default::default() };
     let path = "/chat.v1.ChatService/SendMessage";
-    let refusal = Refusal::from(
-        ana.bytes(path, ana.signed(huge.encode_to_vec().into()))
-            .await
-            .unwrap_err(),
-    );
+    let refusal = Refusal::from(ana.bytes(path, ana.signed(huge.encode_to_vec().into())).await.unwrap_err());
     refusal.is(Code::ResourceExhausted, "too_long", "");
-    let open = pb::SessionOpen {
-        client_id: "bot".to_owned(),
-        ..Default::default()
-    };
+    let open = pb::SessionOpen { client_id: "bot".to_owned(), ..Default::default() };
     let mut session = ana.session(open).await.unwrap();
     session.post(Some(send(&id, &huge.content))).await;
-    session
-        .end()
-        .await
-        .unwrap()
-        .is(Code::ResourceExhausted, "too_long", "");
+    session.end().await.unwrap().is(Code::ResourceExhausted, "too_long", "");
 
     let long = json!({"room_id": id, "content": "x".repeat(65_537)});
-    ana.refused("SendMessage", long)
-        .await
-        .is(Code::InvalidArgument, "too_long", "content");
+    ana.refused("SendMessage", long).await.is(Code::InvalidArgument, "too_long", "content");
     say(&ana, &id, &"é".repeat(32_768)).await;
 }

@@ -4,8 +4,8 @@ use std::{collections::HashMap, time::Duration};
 
 use serde_json::Value;
 use tertulia_proto::chat::v1::{
-    self as pb, chat_service_client::ChatServiceClient, event::Event as Happened,
-    session_request::Command, session_response::Frame,
+    self as pb, chat_service_client::ChatServiceClient, event::Event as Happened, session_request::Command,
+    session_response::Frame,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,16 +22,10 @@ pub(crate) struct Listener {
 }
 
 /// What to open a stream with.
-pub(crate) fn stream_request(
-    client_id: &str,
-    cursors: &[(&str, i64)],
-) -> pb::StreamMessagesRequest {
+pub(crate) fn stream_request(client_id: &str, cursors: &[(&str, i64)]) -> pb::StreamMessagesRequest {
     pb::StreamMessagesRequest {
         client_id: client_id.to_owned(),
-        cursors: cursors
-            .iter()
-            .map(|(room, seq)| ((*room).to_owned(), *seq))
-            .collect(),
+        cursors: cursors.iter().map(|(room, seq)| ((*room).to_owned(), *seq)).collect(),
         ..Default::default()
     }
 }
@@ -43,14 +37,9 @@ impl User {
     }
 
     /// Opens a stream; a stream that is open has said so.
-    pub(crate) async fn try_listen(
-        &self,
-        request: pb::StreamMessagesRequest,
-    ) -> Result<Listener, Refusal> {
+    pub(crate) async fn try_listen(&self, request: pb::StreamMessagesRequest) -> Result<Listener, Refusal> {
         let stream = self.stub().stream_messages(self.signed(request)).await?;
-        Ok(Listener {
-            stream: stream.into_inner(),
-        })
+        Ok(Listener { stream: stream.into_inner() })
     }
 
     /// Opens a stream of all rooms that must open.
@@ -58,39 +47,25 @@ impl User {
         let opened = self.try_listen(stream_request(client_id, cursors)).await;
         let mut listener = opened.unwrap();
         let first = listener.next().await.unwrap();
-        assert!(
-            matches!(first.event, Some(Happened::Connected(_))),
-            "a stream begins with connected: {first:?}"
-        );
+        assert!(matches!(first.event, Some(Happened::Connected(_))), "a stream begins with connected: {first:?}");
         listener
     }
 
     /// Opens a session.
     pub(crate) async fn session(&self, open: pb::SessionOpen) -> Result<Session, Refusal> {
         let (requests, received) = mpsc::channel(1_024);
-        let first = pb::SessionRequest {
-            request_id: 0,
-            command: Some(Command::Open(open)),
-        };
+        let first = pb::SessionRequest { request_id: 0, command: Some(Command::Open(open)) };
         requests.send(first).await.unwrap();
         let request = self.signed(ReceiverStream::new(received));
         let frames = self.stub().session(request).await?.into_inner();
-        Ok(Session {
-            requests,
-            frames,
-            events: Vec::new(),
-            replies: HashMap::new(),
-            last_id: 0,
-        })
+        Ok(Session { requests, frames, events: Vec::new(), replies: HashMap::new(), last_id: 0 })
     }
 }
 
 impl Listener {
     /// The next event, or how the stream ended.
     pub(crate) async fn next(&mut self) -> Result<pb::Event, Refusal> {
-        let next = timeout(PATIENCE, self.stream.message())
-            .await
-            .expect("an event in time")?;
+        let next = timeout(PATIENCE, self.stream.message()).await.expect("an event in time")?;
         Ok(next.expect("a stream ends with a reason"))
     }
 
@@ -106,8 +81,7 @@ impl Listener {
 
     /// The next durable event.
     pub(crate) async fn durable(&mut self) -> pb::Event {
-        self.seek(|event| (event.seq > 0).then(|| event.clone()))
-            .await
+        self.seek(|event| (event.seq > 0).then(|| event.clone())).await
     }
 
     /// Contents of messages up to one that says `last`.
@@ -117,10 +91,7 @@ impl Listener {
             if let Some(Happened::Message(message)) = &event.event {
                 contents.push(message.content.clone());
             }
-            contents
-                .last()
-                .is_some_and(|content| content == last)
-                .then_some(())
+            contents.last().is_some_and(|content| content == last).then_some(())
         })
         .await;
         contents
@@ -150,19 +121,14 @@ impl Session {
     /// Sends a command; returns its number.
     pub(crate) async fn post(&mut self, command: Option<Command>) -> u64 {
         self.last_id += 1;
-        let request = pb::SessionRequest {
-            request_id: self.last_id,
-            command,
-        };
+        let request = pb::SessionRequest { request_id: self.last_id, command };
         self.requests.send(request).await.unwrap();
         self.last_id
     }
 
     /// The next frame is put where it belongs.
     pub(crate) async fn step(&mut self) -> Result<(), Refusal> {
-        let frame = timeout(PATIENCE, self.frames.message())
-            .await
-            .expect("a frame in time")?;
+        let frame = timeout(PATIENCE, self.frames.message()).await.expect("a frame in time")?;
         match frame.expect("a frame").frame.expect("something in it") {
             Frame::Event(event) => self.events.push(event),
             Frame::Reply(reply) => {
@@ -177,10 +143,7 @@ impl Session {
     /// How the session ends.
     pub(crate) async fn end(&mut self) -> Option<Refusal> {
         loop {
-            match timeout(PATIENCE, self.frames.message())
-                .await
-                .expect("an end in time")
-            {
+            match timeout(PATIENCE, self.frames.message()).await.expect("an end in time") {
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(status) => return Some(status.into()),

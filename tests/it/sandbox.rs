@@ -30,10 +30,7 @@ fn watch_panics() {
     ONCE.call_once(|| {
         let show = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if info
-                .location()
-                .is_none_or(|at| !at.file().contains("tests/it/"))
-            {
+            if info.location().is_none_or(|at| !at.file().contains("tests/it/")) {
                 PANICS.fetch_add(1, Ordering::SeqCst);
             }
             show(info);
@@ -61,12 +58,7 @@ pub(crate) fn config(dir: &Path, flags: &[(String, String)]) -> Config {
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
     all.extend_from_slice(flags);
-    Config::load(&Sources {
-        file: ConfigFile::None,
-        env: BTreeMap::new(),
-        flags: all,
-    })
-    .unwrap()
+    Config::load(&Sources { file: ConfigFile::None, env: BTreeMap::new(), flags: all }).unwrap()
 }
 
 impl Sandbox {
@@ -89,15 +81,8 @@ impl Sandbox {
 
     async fn over(dir: TempDir, flags: &[(&str, &str)]) -> Self {
         watch_panics();
-        let flags = flags
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        let mut sandbox = Self {
-            dir,
-            flags,
-            server: None,
-        };
+        let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut sandbox = Self { dir, flags, server: None };
         sandbox.start_again().await;
         sandbox
     }

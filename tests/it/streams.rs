@@ -18,40 +18,18 @@ async fn every_durable_change_is_told_in_order() {
     let mut stream = ben.listen("phone", &[]).await;
     let message = say(&ana, &id, "uno").await;
     let by_id = json!({"message_id": message["id"]});
-    ana.ok(
-        "EditMessage",
-        json!({"message_id": message["id"], "content": "1"}),
-    )
-    .await;
-    ana.ok(
-        "ReactToMessage",
-        json!({"message_id": message["id"], "reaction": "👍"}),
-    )
-    .await;
+    ana.ok("EditMessage", json!({"message_id": message["id"], "content": "1"})).await;
+    ana.ok("ReactToMessage", json!({"message_id": message["id"], "reaction": "👍"})).await;
     ana.ok("PinMessage", by_id.clone()).await;
-    ana.ok("UpdateRoom", json!({"room_id": id, "name": "Otra"}))
-        .await;
-    ana.ok(
-        "UpdateParticipant",
-        json!({"room_id": id, "user_id": 2, "role": "ADMIN"}),
-    )
-    .await;
-    ana.ok("AddParticipants", json!({"room_id": id, "user_ids": [3]}))
-        .await;
-    ana.ok(
-        "RemoveParticipants",
-        json!({"room_id": id, "user_ids": [3]}),
-    )
-    .await;
+    ana.ok("UpdateRoom", json!({"room_id": id, "name": "Otra"})).await;
+    ana.ok("UpdateParticipant", json!({"room_id": id, "user_id": 2, "role": "ADMIN"})).await;
+    ana.ok("AddParticipants", json!({"room_id": id, "user_ids": [3]})).await;
+    ana.ok("RemoveParticipants", json!({"room_id": id, "user_ids": [3]})).await;
     ana.ok("DeleteMessage", by_id).await;
     let mut kinds = Vec::new();
     for seq in 2..=10 {
         let event = stream.durable().await;
-        assert_eq!(
-            (event.seq, &event.room_id, event.user_id),
-            (seq, &id, 1),
-            "{event:?}"
-        );
+        assert_eq!((event.seq, &event.room_id, event.user_id), (seq, &id, 1), "{event:?}");
         kinds.push(match event.event.unwrap() {
             Happened::Message(message) => format!("message {}", message.content),
             Happened::Edited(edited) => format!("edited {}", edited.message.unwrap().content),
@@ -86,27 +64,17 @@ async fn moments_reach_those_they_concern() {
     let sandbox = Sandbox::start().await;
     let (ana, ben) = (sandbox.user(1), sandbox.user(2));
     let id = group(&ana, &[2]).await;
-    let request = pb::StreamMessagesRequest {
-        presence_of: vec![2],
-        ..stream_request("laptop", &[])
-    };
+    let request = pb::StreamMessagesRequest { presence_of: vec![2], ..stream_request("laptop", &[]) };
     let mut stream = ana.try_listen(request).await.unwrap();
     let seen = ana.ok("GetPresence", json!({"user_ids": [1, 2]})).await;
-    assert_eq!(
-        (
-            &seen["presences"][0]["online"],
-            &seen["presences"][1]["online"]
-        ),
-        (&json!(true), &json!(false))
-    );
+    assert_eq!((&seen["presences"][0]["online"], &seen["presences"][1]["online"]), (&json!(true), &json!(false)));
     let phone = ben.listen("phone", &[]).await;
     let online = |event: &pb::Event| match &event.event {
         Some(Happened::Presence(presence)) if presence.user_id == 2 => Some(presence.online),
         _ => None,
     };
     while !stream.seek(online).await {}
-    ben.ok("SetTyping", json!({"room_id": id, "typing": true}))
-        .await;
+    ben.ok("SetTyping", json!({"room_id": id, "typing": true})).await;
     let typing = stream.seek(|event| match &event.event {
         Some(Happened::Typing(typing)) => Some((event.user_id, typing.typing)),
         _ => None,
@@ -115,19 +83,14 @@ async fn moments_reach_those_they_concern() {
     let message = say(&ana, &id, "¿lo ves?").await;
     ben.ok("MarkMessagesAsRead", json!({"room_id": id})).await;
     let status = stream.seek(|event| match &event.event {
-        Some(Happened::Status(status)) if status.status() == pb::MessageStatus::Read => {
-            Some(status.up_to_seq)
-        }
+        Some(Happened::Status(status)) if status.status() == pb::MessageStatus::Read => Some(status.up_to_seq),
         _ => None,
     });
     assert_eq!(status.await, number(&message, "/seq"));
     drop(phone);
     while stream.seek(online).await {}
     let gone = ana.ok("GetPresence", json!({"user_ids": [2]})).await;
-    assert_ne!(
-        gone["presences"][0]["last_seen_at"],
-        serde_json::Value::Null
-    );
+    assert_ne!(gone["presences"][0]["last_seen_at"], serde_json::Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,9 +119,7 @@ async fn a_client_that_comes_back_misses_nothing() {
         let event = stream.next().await.unwrap();
         match event.event.unwrap() {
             Happened::RoomJoin(join) if event.room_id == other => announced = join.room,
-            Happened::RoomLeave(leave) if event.room_id == left => {
-                told_left = leave.user_ids == [2]
-            }
+            Happened::RoomLeave(leave) if event.room_id == left => told_left = leave.user_ids == [2],
             _ => {}
         }
     }
@@ -184,18 +145,13 @@ async fn one_room_alone_and_the_clients_own_rules() {
     let sandbox = Sandbox::with(&[("streams.heartbeat_ms", "200")]).await;
     let (ana, ben) = (sandbox.user(1), sandbox.user(2));
     let (id, side) = (group(&ana, &[2]).await, group(&ana, &[2]).await);
-    let one = pb::StreamMessagesRequest {
-        room_id: id.clone(),
-        ..stream_request("one", &[])
-    };
+    let one = pb::StreamMessagesRequest { room_id: id.clone(), ..stream_request("one", &[]) };
     let mut stream = ben.try_listen(one.clone()).await.unwrap();
     say(&ana, &side, "aparte").await;
     say(&ana, &id, "aquí").await;
     assert_eq!(stream.contents_until("aquí").await, ["aquí"]);
     for _ in 0..2 {
-        stream
-            .seek(|event| matches!(event.event, Some(Happened::Connected(_))).then_some(()))
-            .await;
+        stream.seek(|event| matches!(event.event, Some(Happened::Connected(_))).then_some(())).await;
     }
     let mut second = ben.try_listen(one.clone()).await.unwrap();
     stream.end().await.is(Code::Aborted, "stream_replaced", "");
@@ -205,31 +161,13 @@ async fn one_room_alone_and_the_clients_own_rules() {
         _ => None,
     });
     assert_eq!(left.await, [2]);
-    ben.try_listen(one)
-        .await
-        .err()
-        .unwrap()
-        .is(Code::NotFound, "room_not_found", "");
+    ben.try_listen(one).await.err().unwrap().is(Code::NotFound, "room_not_found", "");
 
     let mut request = ben.signed(pb::StreamMessagesRequest::default());
-    request
-        .metadata_mut()
-        .insert("client-id", "from-metadata".parse().unwrap());
-    let mut named = ben
-        .stub()
-        .stream_messages(request)
-        .await
-        .unwrap()
-        .into_inner();
+    request.metadata_mut().insert("client-id", "from-metadata".parse().unwrap());
+    let mut named = ben.stub().stream_messages(request).await.unwrap().into_inner();
     assert!(named.message().await.unwrap().is_some());
-    let observed = sandbox
-        .admin()
-        .ok("ObserveUser", json!({"user_id": 2}))
-        .await;
+    let observed = sandbox.admin().ok("ObserveUser", json!({"user_id": 2})).await;
     let clients = crate::caller::each(&observed, "/streams", "client_id");
-    assert!(
-        clients.contains(&json!("from-metadata")),
-        "{}",
-        text(&json!({"all": observed.to_string()}), "/all")
-    );
+    assert!(clients.contains(&json!("from-metadata")), "{}", text(&json!({"all": observed.to_string()}), "/all"));
 }

@@ -29,34 +29,18 @@ async fn every_method_of_every_service_is_implemented() {
             }
         }
     }
-    assert_eq!(
-        unary,
-        33 + 3 + 8,
-        "chat, tokens, admin: a new method needs tests of its own"
-    );
-    let refusal = admin
-        .try_listen(pb::StreamMessagesRequest::default())
-        .await
-        .err()
-        .unwrap();
+    assert_eq!(unary, 33 + 3 + 8, "chat, tokens, admin: a new method needs tests of its own");
+    let refusal = admin.try_listen(pb::StreamMessagesRequest::default()).await.err().unwrap();
     refusal.is(Code::InvalidArgument, "client_id_needed", "");
     let mut session = admin.session(pb::SessionOpen::default()).await.unwrap();
-    session
-        .end()
-        .await
-        .unwrap()
-        .is(Code::InvalidArgument, "client_id_needed", "");
+    session.end().await.unwrap().is(Code::InvalidArgument, "client_id_needed", "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_there_is_unimplemented() {
     let sandbox = Sandbox::start().await;
     let ana = sandbox.user(1);
-    for path in [
-        "/chat.v1.ChatService/Fly",
-        "/chat.v2.ChatService/GetRoom",
-        "/tokens.v1.TokensService/Fly",
-    ] {
+    for path in ["/chat.v1.ChatService/Fly", "/chat.v2.ChatService/GetRoom", "/tokens.v1.TokensService/Fly"] {
         let answer = ana.bytes(path, ana.signed(Bytes::new())).await;
         let refusal = Refusal::from(answer.unwrap_err());
         refusal.is(Code::Unimplemented, "unknown_command", "");
@@ -68,16 +52,9 @@ async fn sessions_carry_every_unary_method_of_the_chat() {
     let chat = POOL.get_service_by_name("chat.v1.ChatService").unwrap();
     let commands = POOL.get_message_by_name("chat.v1.SessionRequest").unwrap();
     let replies = POOL.get_message_by_name("chat.v1.SessionReply").unwrap();
-    for method in chat
-        .methods()
-        .filter(|method| !method.is_server_streaming())
-    {
-        let command = commands
-            .fields()
-            .find(|field| field.kind().as_message() == Some(&method.input()));
-        let reply = replies
-            .fields()
-            .find(|field| field.kind().as_message() == Some(&method.output()));
+    for method in chat.methods().filter(|method| !method.is_server_streaming()) {
+        let command = commands.fields().find(|field| field.kind().as_message() == Some(&method.input()));
+        let reply = replies.fields().find(|field| field.kind().as_message() == Some(&method.output()));
         assert!(
             command.is_some() && command.as_ref().map(|f| f.number()) == reply.map(|f| f.number()),
             "{}",

@@ -70,19 +70,11 @@ impl Http {
     pub(crate) async fn grpc_web(&self, name: &str, json: &Value, text: bool) -> Answer {
         let body = frame(0, &Self::proto(name, json));
         let (kind, body) = if text {
-            (
-                "application/grpc-web-text",
-                STANDARD.encode(body).into_bytes(),
-            )
+            ("application/grpc-web-text", STANDARD.encode(body).into_bytes())
         } else {
             ("application/grpc-web+proto", body)
         };
-        let response = self
-            .post(name, kind, body)
-            .header("accept", kind)
-            .send()
-            .await
-            .unwrap();
+        let response = self.post(name, kind, body).header("accept", kind).send().await.unwrap();
         assert_eq!(response.status(), 200);
         if let Some(reason) = response.headers().get("tertulia-reason") {
             return Err(reason.to_str().unwrap().to_owned());
@@ -92,18 +84,14 @@ impl Http {
             // Each flush is padded on its own.
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             let parts = text.split_inclusive('=').filter(|part| *part != "=");
-            let decoded: Vec<u8> = parts
-                .flat_map(|part| STANDARD_NO_PAD.decode(part.trim_end_matches('=')).unwrap())
-                .collect();
+            let decoded: Vec<u8> =
+                parts.flat_map(|part| STANDARD_NO_PAD.decode(part.trim_end_matches('=')).unwrap()).collect();
             bytes = decoded.into();
         }
         let frames = frames(bytes);
         let (_, trailers) = frames.last().unwrap();
         let trailers = String::from_utf8_lossy(trailers).to_lowercase();
-        assert!(
-            trailers.replace(' ', "").contains("grpc-status:0"),
-            "{trailers}"
-        );
+        assert!(trailers.replace(' ', "").contains("grpc-status:0"), "{trailers}");
         assert_eq!(frames[0].0, 0);
         Ok(Self::decoded(name, &frames[0].1))
     }
@@ -133,37 +121,19 @@ impl Http {
     }
 
     pub(crate) async fn connect_json(&self, name: &str, json: &Value) -> Answer {
-        let response = self
-            .post(name, "application/json", json.to_string().into())
-            .send()
-            .await
-            .unwrap();
+        let response = self.post(name, "application/json", json.to_string().into()).send().await.unwrap();
         Self::outcome(name, response, true).await
     }
 
     pub(crate) async fn connect_proto(&self, name: &str, json: &Value) -> Answer {
-        let response = self
-            .post(name, "application/proto", Self::proto(name, json))
-            .send()
-            .await
-            .unwrap();
+        let response = self.post(name, "application/proto", Self::proto(name, json)).send().await.unwrap();
         Self::outcome(name, response, false).await
     }
 
     pub(crate) async fn connect_get(&self, name: &str, json: &Value) -> Answer {
         let message = URL_SAFE_NO_PAD.encode(json.to_string());
-        let url = format!(
-            "{}{}?connect=v1&encoding=json&base64=1&message={message}",
-            self.base,
-            path(&method(name))
-        );
-        let response = self
-            .client
-            .get(url)
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .unwrap();
+        let url = format!("{}{}?connect=v1&encoding=json&base64=1&message={message}", self.base, path(&method(name)));
+        let response = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
         Self::outcome(name, response, true).await
     }
 }
@@ -172,9 +142,7 @@ impl Http {
 pub(crate) fn reason_of(error: &Value) -> String {
     let detail = &error["details"][0];
     assert_eq!(detail["type"], "chat.v1.ErrorInfo", "{error}");
-    let value = STANDARD_NO_PAD
-        .decode(detail["value"].as_str().unwrap())
-        .unwrap();
+    let value = STANDARD_NO_PAD.decode(detail["value"].as_str().unwrap()).unwrap();
     let info = ErrorInfo::decode(value.as_slice()).unwrap();
     assert_eq!(detail["debug"]["reason"], json!(info.reason));
     info.reason
@@ -188,10 +156,7 @@ pub(crate) struct ConnectStream {
 
 impl ConnectStream {
     pub(crate) fn new(response: reqwest::Response) -> Self {
-        Self {
-            response,
-            buffer: Vec::new(),
-        }
+        Self { response, buffer: Vec::new() }
     }
 
     /// Flags and content of the next envelope.
@@ -205,10 +170,7 @@ impl ConnectStream {
                     return next;
                 }
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk())
-                .await
-                .unwrap()
-                .unwrap();
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.unwrap().unwrap();
             self.buffer.extend_from_slice(&chunk.expect("more"));
         }
     }

@@ -68,11 +68,7 @@ pub(crate) async fn make_rooms(at: &Address, plan: &Plan) -> Vec<TestRoom> {
         let crowd: Vec<_> = (first..first + CROWD).collect();
         let request = creation(log, &crowd);
         let room = owner.create_room(request).await.unwrap().room.unwrap();
-        rooms.push(TestRoom {
-            id: room.id,
-            name: log.name.clone(),
-            crowd,
-        });
+        rooms.push(TestRoom { id: room.id, name: log.name.clone(), crowd });
     }
     rooms
 }

@@ -47,11 +47,7 @@ async fn nothing_is_lost_doubled_or_out_of_order_over_three_kills() {
     let logs = Arc::new(Logs::find());
     let mut server = TestServer::start().await;
     let rooms = make_rooms(&server.at, &logs.plan).await;
-    stage(if logs.are_real() {
-        "real logs"
-    } else {
-        "made-up logs"
-    });
+    stage(if logs.are_real() { "real logs" } else { "made-up logs" });
 
     let ledger = Arc::new(Ledger::default());
     let reading = Reading::start(&server, &rooms);
@@ -85,12 +81,7 @@ async fn nothing_is_lost_doubled_or_out_of_order_over_three_kills() {
 }
 
 /// Imports, with the crowd beside it, over the kills.
-async fn carry(
-    server: &mut TestServer,
-    logs: &Arc<Logs>,
-    rooms: &[TestRoom],
-    ledger: &Arc<Ledger>,
-) {
+async fn carry(server: &mut TestServer, logs: &Arc<Logs>, rooms: &[TestRoom], ledger: &Arc<Ledger>) {
     let to_import = sends(&logs.plan);
     let mut crowd = JoinSet::new();
     for room in rooms {
@@ -115,9 +106,7 @@ async fn carry(
     let report = report.unwrap().unwrap();
     eprintln!("{report}");
     assert_eq!(report.messages_sent, to_import);
-    timeout(STAGE_MAX, crowd.join_all())
-        .await
-        .expect("the crowd has sent everything");
+    timeout(STAGE_MAX, crowd.join_all()).await.expect("the crowd has sent everything");
     server.assert_alive();
 }
 
@@ -147,10 +136,7 @@ impl Reading {
     async fn finish(self, server: &TestServer, rooms: &[TestRoom]) -> Vec<Reader> {
         let last_seqs = Arc::new(truth::ends(&server.at, rooms).await);
         let deadline = Instant::now() + READERS_MAX;
-        self.ends.send_replace(Some(Ends {
-            last_seqs,
-            deadline,
-        }));
+        self.ends.send_replace(Some(Ends { last_seqs, deadline }));
         let mut readers = self.readers.join_all().await;
         readers.sort_by_key(|reader| reader.user);
         readers
@@ -162,20 +148,14 @@ fn judge_conditions(readers: &[Reader]) -> Vec<String> {
     let mut found = Vec::new();
     for reader in readers {
         // A slow one may sleep through a restart.
-        let least = if reader.habit == Habit::Slow {
-            2
-        } else {
-            KILLS.len() as u64 + 1
-        };
+        let least = if reader.habit == Habit::Slow { 2 } else { KILLS.len() as u64 + 1 };
         if reader.opened < least {
             let (user, opened) = (reader.user, reader.opened);
             found.push(format!("reader {user} opened only {opened} streams"));
         }
         if reader.replaced > 3 {
             let (user, replaced) = (reader.user, reader.replaced);
-            found.push(format!(
-                "reader {user} was replaced by itself {replaced} times"
-            ));
+            found.push(format!("reader {user} was replaced by itself {replaced} times"));
         }
         if reader.habit == Habit::Dropping && reader.drops < 10 {
             let (user, drops) = (reader.user, reader.drops);
@@ -211,11 +191,8 @@ async fn judge(
         found.extend(truth.judge_marks(room, readers));
         found.extend(truth::judge_unread(&server.at, room, &truth.positions).await);
     }
-    let digests: HashMap<_, _> = rooms
-        .iter()
-        .zip(truths)
-        .map(|(room, truth)| (room.id.clone(), truth.digests()))
-        .collect();
+    let digests: HashMap<_, _> =
+        rooms.iter().zip(truths).map(|(room, truth)| (room.id.clone(), truth.digests())).collect();
     found.extend(readers.iter().flat_map(|reader| reader.judge(&digests)));
     found
 }
@@ -239,12 +216,7 @@ async fn check_by_command(server: &TestServer, rooms: &[TestRoom], truths: &[Roo
 }
 
 /// After a restart everything is where it was, a repeated send gets its first answer, a repeated import does nothing.
-async fn assert_nothing_moved(
-    server: &TestServer,
-    logs: &Logs,
-    rooms: &[TestRoom],
-    truths: &[RoomTruth],
-) {
+async fn assert_nothing_moved(server: &TestServer, logs: &Logs, rooms: &[TestRoom], truths: &[RoomTruth]) {
     let again = import_logs(logs, server.at.clone(), None).await.unwrap();
     let steps: usize = logs.plan.rooms.iter().map(|room| room.steps.len()).sum();
     assert_eq!((again.done_before, again.messages_sent), (steps, 0));
@@ -254,9 +226,7 @@ async fn assert_nothing_moved(
             let answer = timeout_at(deadline, send_again(&server.at, room, user, index)).await;
             let answer = answer.expect("within the deadline").unwrap();
             let message = answer.message.expect("every answer has its message");
-            let first = truth
-                .messages()
-                .find(|first| first.client_message_id == message.client_message_id);
+            let first = truth.messages().find(|first| first.client_message_id == message.client_message_id);
             let first = first.map(|first| (first.seq, first.id));
             assert!(answer.duplicate, "{message:?}");
             assert_eq!(first, Some((message.seq, message.id)));

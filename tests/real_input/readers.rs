@@ -10,8 +10,8 @@ use std::{
 
 use tertulia::{
     client::{
-        Backoff, Client, ClientError, Command, LiveClient, LiveCommands, LiveItem, LiveMode,
-        LiveOptions, LiveStats, Reply,
+        Backoff, Client, ClientError, Command, LiveClient, LiveCommands, LiveItem, LiveMode, LiveOptions, LiveStats,
+        Reply,
     },
     domain::invariants::ReaderChecker,
 };
@@ -184,25 +184,13 @@ impl Reader {
 
     fn count(&mut self, stats: LiveStats) {
         self.opened += stats.opened;
-        let LiveStats {
-            duplicates,
-            gaps,
-            resyncs,
-            ..
-        } = stats;
+        let LiveStats { duplicates, gaps, resyncs, .. } = stats;
         if duplicates + gaps + resyncs > 0 {
-            self.found.push(format!(
-                "{duplicates} events twice, {gaps} gaps, {resyncs} resyncs on one stream"
-            ));
+            self.found.push(format!("{duplicates} events twice, {gaps} gaps, {resyncs} resyncs on one stream"));
         }
     }
 
-    async fn take(
-        &mut self,
-        item: Result<LiveItem, ClientError>,
-        commands: LiveCommands,
-        marks: &mut Marks,
-    ) {
+    async fn take(&mut self, item: Result<LiveItem, ClientError>, commands: LiveCommands, marks: &mut Marks) {
         match item {
             Ok(LiveItem::Event(event)) => {
                 self.observe(&event);
@@ -221,8 +209,7 @@ impl Reader {
             }
             Err(error) => {
                 self.errors += 1;
-                self.found
-                    .push(format!("the stream ended for good: {error}"));
+                self.found.push(format!("the stream ended for good: {error}"));
             }
         }
     }
@@ -233,9 +220,7 @@ impl Reader {
         }
         let Some(seen) = self.rooms.get_mut(&event.room_id) else {
             let (room, seq) = (&event.room_id, event.seq);
-            return self
-                .found
-                .push(format!("event {seq} of foreign room {room}"));
+            return self.found.push(format!("event {seq} of foreign room {room}"));
         };
         if let Err(violation) = seen.checker.observe(event.seq) {
             self.found.push(format!("room {}: {violation}", seen.name));
@@ -260,15 +245,12 @@ impl Reader {
         marks.spawn(async move {
             let answer = match commands {
                 None => client.mark_messages_as_read(request).await,
-                Some(commands) => commands
-                    .call(Command::MarkMessagesAsRead(request))
-                    .await
-                    .and_then(|reply| match reply {
+                Some(commands) => {
+                    commands.call(Command::MarkMessagesAsRead(request)).await.and_then(|reply| match reply {
                         Reply::MarkMessagesAsRead(answer) => Ok(answer),
-                        _ => Err(ClientError::Unexpected {
-                            what: "the answer to another command",
-                        }),
-                    }),
+                        _ => Err(ClientError::Unexpected { what: "the answer to another command" }),
+                    })
+                }
             };
             (room, answer.map(|answer| answer.read_seq))
         });
@@ -280,16 +262,12 @@ impl Reader {
             Ok(read_seq) => seen.marked = seen.marked.max(read_seq),
             // The server was away; the next mark says it all.
             Err(error) if error.is_transient() => {}
-            Err(error) => self
-                .found
-                .push(format!("room {}: cannot mark as read: {error}", seen.name)),
+            Err(error) => self.found.push(format!("room {}: cannot mark as read: {error}", seen.name)),
         }
     }
 
     fn is_at(&self, ends: &Ends) -> bool {
-        self.rooms
-            .iter()
-            .all(|(room, seen)| seen.checker.cursor() >= ends.last_seqs[room])
+        self.rooms.iter().all(|(room, seen)| seen.checker.cursor() >= ends.last_seqs[room])
     }
 
     /// Everything found wrong with what this reader saw, held against the digests of the rooms' logs.
@@ -304,9 +282,7 @@ impl Reader {
             let differs = log.iter().zip(&seen.digests).position(|(a, b)| a != b);
             if let Some(index) = differs {
                 let (name, seq) = (&seen.name, index + 1);
-                found.push(format!(
-                    "room {name}: saw another event {seq} than the log has"
-                ));
+                found.push(format!("room {name}: saw another event {seq} than the log has"));
             } else if log.len() != seen.digests.len() {
                 let (name, saw, has) = (&seen.name, seen.digests.len(), log.len());
                 found.push(format!("room {name}: saw {saw} events, the log has {has}"));
@@ -340,16 +316,13 @@ pub(crate) fn digest(event: &Event) -> u64 {
             (&message.content, &message.client_message_id).hash(&mut hasher);
             (message.reply_to, &message.mentions).hash(&mut hasher);
         }
-        Some(event::Event::RoomJoin(join)) => join
-            .participants
-            .iter()
-            .for_each(|joined| joined.user_id.hash(&mut hasher)),
+        Some(event::Event::RoomJoin(join)) => {
+            join.participants.iter().for_each(|joined| joined.user_id.hash(&mut hasher))
+        }
         Some(event::Event::RoomLeave(leave)) => leave.user_ids.hash(&mut hasher),
         Some(event::Event::ParticipantUpdate(update)) => {
             let changed = update.participant.as_ref();
-            changed
-                .map(|member| (member.user_id, &member.nickname))
-                .hash(&mut hasher);
+            changed.map(|member| (member.user_id, &member.nickname)).hash(&mut hasher);
         }
         _ => {}
     }

@@ -129,13 +129,7 @@ pub(crate) fn crowd_request(room: &TestRoom, user: i64, index: usize) -> SendMes
 
 /// One member of the crowd: sends all its messages one by one, evenly over the import, at the same places as everybody
 /// else, so that many send at once.
-pub(crate) async fn join_crowd(
-    room: TestRoom,
-    user: i64,
-    at: Address,
-    ledger: Arc<Ledger>,
-    to_import: usize,
-) {
+pub(crate) async fn join_crowd(room: TestRoom, user: i64, at: Address, ledger: Arc<Ledger>, to_import: usize) {
     let client = at.client(user, false);
     for index in 0..CROWD_SENDS {
         let place = to_import * index / CROWD_SENDS;
@@ -160,9 +154,7 @@ pub(crate) async fn send_again(
     index: usize,
 ) -> Result<SendMessageResponse, ClientError> {
     let request = crowd_request(room, user, index);
-    at.client(user, false)
-        .send_until_acked(request, PATIENCE)
-        .await
+    at.client(user, false).send_until_acked(request, PATIENCE).await
 }
 
 /// Waits until a part of the import is done and enough of the crowd's sends are in flight.

@@ -81,9 +81,7 @@ impl Address {
 
     pub(crate) fn admin(&self) -> Admin {
         let endpoint = Endpoint::from_shared(self.url.clone()).expect("the address is a URL");
-        let channel = endpoint
-            .connect_timeout(Duration::from_secs(5))
-            .connect_lazy();
+        let channel = endpoint.connect_timeout(Duration::from_secs(5)).connect_lazy();
         let bearer = format!("Bearer {}", self.token(OPERATOR, "operator", true));
         let bearer = Bearer(bearer.parse().expect("a token is ASCII"));
         AdminServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(64 << 20)
@@ -121,15 +119,8 @@ impl TestServer {
         let data = dir.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let key = dev_key::load_or_create(&data).unwrap();
-        let mut server = Self {
-            at: Address {
-                url: format!("http://127.0.0.1:{port}"),
-                key,
-            },
-            dir: Some(dir),
-            port,
-            running: None,
-        };
+        let mut server =
+            Self { at: Address { url: format!("http://127.0.0.1:{port}"), key }, dir: Some(dir), port, running: None };
         server.start_again().await;
         server
     }
@@ -160,21 +151,13 @@ impl TestServer {
                 command.env_remove(&name);
             }
         }
-        command
-            .env("RUST_LOG", "warn")
-            .env("RUST_BACKTRACE", "1")
-            .current_dir(self.dir())
-            .stdin(Stdio::null());
+        command.env("RUST_LOG", "warn").env("RUST_BACKTRACE", "1").current_dir(self.dir()).stdin(Stdio::null());
         command
     }
 
     fn append(&self, name: &str) -> File {
         let path = self.dir().join(name);
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .unwrap()
+        OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
 
     /// Starts on the same directory and port; returns when it answers.

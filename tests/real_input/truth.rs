@@ -12,9 +12,7 @@ use tertulia::{
 };
 use tertulia_proto::{
     admin::v1::{LogEntry, MemberPosition, ReadLogRequest, ReadPositionsRequest},
-    chat::v1::{
-        Event, ExplainUnreadRequest, GetMessageHistoryRequest, Message, MessageType, event,
-    },
+    chat::v1::{Event, ExplainUnreadRequest, GetMessageHistoryRequest, Message, MessageType, event},
 };
 
 use super::{
@@ -82,12 +80,7 @@ impl RoomTruth {
             let _ = checker.observe(&observed(entry));
         }
         for message in acked {
-            checker.expect_acked(
-                message.seq,
-                message.id,
-                message.sender_id,
-                &message.client_message_id,
-            );
+            checker.expect_acked(message.seq, message.id, message.sender_id, &message.client_message_id);
         }
         checker
     }
@@ -126,9 +119,9 @@ impl RoomTruth {
             let (seq, id) = (message.seq, message.id);
             match acked.get(&seq) {
                 None => found.push(format!("message {id} at seq {seq} was never acknowledged")),
-                Some(ack) if body(ack) != body(message) => found.push(format!(
-                    "message {id} at seq {seq} is not what was acknowledged: {message:?}, {ack:?}"
-                )),
+                Some(ack) if body(ack) != body(message) => {
+                    found.push(format!("message {id} at seq {seq} is not what was acknowledged: {message:?}, {ack:?}"))
+                }
                 Some(_) => {}
             }
         }
@@ -143,9 +136,7 @@ impl RoomTruth {
             if expected.map(body) != Some(body(message)) {
                 let (seq, id) = (message.seq, message.id);
                 let expected = expected.map(|message| (message.seq, message.id));
-                found.push(format!(
-                    "history has (seq {seq}, id {id}), the log has {expected:?}"
-                ));
+                found.push(format!("history has (seq {seq}, id {id}), the log has {expected:?}"));
                 return found;
             }
         }
@@ -158,13 +149,9 @@ impl RoomTruth {
     /// of the crowd. Nothing else is.
     pub(crate) fn judge_plan(&self, room: &TestRoom, plan: &RoomPlan) -> Vec<String> {
         let mut found = Vec::new();
-        let ids: HashMap<_, _> = self
-            .messages()
-            .map(|message| (message.client_message_id.as_str(), message.id))
-            .collect();
-        let mut imported = self
-            .messages()
-            .filter(|message| message.client_message_id.starts_with("irc:"));
+        let ids: HashMap<_, _> =
+            self.messages().map(|message| (message.client_message_id.as_str(), message.id)).collect();
+        let mut imported = self.messages().filter(|message| message.client_message_id.starts_with("irc:"));
         for step in &plan.steps {
             let Op::Send(planned) = &step.op else {
                 continue;
@@ -198,16 +185,11 @@ impl RoomTruth {
 
     fn judge_crowd(&self, room: &TestRoom, ids: &HashMap<&str, i64>) -> Vec<String> {
         let crowd = |message: &&Message| message.client_message_id.starts_with("crowd:");
-        let (sent, wanted) = (
-            self.messages().filter(crowd).count(),
-            usize::try_from(CROWD).expect("a few") * CROWD_SENDS,
-        );
+        let (sent, wanted) =
+            (self.messages().filter(crowd).count(), usize::try_from(CROWD).expect("a few") * CROWD_SENDS);
         let mut found = Vec::new();
         if sent != wanted {
-            found.push(format!(
-                "room {}: {sent} of the crowd, not {wanted}",
-                room.name
-            ));
+            found.push(format!("room {}: {sent} of the crowd, not {wanted}", room.name));
         }
         for user in &room.crowd {
             for request in (0..CROWD_SENDS).map(|index| crowd_request(room, *user, index)) {
@@ -222,11 +204,7 @@ impl RoomTruth {
 
     /// Positions are where the readers put them.
     pub(crate) fn judge_marks(&self, room: &TestRoom, readers: &[Reader]) -> Vec<String> {
-        let read: HashMap<_, _> = self
-            .positions
-            .iter()
-            .map(|position| (position.user_id, position.read_seq))
-            .collect();
+        let read: HashMap<_, _> = self.positions.iter().map(|position| (position.user_id, position.read_seq)).collect();
         let wrong = |reader: &Reader| {
             let (seen, read_seq) = (&reader.rooms[&room.id], read.get(&reader.user).copied());
             let kept = read_seq.is_some_and(|seq| (seen.marked..=seen.asked).contains(&seq));
@@ -243,18 +221,11 @@ impl RoomTruth {
 
 /// What must be the same wherever a message is shown, but for what the viewer's eye adds.
 fn body(message: &Message) -> Message {
-    Message {
-        status: 0,
-        ..message.clone()
-    }
+    Message { status: 0, ..message.clone() }
 }
 
 /// Unread of every member as `ExplainUnread` tells it, against the positions.
-pub(crate) async fn judge_unread(
-    at: &Address,
-    room: &TestRoom,
-    positions: &[MemberPosition],
-) -> Vec<String> {
+pub(crate) async fn judge_unread(at: &Address, room: &TestRoom, positions: &[MemberPosition]) -> Vec<String> {
     let operator = at.operator();
     let told = |position: &MemberPosition| {
         let (operator, user_id, room_id) = (operator.clone(), position.user_id, room.id.clone());
@@ -276,10 +247,7 @@ pub(crate) async fn judge_unread(
             why.unread_count != *expected || sum != *expected
         })
         .map(|(user, expected, why)| {
-            format!(
-                "room {}: user {user} has {expected} unread, explained {why:?}",
-                room.name
-            )
+            format!("room {}: user {user} has {expected} unread, explained {why:?}", room.name)
         })
         .collect()
 }
@@ -287,11 +255,8 @@ pub(crate) async fn judge_unread(
 async fn read_log(mut admin: Admin, room_id: &str) -> Vec<LogEntry> {
     let mut entries: Vec<LogEntry> = Vec::new();
     loop {
-        let request = ReadLogRequest {
-            room_id: room_id.to_owned(),
-            after_seq: entries.last().map_or(0, seq_of),
-            limit: 1_000,
-        };
+        let request =
+            ReadLogRequest { room_id: room_id.to_owned(), after_seq: entries.last().map_or(0, seq_of), limit: 1_000 };
         let page = admin.read_log(request).await.unwrap().into_inner();
         assert!(!page.has_more || !page.entries.is_empty());
         entries.extend(page.entries);
@@ -302,11 +267,7 @@ async fn read_log(mut admin: Admin, room_id: &str) -> Vec<LogEntry> {
 }
 
 async fn read_positions(mut admin: Admin, room_id: &str) -> Vec<MemberPosition> {
-    let request = ReadPositionsRequest {
-        room_id: room_id.to_owned(),
-        after_user_id: 0,
-        limit: 10_000,
-    };
+    let request = ReadPositionsRequest { room_id: room_id.to_owned(), after_user_id: 0, limit: 10_000 };
     let page = admin.read_positions(request).await.unwrap().into_inner();
     assert!(!page.has_more, "more members than the test has");
     page.positions

@@ -64,11 +64,7 @@ pub(crate) async fn check(world: &World, node: &Node, devices: &[Rc<RefCell<Devi
 }
 
 async fn read(world: &World, room: RoomId) -> Log {
-    let records = world
-        .inner
-        .read_log(room, Seq(0), Direction::Forward, ALL)
-        .await
-        .expect("no faults here");
+    let records = world.inner.read_log(room, Seq(0), Direction::Forward, ALL).await.expect("no faults here");
     let events = records
         .iter()
         .map(|record| {
@@ -84,12 +80,10 @@ fn observed(event: &Event, epoch: Epoch) -> ObservedEvent {
     let kind = match &event.body {
         EventBody::Message(_) => Kind::Message,
         EventBody::Edited(message) => about(message.id),
-        EventBody::Deleted(target)
-        | EventBody::Reacted { target, .. }
-        | EventBody::Pinned { target, .. } => about(target.id),
-        EventBody::Created { .. } | EventBody::Joined { .. } | EventBody::Left { .. } => {
-            Kind::Members
+        EventBody::Deleted(target) | EventBody::Reacted { target, .. } | EventBody::Pinned { target, .. } => {
+            about(target.id)
         }
+        EventBody::Created { .. } | EventBody::Joined { .. } | EventBody::Left { .. } => Kind::Members,
         EventBody::Closed => Kind::RoomDeleted,
         EventBody::MemberChanged { .. } | EventBody::InfoChanged(_) => Kind::Other,
     };
@@ -123,18 +117,17 @@ async fn check_room(world: &World, node: &Node, log: &Log) {
         let book = world.book.borrow();
         for record in book.sends.iter().filter(|record| record.room == Some(room)) {
             let found = log.events.iter().any(|(event, _)| {
-                event.message().is_some_and(|message| {
-                    message.sender.0 == record.user && *message.client_id.0 == *record.client_id
-                })
+                event
+                    .message()
+                    .is_some_and(|message| message.sender.0 == record.user && *message.client_id.0 == *record.client_id)
             });
             match record.acked {
                 Some((seq, id)) => {
                     history.expect_acked(int(seq.0), id.0, record.user, &record.client_id);
                 }
-                None if found && !record.doubt => world.violation(format_args!(
-                    "{} was refused each time and is in the log",
-                    record.client_id
-                )),
+                None if found && !record.doubt => {
+                    world.violation(format_args!("{} was refused each time and is in the log", record.client_id))
+                }
                 None => {}
             }
         }
@@ -166,9 +159,7 @@ fn check_edits(world: &World, edits: &[crate::world::EditRecord], log: &Log) {
             .events
             .iter()
             .filter(|(event, _)| match &event.body {
-                EventBody::Edited(message) => {
-                    message.id == edit.id && message.draft.content == edit.content
-                }
+                EventBody::Edited(message) => message.id == edit.id && message.draft.content == edit.content,
                 _ => false,
             })
             .count();
@@ -179,10 +170,7 @@ fn check_edits(world: &World, edits: &[crate::world::EditRecord], log: &Log) {
             (false, false) => times == 0,
         };
         if !fine {
-            world.violation(format_args!(
-                "{edit:?} is {times} times in the log of {}",
-                log.room
-            ));
+            world.violation(format_args!("{edit:?} is {times} times in the log of {}", log.room));
         }
     }
 }
@@ -190,8 +178,7 @@ fn check_edits(world: &World, edits: &[crate::world::EditRecord], log: &Log) {
 async fn check_positions(world: &World, node: &Node, log: &Log, history: &mut HistoryChecker) {
     let room = log.room;
     let positions = world.inner.positions(room, UserId(0), ALL).await;
-    let positions: BTreeMap<UserId, Position> =
-        positions.expect("no faults here").into_iter().collect();
+    let positions: BTreeMap<UserId, Position> = positions.expect("no faults here").into_iter().collect();
     let book = world.book.borrow().read.clone();
     for ((_, user), read) in book.iter().filter(|((at, _), _)| *at == room) {
         let stored = positions.get(user).copied().unwrap_or_default();
@@ -221,10 +208,7 @@ async fn check_positions(world: &World, node: &Node, log: &Log, history: &mut Hi
                 position.read_seq, position.read_n
             ));
         }
-        let admin = Author {
-            user: UserId(user),
-            admin: true,
-        };
+        let admin = Author { user: UserId(user), admin: true };
         match node.explain_unread(admin, room, UserId(user)).await {
             Ok(explained) if int(explained.unread) == history.naive_unread(user) => {}
             answer => world.violation(format_args!(
@@ -242,10 +226,7 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
     let Some(user) = members.first().copied().filter(|_| !closed) else {
         return;
     };
-    let author = Author {
-        user: UserId(user),
-        admin: false,
-    };
+    let author = Author { user: UserId(user), admin: false };
     let position = world.inner.position(log.room, UserId(user)).await;
     let floor = position.expect("no faults here").floor_seq;
     let hidden: BTreeSet<Seq> = world
@@ -256,12 +237,7 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
         .into_iter()
         .collect();
     // Leaving takes the settings of the list with it, and with them the note that something is hidden.
-    if !hidden.is_empty()
-        && log
-            .events
-            .iter()
-            .any(|(event, _)| left(event).contains(&UserId(user)))
-    {
+    if !hidden.is_empty() && log.events.iter().any(|(event, _)| left(event).contains(&UserId(user))) {
         return;
     }
     let expected: Vec<MessageId> = log
@@ -273,10 +249,7 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
         .collect();
     let (mut found, mut after) = (Vec::new(), Seq(0));
     loop {
-        match node
-            .history(author, log.room, PageAt::After(after), 7)
-            .await
-        {
+        match node.history(author, log.room, PageAt::After(after), 7).await {
             Ok(page) => {
                 found.extend(page.messages.iter().map(|m| m.id));
                 let Some(last) = page.messages.last().filter(|_| page.has_more_after) else {
@@ -291,10 +264,7 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
         }
     }
     if found != expected {
-        world.violation(format_args!(
-            "{}: {user} reads {found:?} where the log has {expected:?}",
-            log.room
-        ));
+        world.violation(format_args!("{}: {user} reads {found:?} where the log has {expected:?}", log.room));
     }
 }
 
@@ -308,18 +278,12 @@ async fn check_projections(world: &World, log: &Log) {
     let store = &world.inner;
     let head = store.head(room).await.expect("no faults here");
     if head != Some(state.head) {
-        world.violation(format_args!(
-            "{room}: {head:?}, the log says {:?}",
-            state.head
-        ));
+        world.violation(format_args!("{room}: {head:?}, the log says {:?}", state.head));
     }
     let info = store.room(room).await.expect("no faults here");
     let info = info.map(|body| codec::decode_info(room, &body).expect("settings decode"));
     if info.as_ref() != state.info.as_deref() {
-        world.violation(format_args!(
-            "{room}: {info:?}, the log says {:?}",
-            state.info
-        ));
+        world.violation(format_args!("{room}: {info:?}, the log says {:?}", state.info));
     }
     let members = store.members(room, UserId(0), ALL).await;
     let members: BTreeMap<UserId, _> = members
@@ -328,10 +292,7 @@ async fn check_projections(world: &World, log: &Log) {
         .map(|(user, body)| (*user, codec::decode_member(body).expect("members decode")))
         .collect();
     if members != state.members {
-        world.violation(format_args!(
-            "{room}: {members:?}, the log says {:?}",
-            state.members
-        ));
+        world.violation(format_args!("{room}: {members:?}, the log says {:?}", state.members));
     }
     for user in 1..=world.plan.users {
         let listed = store.room_of(UserId(user), room).await;
@@ -345,16 +306,12 @@ async fn check_projections(world: &World, log: &Log) {
     pins.sort_unstable();
     expected.sort_unstable();
     if pins != expected {
-        world.violation(format_args!(
-            "{room}: pins {pins:?}, the log says {expected:?}"
-        ));
+        world.violation(format_args!("{room}: pins {pins:?}, the log says {expected:?}"));
     }
     for (user, derived) in &state.positions {
         let stored = store.position(room, *user).await.expect("no faults here");
         if stored.merge(*derived) != stored || stored.sent_n != derived.sent_n {
-            world.violation(format_args!(
-                "{room}: {user} stands at {stored:?}, the log says {derived:?}"
-            ));
+            world.violation(format_args!("{room}: {user} stands at {stored:?}, the log says {derived:?}"));
         }
     }
 }
@@ -378,40 +335,29 @@ fn member_at(log: &Log, user: UserId, seq: Seq) -> bool {
 
 /// Whether `user` joined again after `seq`, not later than `until`.
 fn rejoined(log: &Log, user: UserId, seq: Seq, until: Seq) -> bool {
-    log.events
-        .iter()
-        .any(|(event, _)| event.seq > seq && event.seq <= until && joined(event).contains(&user))
+    log.events.iter().any(|(event, _)| event.seq > seq && event.seq <= until && joined(event).contains(&user))
 }
 
 async fn check_device(world: &World, device: &Device, log: &Log) {
     let (user, room) = (device.user, log.room);
     for (_, seq, head) in device.given.iter().filter(|(at, ..)| *at == room) {
         if !member_at(log, user, *seq) && !rejoined(log, user, *seq, *head) {
-            world.violation(format_args!(
-                "{} was given {room}:{seq}, when {user} was no member",
-                device.name
-            ));
+            world.violation(format_args!("{} was given {room}:{seq}, when {user} was no member", device.name));
         }
     }
     if device.only.is_some_and(|only| only != room) {
         return;
     }
     let last = log.events.last().map_or(Seq(0), |(event, _)| event.seq);
-    let member = world
-        .inner
-        .member(room, user)
-        .await
-        .expect("no faults here");
+    let member = world.inner.member(room, user).await.expect("no faults here");
     match (member, device.views.get(&room)) {
         (None, None) => {}
-        (None, Some(_)) => world.violation(format_args!(
-            "{} was not told that {user} is no member of {room} any more",
-            device.name
-        )),
-        (Some(_), None) => world.violation(format_args!(
-            "{} was not told that {user} is a member of {room}",
-            device.name
-        )),
+        (None, Some(_)) => {
+            world.violation(format_args!("{} was not told that {user} is no member of {room} any more", device.name))
+        }
+        (Some(_), None) => {
+            world.violation(format_args!("{} was not told that {user} is a member of {room}", device.name))
+        }
         (Some(_), Some(view)) if !view.seen => {
             if view.start < last {
                 world.violation(format_args!(
@@ -442,10 +388,7 @@ fn check_book(world: &World, rooms: &[RoomId]) {
 /// The list of rooms says what the rooms say.
 async fn check_list(world: &World, node: &Node, user: UserId) {
     let author = Author { user, admin: false };
-    let filter = ListFilter {
-        room_type: None,
-        include_hidden: true,
-    };
+    let filter = ListFilter { room_type: None, include_hidden: true };
     let page = match node.list(author, &filter, "", None, 100).await {
         Ok(page) => page,
         Err(error) => {
@@ -478,16 +421,10 @@ async fn check_list(world: &World, node: &Node, user: UserId) {
         }
     }
     if live != page.rooms.len() {
-        world.violation(format_args!(
-            "the list of {user} has {} rooms, the store {live}",
-            page.rooms.len()
-        ));
+        world.violation(format_args!("the list of {user} has {} rooms, the store {live}", page.rooms.len()));
     }
     if page.rooms.len() == page.total && unread != page.unread_total {
-        world.violation(format_args!(
-            "the list of {user} sums up {} unread, they are {unread}",
-            page.unread_total
-        ));
+        world.violation(format_args!("the list of {user} sums up {} unread, they are {unread}", page.unread_total));
     }
 }
 
@@ -503,10 +440,7 @@ impl Bus {
         let mut newest = self.newest.borrow_mut();
         let last = newest.entry(event.room).or_default();
         if event.seq > last.next() {
-            world.violation(format_args!(
-                "the bus has {}:{} after {last}",
-                event.room, event.seq
-            ));
+            world.violation(format_args!("the bus has {}:{} after {last}", event.room, event.seq));
         }
         *last = (*last).max(event.seq);
     }
@@ -515,10 +449,7 @@ impl Bus {
         let newest = self.newest.borrow().get(&log.room).copied();
         let last = log.events.last().map(|(event, _)| event.seq);
         if newest != last {
-            world.violation(format_args!(
-                "the bus has {} up to {newest:?}, the log up to {last:?}",
-                log.room
-            ));
+            world.violation(format_args!("the bus has {} up to {newest:?}, the log up to {last:?}", log.room));
         }
     }
 }

@@ -41,10 +41,7 @@ impl Talker {
     }
 
     fn author(&self) -> Author {
-        Author {
-            user: self.user,
-            admin: false,
-        }
+        Author { user: self.user, admin: false }
     }
 
     fn note(&self, line: impl std::fmt::Display) {
@@ -98,20 +95,12 @@ impl Talker {
         let book = self.world.book.borrow();
         let len = book.messages.len();
         // The newest are the most interesting, the others keep the warm view honest.
-        let from = if self.random.random_bool(0.7) {
-            len.saturating_sub(8)
-        } else {
-            0
-        };
+        let from = if self.random.random_bool(0.7) { len.saturating_sub(8) } else { 0 };
         (len > 0).then(|| book.messages[self.random.random_range(from..len)])
     }
 
     fn patience(&mut self) -> u64 {
-        if self.world.plan.calm {
-            60_000
-        } else {
-            pick(&mut self.random, &[5, 60, 3_000, 60_000])
-        }
+        if self.world.plan.calm { 60_000 } else { pick(&mut self.random, &[5, 60, 3_000, 60_000]) }
     }
 
     fn told<T>(&self, what: &str, answer: &Answer<T>) {
@@ -128,12 +117,7 @@ impl Talker {
         let client_id = format!("{}-{}", self.name, self.sends);
         let at = {
             let mut book = self.world.book.borrow_mut();
-            book.sends.push(SendRecord {
-                room: Some(room),
-                user: self.user.0,
-                client_id,
-                ..SendRecord::default()
-            });
+            book.sends.push(SendRecord { room: Some(room), user: self.user.0, client_id, ..SendRecord::default() });
             book.sends.len() - 1
         };
         self.own.push(at);
@@ -157,20 +141,9 @@ impl Talker {
     fn draft(&self, at: usize) -> (RoomId, Draft, String) {
         let book = self.world.book.borrow();
         let record = &book.sends[at];
-        let long = if record.client_id.ends_with('7') {
-            400
-        } else {
-            0
-        };
-        let draft = Draft {
-            content: format!("says {} {}", record.client_id, "x".repeat(long)),
-            ..Draft::default()
-        };
-        (
-            record.room.expect("set when written down"),
-            draft,
-            record.client_id.clone(),
-        )
+        let long = if record.client_id.ends_with('7') { 400 } else { 0 };
+        let draft = Draft { content: format!("says {} {}", record.client_id, "x".repeat(long)), ..Draft::default() };
+        (record.room.expect("set when written down"), draft, record.client_id.clone())
     }
 
     /// Sends once; returns whether all is certain now.
@@ -179,10 +152,7 @@ impl Talker {
         let hash = draft.hash(room);
         let id = ClientMessageId(client_id.as_str().into());
         self.note(format_args!("sends {client_id}"));
-        let answer = self
-            .world
-            .call(patience, node.send(self.author(), room, draft, id))
-            .await;
+        let answer = self.world.call(patience, node.send(self.author(), room, draft, id)).await;
         match answer {
             Answer::Done(ack) => {
                 let message = &ack.message;
@@ -195,8 +165,7 @@ impl Talker {
                     || message.sender != self.user
                     || &*message.client_id.0 != client_id.as_str()
                 {
-                    self.world
-                        .violation(format_args!("{client_id} is answered with {message:?}"));
+                    self.world.violation(format_args!("{client_id} is answered with {message:?}"));
                 }
                 let mut book = self.world.book.borrow_mut();
                 let place = (message.seq, message.id);
@@ -207,17 +176,14 @@ impl Talker {
                 }
                 drop(book);
                 if before.is_some_and(|before| before != place) {
-                    self.world.violation(format_args!(
-                        "{client_id} was {before:?} and is now {place:?}"
-                    ));
+                    self.world.violation(format_args!("{client_id} was {before:?} and is now {place:?}"));
                 }
                 true
             }
             Answer::Refused(error) => {
                 self.note(format_args!("{client_id}: {error:?}"));
                 if matches!(error, CallError::Rejected(Reject::ClientMessageIdReused)) {
-                    self.world
-                        .violation(format_args!("{client_id} is said to be another's"));
+                    self.world.violation(format_args!("{client_id} is said to be another's"));
                 }
                 matches!(error, CallError::Rejected(_))
             }
@@ -250,16 +216,10 @@ impl Talker {
         draft.content.push_str(" or not");
         let id = ClientMessageId(client_id.as_str().into());
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.send(self.author(), room, draft, id))
-            .await;
+        let answer = self.world.call(patience, node.send(self.author(), room, draft, id)).await;
         self.told(&format!("reuses {client_id}"), &answer);
         if let Answer::Done(ack) = answer {
-            self.world.violation(format_args!(
-                "{client_id} is taken for another message: {:?}",
-                ack.message
-            ));
+            self.world.violation(format_args!("{client_id} is taken for another message: {:?}", ack.message));
         }
     }
 
@@ -270,30 +230,19 @@ impl Talker {
         self.sends += 1;
         let content = format!("{} edits {}", self.name, self.sends);
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.edit(self.author(), id, &content, false, &[]))
-            .await;
+        let answer = self.world.call(patience, node.edit(self.author(), id, &content, false, &[])).await;
         self.told(&format!("edits {id}"), &answer);
         let (acked, doubt) = match &answer {
             Answer::Done(message) => {
                 if message.id != id || message.draft.content != content {
-                    self.world.violation(format_args!(
-                        "the edit of {id} is answered with {message:?}"
-                    ));
+                    self.world.violation(format_args!("the edit of {id} is answered with {message:?}"));
                 }
                 (true, false)
             }
             Answer::Refused(_) => (false, false),
             Answer::Doubt(_) => (false, true),
         };
-        self.world.book.borrow_mut().edits.push(EditRecord {
-            room,
-            id,
-            content,
-            acked,
-            doubt,
-        });
+        self.world.book.borrow_mut().edits.push(EditRecord { room, id, content, acked, doubt });
     }
 
     async fn delete(&mut self, node: &Node) {
@@ -301,10 +250,7 @@ impl Talker {
             return;
         };
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.delete(self.author(), id))
-            .await;
+        let answer = self.world.call(patience, node.delete(self.author(), id)).await;
         self.told(&format!("deletes {id}"), &answer);
     }
 
@@ -323,8 +269,7 @@ impl Talker {
             names.sort_unstable();
             names.dedup();
             if names.len() != message.reactions.len() {
-                self.world
-                    .violation(format_args!("reactions of {id}: {:?}", message.reactions));
+                self.world.violation(format_args!("reactions of {id}: {:?}", message.reactions));
             }
         }
     }
@@ -335,10 +280,7 @@ impl Talker {
         };
         let pinned = self.random.random_bool(0.6);
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.pin(self.author(), id, pinned))
-            .await;
+        let answer = self.world.call(patience, node.pin(self.author(), id, pinned)).await;
         self.told(&format!("pins {id}: {pinned}"), &answer);
     }
 
@@ -386,10 +328,7 @@ impl Talker {
     async fn leave(&mut self, node: &Node) {
         let Some(room) = self.room() else { return };
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.leave(self.author(), room))
-            .await;
+        let answer = self.world.call(patience, node.leave(self.author(), room)).await;
         self.told(&format!("leaves {room}"), &answer);
     }
 
@@ -397,29 +336,13 @@ impl Talker {
         if self.world.book.borrow().rooms.len() > 8 {
             return;
         }
-        let room_type = pick(
-            &mut self.random,
-            &[
-                RoomType::Group,
-                RoomType::Group,
-                RoomType::Channel,
-                RoomType::P2p,
-            ],
-        );
+        let room_type = pick(&mut self.random, &[RoomType::Group, RoomType::Group, RoomType::Channel, RoomType::P2p]);
         let other = UserId(1 + self.user.0 % self.world.plan.users);
-        let participants = if room_type == RoomType::P2p {
-            vec![other]
-        } else {
-            vec![other, self.somebody()]
-        };
+        let participants = if room_type == RoomType::P2p { vec![other] } else { vec![other, self.somebody()] };
         let new = NewRoom {
             room_type,
             participants,
-            name: if room_type == RoomType::P2p {
-                String::new()
-            } else {
-                self.name.clone()
-            },
+            name: if room_type == RoomType::P2p { String::new() } else { self.name.clone() },
             description: String::new(),
             picture: String::new(),
             join_all_users: false,
@@ -427,10 +350,7 @@ impl Talker {
             history_visible: pick(&mut self.random, &[None, Some(true), Some(false)]),
         };
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.create_room(self.author(), new))
-            .await;
+        let answer = self.world.call(patience, node.create_room(self.author(), new)).await;
         self.told(&format!("makes a {}", room_type.name()), &answer);
         if let Answer::Done((summary, _)) = answer {
             let room = summary.info.id;
@@ -455,39 +375,26 @@ impl Talker {
         let Some((room, id, _)) = self.message() else {
             return;
         };
-        let at = pick(
-            &mut self.random,
-            &[
-                PageAt::Newest,
-                PageAt::Before(tertulia::domain::ids::Seq(9)),
-            ],
-        );
+        let at = pick(&mut self.random, &[PageAt::Newest, PageAt::Before(tertulia::domain::ids::Seq(9))]);
         let history = node.history(self.author(), room, at, 6);
         let answer = self.world.call(patience, history).await;
         self.told("reads", &answer);
         if let Answer::Done(page) = answer {
-            let in_order = page
-                .messages
-                .windows(2)
-                .all(|pair| pair[0].seq < pair[1].seq && pair[0].id < pair[1].id);
+            let in_order = page.messages.windows(2).all(|pair| pair[0].seq < pair[1].seq && pair[0].id < pair[1].id);
             if !in_order {
-                self.world
-                    .violation(format_args!("a page of {room} is out of order"));
+                self.world.violation(format_args!("a page of {room} is out of order"));
             }
         }
         // What was acknowledged can be read by those who may read all.
-        let nobody = Author {
-            user: UserId(1_000_000),
-            admin: true,
-        };
+        let nobody = Author { user: UserId(1_000_000), admin: true };
         let message = node.message(nobody, id);
         let answer = self.world.call(patience, message).await;
         self.told("reads one", &answer);
         match answer {
             Answer::Done(page) if page.messages.iter().any(|m| m.id == id) => {}
-            Answer::Done(_) | Answer::Refused(CallError::Rejected(_)) => self.world.violation(
-                format_args!("message {id} of {room} was acknowledged and cannot be read"),
-            ),
+            Answer::Done(_) | Answer::Refused(CallError::Rejected(_)) => {
+                self.world.violation(format_args!("message {id} of {room} was acknowledged and cannot be read"))
+            }
             Answer::Refused(_) | Answer::Doubt(_) => {}
         }
     }
@@ -503,24 +410,15 @@ impl Talker {
                 history_visible: Some(self.random.random_bool(0.5)),
                 ..InfoPatch::default()
             };
-            let answer = self
-                .world
-                .call(patience, node.update_room(author, room, patch))
-                .await;
+            let answer = self.world.call(patience, node.update_room(author, room, patch)).await;
             self.told("changes a room", &answer);
         } else {
             let patch = MemberPatch {
-                role: Some(pick(
-                    &mut self.random,
-                    &[Role::Owner, Role::Admin, Role::Member],
-                )),
+                role: Some(pick(&mut self.random, &[Role::Owner, Role::Admin, Role::Member])),
                 ..MemberPatch::default()
             };
             let (user, role) = (self.somebody(), patch.role);
-            let answer = self
-                .world
-                .call(patience, node.change_member(author, room, user, patch))
-                .await;
+            let answer = self.world.call(patience, node.change_member(author, room, user, patch)).await;
             self.told("changes a member", &answer);
             if let Answer::Done(person) = answer
                 && person.member.as_ref().map(|member| member.role) != role
@@ -534,10 +432,7 @@ impl Talker {
     async fn typing(&mut self, node: &Node) {
         let Some(room) = self.room() else { return };
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.typing(self.author(), room, true))
-            .await;
+        let answer = self.world.call(patience, node.typing(self.author(), room, true)).await;
         self.told("types", &answer);
     }
 
@@ -563,10 +458,7 @@ impl Talker {
         let whom = self.somebody();
         let blocked = self.random.random_bool(0.5);
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.block(self.author(), whom, blocked))
-            .await;
+        let answer = self.world.call(patience, node.block(self.author(), whom, blocked)).await;
         self.told(&format!("blocks {whom}: {blocked}"), &answer);
     }
 
@@ -576,10 +468,7 @@ impl Talker {
         }
         let Some(room) = self.room() else { return };
         let patience = self.patience();
-        let answer = self
-            .world
-            .call(patience, node.delete_room(self.author(), room))
-            .await;
+        let answer = self.world.call(patience, node.delete_room(self.author(), room)).await;
         self.told(&format!("deletes room {room}"), &answer);
     }
 
@@ -604,10 +493,8 @@ impl Talker {
                 tokio::time::sleep(Duration::from_millis(1_000)).await;
             }
             if !certain {
-                self.world.violation(format_args!(
-                    "{} gets no certain answer though nothing fails any more",
-                    self.name
-                ));
+                self.world
+                    .violation(format_args!("{} gets no certain answer though nothing fails any more", self.name));
             }
         }
     }

@@ -135,9 +135,7 @@ impl Listener {
             self.device.borrow_mut().connected = false;
             self.note("no longer listens");
             // A device that comes back before the server knows that it was gone.
-            replaced = left_open
-                .filter(|_| self.random.random_bool(0.2))
-                .map(|reader| (reader, generation));
+            replaced = left_open.filter(|_| self.random.random_bool(0.2)).map(|reader| (reader, generation));
             if replaced.is_none() {
                 self.pause(300).await;
             }
@@ -175,11 +173,7 @@ impl Listener {
             .views
             .iter()
             .map(|(room, view)| {
-                let cursor = if view.seen {
-                    seq(view.checker.cursor())
-                } else {
-                    view.start
-                };
+                let cursor = if view.seen { seq(view.checker.cursor()) } else { view.start };
                 (*room, cursor)
             })
             .collect();
@@ -195,17 +189,10 @@ impl Listener {
     /// Notes where all rooms stand as the stream begins.
     async fn opened(&self) {
         let world = &self.world;
-        let rooms = world
-            .inner
-            .rooms(None, 1_000)
-            .await
-            .expect("no faults here");
+        let rooms = world.inner.rooms(None, 1_000).await.expect("no faults here");
         let heads = world.inner.heads(&rooms).await.expect("no faults here");
-        let heads: BTreeMap<RoomId, Seq> = rooms
-            .iter()
-            .zip(heads)
-            .map(|(room, head)| (*room, head.unwrap_or_default().seq))
-            .collect();
+        let heads: BTreeMap<RoomId, Seq> =
+            rooms.iter().zip(heads).map(|(room, head)| (*room, head.unwrap_or_default().seq)).collect();
         let (user, only) = {
             let device = self.device.borrow();
             (device.user, device.only)
@@ -214,21 +201,10 @@ impl Listener {
         let entries = entries.expect("no faults here");
         let mut device = self.device.borrow_mut();
         if device.views.is_empty() {
-            for entry in entries
-                .iter()
-                .filter(|e| only.is_none_or(|only| only == e.room))
-            {
+            for entry in entries.iter().filter(|e| only.is_none_or(|only| only == e.room)) {
                 let start = heads.get(&entry.room).copied().unwrap_or_default();
                 let checker = ReaderChecker::live(entry.room.to_string());
-                device.views.insert(
-                    entry.room,
-                    View {
-                        checker,
-                        start,
-                        seen: false,
-                        lied: false,
-                    },
-                );
+                device.views.insert(entry.room, View { checker, start, seen: false, lied: false });
             }
         }
         device.heads = heads;
@@ -310,11 +286,7 @@ impl Listener {
                     lied: false,
                 };
                 // One of which nothing was seen is in our books alone: its first events may have been on their way.
-                if device
-                    .views
-                    .insert(room, view)
-                    .is_some_and(|known| known.seen)
-                {
+                if device.views.insert(room, view).is_some_and(|known| known.seen) {
                     drop(device);
                     self.violation(format_args!("{room} is announced though it was known"));
                 }
@@ -377,10 +349,7 @@ impl Listener {
         let latest = device.heads.get(&room).copied().unwrap_or_default().next();
         if !device.views.contains_key(&room) {
             if !joins && event.seq > latest {
-                found.push(format!(
-                    "sees {room}:{} without having joined (stream began at {latest})",
-                    event.seq
-                ));
+                found.push(format!("sees {room}:{} without having joined (stream began at {latest})", event.seq));
             }
             let view = View {
                 checker: ReaderChecker::resuming(room.to_string(), i(event.seq) - 1),
@@ -394,10 +363,7 @@ impl Listener {
             if !view.seen {
                 view.seen = true;
                 if event.seq > view.start.next() {
-                    found.push(format!(
-                        "{room} begins with {}, the stream began after {}",
-                        event.seq, view.start
-                    ));
+                    found.push(format!("{room} begins with {}, the stream began after {}", event.seq, view.start));
                 }
             }
             if let Err(violation) = view.checker.observe(i(event.seq)) {

@@ -2,14 +2,8 @@
 //!
 //! `SIM_SEED=n` replays one seed and prints what happens; `SIM_SEEDS=a..b` runs many. A seed that once failed goes to
 //! `seeds.txt` and stays there.
-#![allow(
-    clippy::await_holding_refcell_ref,
-    reason = "one thread, and nobody writes while the checker reads"
-)]
-#![allow(
-    clippy::map_entry,
-    reason = "the message between says why the entry is made"
-)]
+#![allow(clippy::await_holding_refcell_ref, reason = "one thread, and nobody writes while the checker reads")]
+#![allow(clippy::map_entry, reason = "the message between says why the entry is made")]
 
 mod chaos;
 mod checker;
@@ -89,15 +83,9 @@ fn run(seed: u64, bug: Bug, print: bool) -> Run {
         let world = World::new(seed, bug);
         world.print.set(print);
         live(&world).await;
-        Run {
-            seed,
-            violations: world.violations.take(),
-            hash: world.trace_hash(),
-            lines: world.take_lines(),
-        }
+        Run { seed, violations: world.violations.take(), hash: world.trace_hash(), lines: world.take_lines() }
     });
-    run.violations
-        .extend(PANICS.with_borrow_mut(std::mem::take));
+    run.violations.extend(PANICS.with_borrow_mut(std::mem::take));
     run
 }
 
@@ -117,9 +105,7 @@ async fn live(world: &Rc<World>) {
             break;
         }
         let user = 1 + number % world.plan.users;
-        Talker::new(world, user, 900 + number.unsigned_abs())
-            .create(&node)
-            .await;
+        Talker::new(world, user, 900 + number.unsigned_abs()).create(&node).await;
     }
     drop(node);
     let mut devices = Vec::new();
@@ -170,18 +156,9 @@ fn run_twice(seed: u64) -> Run {
     let mut first = run(seed, Bug::None, false);
     let second = run(seed, Bug::None, false);
     if first.hash != second.hash {
-        let at = first
-            .lines
-            .iter()
-            .zip(&second.lines)
-            .position(|(a, b)| a != b)
-            .unwrap_or_default();
+        let at = first.lines.iter().zip(&second.lines).position(|(a, b)| a != b).unwrap_or_default();
         let line = |run: &Run| run.lines.get(at).cloned().unwrap_or_default();
-        first.violations.push(format!(
-            "not the same twice, from line {at}:\n  {}\n  {}",
-            line(&first),
-            line(&second)
-        ));
+        first.violations.push(format!("not the same twice, from line {at}:\n  {}\n  {}", line(&first), line(&second)));
     }
     first
 }
@@ -225,10 +202,7 @@ fn run_all(seeds: &[u64], one: impl Fn(u64) -> Run + Sync) -> Vec<Run> {
 }
 
 fn known() -> impl Iterator<Item = u64> {
-    KNOWN
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .filter_map(|word| word.parse().ok())
+    KNOWN.lines().filter_map(|line| line.split_whitespace().next()).filter_map(|word| word.parse().ok())
 }
 
 #[test]
@@ -256,19 +230,14 @@ fn replay() {
         return;
     };
     let run = run(seed.parse().expect("SIM_SEED=n"), Bug::None, true);
-    complain(&Vec::from_iter(
-        Some(run).filter(|run| !run.violations.is_empty()),
-    ));
+    complain(&Vec::from_iter(Some(run).filter(|run| !run.violations.is_empty())));
 }
 
 /// Whether a planted bug is seen within the fixed seeds; and by what.
 fn is_seen(bug: Bug) -> Option<(u64, String)> {
     FIXED.clone().find_map(|seed| {
         let run = run(seed, bug, false);
-        run.violations
-            .into_iter()
-            .next()
-            .map(|violation| (seed, violation))
+        run.violations.into_iter().next().map(|violation| (seed, violation))
     })
 }
 

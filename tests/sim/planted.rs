@@ -9,9 +9,8 @@ use parking_lot::Mutex;
 use tertulia::{
     domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
     storage::{
-        CursorStore, DeviceRow, Direction, Durability, LogStore, MessageRef, Position, Projection,
-        ReactionRow, Record, Result, RoomHead, RoomListEntry, RoomPrefs, RoomStore, Store,
-        UserStore,
+        CursorStore, DeviceRow, Direction, Durability, LogStore, MessageRef, Position, Projection, ReactionRow, Record,
+        Result, RoomHead, RoomListEntry, RoomPrefs, RoomStore, Store, UserStore,
     },
 };
 
@@ -53,11 +52,7 @@ const EARLY_BY: Duration = Duration::from_millis(5);
 
 impl Planted {
     pub(crate) fn new(inner: Arc<dyn Store>, bug: Bug) -> Self {
-        Self(Arc::new(Broken {
-            inner,
-            bug,
-            early: Mutex::default(),
-        }))
+        Self(Arc::new(Broken { inner, bug, early: Mutex::default() }))
     }
 
     pub(crate) fn store(&self) -> Arc<dyn Store> {
@@ -96,12 +91,7 @@ impl Broken {
             }
             return self.inner.append(room, epoch, records, projection).await;
         }
-        self.early.lock().push_back(Early {
-            room,
-            epoch,
-            records: records.to_vec(),
-            projection: projection.clone(),
-        });
+        self.early.lock().push_back(Early { room, epoch, records: records.to_vec(), projection: projection.clone() });
         Ok(Durability::Synced)
     }
 
@@ -110,17 +100,11 @@ impl Broken {
     }
 
     async fn apply(&self, early: Early) {
-        let appended =
-            self.inner
-                .append(early.room, early.epoch, &early.records, &early.projection);
+        let appended = self.inner.append(early.room, early.epoch, &early.records, &early.projection);
         drop(appended.await);
     }
 
-    async fn find_client_message(
-        &self,
-        sender: UserId,
-        client_id: &ClientMessageId,
-    ) -> Result<Option<MessageRef>> {
+    async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>> {
         if self.bug == Bug::DedupeForgotten {
             return Ok(None);
         }

@@ -75,11 +75,7 @@ impl Plan {
             catch_up_max: pick(r, &[5, 40, 10_000]),
             heartbeat: Duration::from_secs(15),
             user_idle: Duration::from_millis(r.random_range(100..3_000)),
-            request_timeout: Duration::from_millis(if calm {
-                60_000
-            } else {
-                pick(r, &[300, 2_000])
-            }),
+            request_timeout: Duration::from_millis(if calm { 60_000 } else { pick(r, &[300, 2_000]) }),
             worker_id: 1,
             durability: Durability::Synced,
         };
@@ -215,10 +211,7 @@ struct Signal<T: Copy> {
 
 impl<T: Copy> Signal<T> {
     fn new(value: T) -> Self {
-        Self {
-            value: Cell::new(value),
-            notify: Notify::new(),
-        }
+        Self { value: Cell::new(value), notify: Notify::new() }
     }
 
     fn get(&self) -> T {
@@ -413,11 +406,7 @@ impl World {
     }
 
     /// Calls the node as a client does: cut off when the node dies, or when the client loses patience.
-    pub(crate) async fn call<T>(
-        &self,
-        patience_ms: u64,
-        call: impl Future<Output = Call<T>>,
-    ) -> Answer<T> {
+    pub(crate) async fn call<T>(&self, patience_ms: u64, call: impl Future<Output = Call<T>>) -> Answer<T> {
         let generation = self.generation();
         let patience = tokio::time::sleep(Duration::from_millis(patience_ms));
         let answer = tokio::select! {

@@ -14,16 +14,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     println!("cargo:rerun-if-changed={}", directory.display());
-    let files = [
-        "connectrpc/conformance/v1/service.proto",
-        "connectrpc/conformance/v1/server_compat.proto",
-    ];
+    let files = ["connectrpc/conformance/v1/service.proto", "connectrpc/conformance/v1/server_compat.proto"];
     let descriptors = protox::compile(files, [&directory])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .build_client(false)
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_client(false).compile_fds(descriptors)?;
     println!("cargo:rustc-cfg=has_suite");
     Ok(())
 }

@@ -31,16 +31,10 @@ fn test() -> Vec<Step> {
     vec![
         step("fmt", "the code is formatted", fmt),
         step("clippy", "lints, default features", || clippy(&[])),
-        step("clippy-kit", "lints, with the test kit", || {
-            clippy(&[TESTKIT])
-        }),
+        step("clippy-kit", "lints, with the test kit", || clippy(&[TESTKIT])),
         step("doc", "the documentation builds without a warning", doc),
         step("build", "everything the tests run", build),
-        step(
-            "tests",
-            "unit, property, conformance, integration, simulation, real input",
-            tests,
-        ),
+        step("tests", "unit, property, conformance, integration, simulation, real input", tests),
         step("doctests", "examples in the documentation", doctests),
         step("connect", "the official Connect conformance suite", connect),
         step("budget", "sizes of files and functions", budget),
@@ -49,9 +43,7 @@ fn test() -> Vec<Step> {
 
 fn fast() -> Vec<Step> {
     vec![
-        step("fmt", "format the code", || {
-            tools::cargo(["fmt", "--all"], &[])
-        }),
+        step("fmt", "format the code", || tools::cargo(["fmt", "--all"], &[])),
         step("check", "the workspace compiles", || {
             tools::cargo(["check", "--workspace", "--all-targets", TESTKIT], &[])
         }),
@@ -62,19 +54,11 @@ fn fast() -> Vec<Step> {
 }
 
 fn deny() -> Vec<Step> {
-    vec![step(
-        "deny",
-        "licences, advisories, bans, sources (deny.toml)",
-        tools::deny,
-    )]
+    vec![step("deny", "licences, advisories, bans, sources (deny.toml)", tools::deny)]
 }
 
 fn step(name: &'static str, what: &'static str, run: impl Fn() -> Result<()> + 'static) -> Step {
-    Step {
-        name,
-        what,
-        run: Box::new(run),
-    }
+    Step { name, what, run: Box::new(run) }
 }
 
 fn fmt() -> Result<()> {
@@ -90,14 +74,7 @@ fn clippy(extra: &[&str]) -> Result<()> {
 /// `--examples` selects dev-dependencies, so that the features are those of the clippy steps and what these compiled
 /// is used again. Binaries are left out: the server's has the name of the library, and all of its code is there.
 fn doc() -> Result<()> {
-    let args = [
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--lib",
-        "--examples",
-        TESTKIT,
-    ];
+    let args = ["doc", "--workspace", "--no-deps", "--lib", "--examples", TESTKIT];
     tools::cargo(args, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
@@ -106,16 +83,7 @@ fn build() -> Result<()> {
 }
 
 fn tests() -> Result<()> {
-    let args = [
-        "test",
-        "--workspace",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--examples",
-        TESTKIT,
-        "--no-fail-fast",
-    ];
+    let args = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples", TESTKIT, "--no-fail-fast"];
     tools::cargo(args, &[])
 }
 
@@ -128,29 +96,14 @@ fn connect() -> Result<()> {
         bail!("{CONFORMANCE} is missing");
     }
     if tools::run("go", ["version"], &[]).is_err() {
-        bail!(
-            "Go is missing; the Connect conformance runner is written in it (https://go.dev/dl, 1.26 or newer)"
-        );
+        bail!("Go is missing; the Connect conformance runner is written in it (https://go.dev/dl, 1.26 or newer)");
     }
     let build = format!("--workspace --all-targets {TESTKIT}");
-    tools::run(
-        tools::root()?.join(CONFORMANCE),
-        [] as [&str; 0],
-        &[("CONFORMANCE_BUILD", &build)],
-    )
+    tools::run(tools::root()?.join(CONFORMANCE), [] as [&str; 0], &[("CONFORMANCE_BUILD", &build)])
 }
 
 fn budget() -> Result<()> {
-    let args = [
-        "test",
-        "--workspace",
-        "--test=architecture",
-        TESTKIT,
-        "--",
-        "--nocapture",
-        "--exact",
-        "size::report",
-    ];
+    let args = ["test", "--workspace", "--test=architecture", TESTKIT, "--", "--nocapture", "--exact", "size::report"];
     tools::cargo(args, &[])
 }
 
@@ -164,11 +117,7 @@ mod tests {
             let steps = named(name).unwrap();
             assert!(!steps.is_empty(), "{name}");
             for (index, step) in steps.iter().enumerate() {
-                assert!(
-                    steps[..index].iter().all(|other| other.name != step.name),
-                    "{name}: {}",
-                    step.name
-                );
+                assert!(steps[..index].iter().all(|other| other.name != step.name), "{name}: {}", step.name);
             }
         }
         assert!(named("nonsense").is_none());

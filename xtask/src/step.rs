@@ -24,20 +24,12 @@ pub(crate) fn run_all(command: &str, steps: Vec<Step>, only: &[String]) -> Resul
             bail!("{command} has no step {name:?}; `cargo xtask list` lists them");
         }
     }
-    let chosen: Vec<Step> = steps
-        .into_iter()
-        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
-        .collect();
+    let chosen: Vec<Step> =
+        steps.into_iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect();
     let begin = now();
     let mut times = Vec::with_capacity(chosen.len());
     for (index, step) in chosen.iter().enumerate() {
-        println!(
-            "\n==> [{}/{}] {}: {}",
-            index + 1,
-            chosen.len(),
-            step.name,
-            step.what
-        );
+        println!("\n==> [{}/{}] {}: {}", index + 1, chosen.len(), step.name, step.what);
         let start = now();
         let result = (step.run)();
         let took = start.elapsed();
@@ -64,10 +56,7 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a command line tool measures real time and has no runtime to ask"
-)]
+#[expect(clippy::disallowed_methods, reason = "a command line tool measures real time and has no runtime to ask")]
 fn now() -> Instant {
     Instant::now()
 }
@@ -85,17 +74,9 @@ mod tests {
                 let seen = Rc::clone(seen);
                 let run = move || {
                     seen.borrow_mut().push(name);
-                    if name == "b" {
-                        bail!("b is broken")
-                    } else {
-                        Ok(())
-                    }
+                    if name == "b" { bail!("b is broken") } else { Ok(()) }
                 };
-                Step {
-                    name,
-                    what: "made up",
-                    run: Box::new(run),
-                }
+                Step { name, what: "made up", run: Box::new(run) }
             })
             .collect()
     }

@@ -18,13 +18,9 @@ const DENY_VERSION: &str = "0.20.2";
 /// When this program's manifest is no longer where it was built.
 pub(crate) fn root() -> Result<PathBuf> {
     // Cargo says where the package is now; where it was built is second best.
-    let here =
-        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    let root = Path::new(&here)
-        .parent()
-        .context("xtask has no parent folder")?;
-    root.canonicalize()
-        .with_context(|| format!("{} is gone", root.display()))
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&here).parent().context("xtask has no parent folder")?;
+    root.canonicalize().with_context(|| format!("{} is gone", root.display()))
 }
 
 /// Where cargo puts what it builds.
@@ -59,10 +55,7 @@ where
     S: AsRef<OsStr>,
 {
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .current_dir(root()?)
-        .envs(vars.iter().copied());
+    command.args(args).current_dir(root()?).envs(vars.iter().copied());
     for (name, _) in env::vars_os() {
         if is_ours(&name) {
             command.env_remove(name);
@@ -70,9 +63,7 @@ where
     }
     let line = line(&command);
     println!("    {line}");
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {line}"))?;
+    let status = command.status().with_context(|| format!("cannot start {line}"))?;
     if !status.success() {
         bail!("{line}: {status}");
     }
@@ -85,24 +76,12 @@ where
 /// # Errors
 /// When the tool cannot be built, or finds something.
 pub(crate) fn deny() -> Result<()> {
-    let home = target_dir()?
-        .join("tools")
-        .join(format!("cargo-deny-{DENY_VERSION}"));
+    let home = target_dir()?.join("tools").join(format!("cargo-deny-{DENY_VERSION}"));
     let tool = home.join("bin").join("cargo-deny");
     if !tool.exists() {
         let home = home.to_string_lossy().into_owned();
         let version = format!("--version={DENY_VERSION}");
-        cargo(
-            [
-                "install",
-                "cargo-deny",
-                &version,
-                "--locked",
-                "--root",
-                &home,
-            ],
-            &[],
-        )?;
+        cargo(["install", "cargo-deny", &version, "--locked", "--root", &home], &[])?;
     }
     run(tool, ["--workspace", "--all-features", "check"], &[])
 }
@@ -112,13 +91,7 @@ fn is_ours(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| {
         name.starts_with("CARGO_PKG_")
             || name.starts_with("CARGO_MANIFEST_")
-            || [
-                "CARGO_BIN_NAME",
-                "CARGO_CRATE_NAME",
-                "CARGO_PRIMARY_PACKAGE",
-                "OUT_DIR",
-            ]
-            .contains(&name)
+            || ["CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&name)
     })
 }
 
@@ -127,15 +100,9 @@ fn line(command: &Command) -> String {
         .get_envs()
         .filter_map(|(name, value)| Some(format!("{}={:?}", name.to_string_lossy(), value?)))
         .collect();
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_else(|| command.get_program());
+    let program = Path::new(command.get_program()).file_name().unwrap_or_else(|| command.get_program());
     parts.push(program.to_string_lossy().into_owned());
-    parts.extend(
-        command
-            .get_args()
-            .map(|arg| arg.to_string_lossy().into_owned()),
-    );
+    parts.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     parts.join(" ")
 }
 
@@ -148,9 +115,7 @@ mod tests {
         assert!(run("true", [] as [&str; 0], &[]).is_ok());
         let error = run("false", ["x"], &[("A", "b")]).unwrap_err().to_string();
         assert!(error.starts_with("A=\"b\" false x: "), "{error}");
-        let error = run("no-such-program", [] as [&str; 0], &[])
-            .unwrap_err()
-            .to_string();
+        let error = run("no-such-program", [] as [&str; 0], &[]).unwrap_err().to_string();
         assert_eq!(error, "cannot start no-such-program");
     }
 
@@ -161,21 +126,10 @@ mod tests {
 
     #[test]
     fn only_the_packages_own_variables_are_taken_away() {
-        for ours in [
-            "CARGO_PKG_NAME",
-            "CARGO_MANIFEST_DIR",
-            "CARGO_MANIFEST_PATH",
-            "OUT_DIR",
-        ] {
+        for ours in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "OUT_DIR"] {
             assert!(is_ours(OsStr::new(ours)), "{ours}");
         }
-        for other in [
-            "CARGO_HOME",
-            "CARGO_TARGET_DIR",
-            "CARGO_INCREMENTAL",
-            "PATH",
-            "CARGO_NET_OFFLINE",
-        ] {
+        for other in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL", "PATH", "CARGO_NET_OFFLINE"] {
             assert!(!is_ours(OsStr::new(other)), "{other}");
         }
     }

@@ -117,20 +117,9 @@ impl Actor for Directory {
     type State = State;
     type Arguments = DirectorySeed;
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<DirectoryMsg>,
-        seed: DirectorySeed,
-    ) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<DirectoryMsg>, seed: DirectorySeed) -> Result<State, ActorProcessingErr> {
         let (rooms, by_actor, budgets) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Ok(State {
-            seed,
-            rooms,
-            by_actor,
-            budgets,
-            unsettled: HashSet::new(),
-            draining: None,
-        })
+        Ok(State { seed, rooms, by_actor, budgets, unsettled: HashSet::new(), draining: None })
     }
 
     async fn handle(
@@ -149,9 +138,7 @@ impl Actor for Directory {
             DirectoryMsg::Drain { reply } => state.drain(reply),
             #[cfg(any(test, feature = "testkit"))]
             DirectoryMsg::Kill { room } => {
-                if let Some(Entry::Awake(_, actor) | Entry::Sleeping { actor, .. }) =
-                    state.rooms.get(&room)
-                {
+                if let Some(Entry::Awake(_, actor) | Entry::Sleeping { actor, .. }) = state.rooms.get(&room) {
                     actor.kill();
                 }
             }
@@ -166,9 +153,7 @@ impl Actor for Directory {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorTerminated(actor, _, _) => {
-                state.gone(actor.get_id(), false, &myself)
-            }
+            SupervisionEvent::ActorTerminated(actor, _, _) => state.gone(actor.get_id(), false, &myself),
             SupervisionEvent::ActorFailed(actor, error) => {
                 tracing::warn!(%error, "a room failed");
                 state.gone(actor.get_id(), true, &myself);
@@ -217,11 +202,7 @@ impl State {
                     Some(_) => Untold::Events(events),
                     None => Untold::Unknown(events.pop()),
                 };
-                Ok(Loaded {
-                    published: published(&context, room).await?,
-                    state,
-                    untold,
-                })
+                Ok(Loaded { published: published(&context, room).await?, state, untold })
             };
             let loaded = Box::new(loaded.await);
             let _ = myself.cast(DirectoryMsg::Loaded { room, loaded });
@@ -229,12 +210,7 @@ impl State {
         });
     }
 
-    async fn loaded(
-        &mut self,
-        room: RoomId,
-        loaded: StoreResult<Loaded>,
-        myself: &ActorRef<DirectoryMsg>,
-    ) {
+    async fn loaded(&mut self, room: RoomId, loaded: StoreResult<Loaded>, myself: &ActorRef<DirectoryMsg>) {
         let Some(Entry::Waking(waiters)) = self.rooms.remove(&room) else {
             return;
         };
@@ -252,18 +228,14 @@ impl State {
                 self.by_actor.insert(actor.get_id(), room);
                 self.rooms.insert(room, Entry::Awake(handle.clone(), actor));
                 self.seed.active.insert(room, handle.clone());
-                waiters
-                    .into_iter()
-                    .for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
+                waiters.into_iter().for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
                 if self.draining.is_some() {
                     self.passivate(room, None);
                 }
             }
             Err(error) => {
                 let (kind, op) = (error.kind(), error.op());
-                waiters
-                    .into_iter()
-                    .for_each(|waiter| drop(waiter.send(Err(StoreError::new(kind, op).into()))));
+                waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(StoreError::new(kind, op).into()))));
                 if self.unsettled.contains(&room) {
                     self.rewake_later(room, REWAKE_PAUSE, myself);
                 }
@@ -277,22 +249,13 @@ impl State {
         loaded: Loaded,
         myself: &ActorRef<DirectoryMsg>,
     ) -> StoreResult<(RoomHandle, ActorRef<RoomMsg>)> {
-        let Loaded {
-            state,
-            published,
-            untold,
-        } = loaded;
+        let Loaded { state, published, untold } = loaded;
         let context = &self.seed.context;
         let id = state.id;
         let hub = context.hubs.get(id);
         hub.set_head(state.head);
         let last_used_ms = context.clock.now_ms().into();
-        let shared = Arc::new(Shared {
-            state: RwLock::new(state),
-            hub,
-            last_used_ms,
-            slept: false.into(),
-        });
+        let shared = Arc::new(Shared { state: RwLock::new(state), hub, last_used_ms, slept: false.into() });
         let seed = RoomSeed {
             context: Arc::clone(context),
             directory: myself.clone(),
@@ -303,39 +266,20 @@ impl State {
         };
         let spawned = Actor::spawn_linked(None, RoomActor, seed, myself.get_cell()).await;
         let (actor, _) = spawned.map_err(|e| {
-            StoreError::because(
-                crate::storage::StoreErrorKind::Overloaded,
-                "spawn_room",
-                e.to_string(),
-            )
+            StoreError::because(crate::storage::StoreErrorKind::Overloaded, "spawn_room", e.to_string())
         })?;
         let options = &context.options;
         let permits = Arc::clone(&context.permits);
-        let handle = RoomHandle::new(
-            id,
-            actor.clone(),
-            shared,
-            options.queue_max,
-            permits,
-            options.request_timeout,
-        );
+        let handle = RoomHandle::new(id, actor.clone(), shared, options.queue_max, permits, options.request_timeout);
         Ok((handle, actor))
     }
 
     fn sweep(&mut self) {
-        let idle =
-            i64::try_from(self.seed.context.options.room_idle.as_millis()).unwrap_or(i64::MAX);
+        let idle = i64::try_from(self.seed.context.options.room_idle.as_millis()).unwrap_or(i64::MAX);
         let before = self.seed.context.clock.now_ms().saturating_sub(idle);
         let idle = |entry: &Entry| matches!(entry, Entry::Awake(handle, _) if handle.last_used_ms() <= before);
-        let rooms: Vec<RoomId> = self
-            .rooms
-            .iter()
-            .filter(|(_, entry)| idle(entry))
-            .map(|(room, _)| *room)
-            .collect();
-        rooms
-            .into_iter()
-            .for_each(|room| self.passivate(room, None));
+        let rooms: Vec<RoomId> = self.rooms.iter().filter(|(_, entry)| idle(entry)).map(|(room, _)| *room).collect();
+        rooms.into_iter().for_each(|room| self.passivate(room, None));
         self.budgets.retain(|_, budget| !budget.is_clear());
     }
 
@@ -346,15 +290,7 @@ impl State {
                 self.seed.active.remove(&room);
                 // A room that has just died says so by a supervision event.
                 let _ = actor.cast(RoomMsg::Sleep);
-                self.rooms.insert(
-                    room,
-                    Entry::Sleeping {
-                        handle,
-                        actor,
-                        waiters: Vec::new(),
-                        reply,
-                    },
-                );
+                self.rooms.insert(room, Entry::Sleeping { handle, actor, waiters: Vec::new(), reply });
             }
             Some(other) => {
                 self.rooms.insert(room, other);
@@ -373,17 +309,9 @@ impl State {
         if asleep {
             return;
         }
-        if let Some(Entry::Sleeping {
-            handle,
-            actor,
-            waiters,
-            reply,
-        }) = self.rooms.remove(&room)
-        {
+        if let Some(Entry::Sleeping { handle, actor, waiters, reply }) = self.rooms.remove(&room) {
             self.seed.active.insert(room, handle.clone());
-            waiters
-                .into_iter()
-                .for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
+            waiters.into_iter().for_each(|waiter| drop(waiter.send(Ok(handle.clone()))));
             reply.into_iter().for_each(|reply| {
                 let _ = reply.send(false);
             });
@@ -404,21 +332,14 @@ impl State {
         }
         self.seed.active.remove(&room);
         let (slept, waiters, reply) = match self.rooms.remove(&room) {
-            Some(Entry::Sleeping {
-                handle,
-                waiters,
-                reply,
-                ..
-            }) => (handle.has_slept(), waiters, reply),
+            Some(Entry::Sleeping { handle, waiters, reply, .. }) => (handle.has_slept(), waiters, reply),
             Some(Entry::Awake(..) | Entry::Waking(_)) | None => (false, Vec::new(), None),
         };
         if let Some(reply) = reply {
             let _ = reply.send(slept);
         }
         if self.draining.is_some() {
-            waiters
-                .into_iter()
-                .for_each(|waiter| drop(waiter.send(Err(CallError::Draining))));
+            waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(CallError::Draining))));
         } else if !slept {
             self.unsettled.insert(room);
             self.rewake_for(room, waiters, myself);
@@ -435,9 +356,7 @@ impl State {
             Some(pause) => {
                 let retry_after_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 let failed = || CallError::Failed { retry_after_ms };
-                waiters
-                    .into_iter()
-                    .for_each(|waiter| drop(waiter.send(Err(failed()))));
+                waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(failed()))));
                 self.rewake_later(room, pause, myself);
             }
         }
@@ -461,9 +380,7 @@ impl State {
     fn drain(&mut self, reply: oneshot::Sender<()>) {
         self.draining.get_or_insert_default().push(reply);
         let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
-        rooms
-            .into_iter()
-            .for_each(|room| self.passivate(room, None));
+        rooms.into_iter().for_each(|room| self.passivate(room, None));
         self.finish_drain();
     }
 

@@ -36,19 +36,11 @@ impl Rooms {
     ///
     /// # Errors
     /// When the actor cannot be spawned.
-    pub(crate) async fn start(
-        context: Arc<Context>,
-        users: Users,
-    ) -> Result<Self, ractor::SpawnErr> {
+    pub(crate) async fn start(context: Arc<Context>, users: Users) -> Result<Self, ractor::SpawnErr> {
         let active = Arc::new(DashMap::new());
-        let seed = DirectorySeed {
-            context: Arc::clone(&context),
-            users,
-            active: Arc::clone(&active),
-        };
+        let seed = DirectorySeed { context: Arc::clone(&context), users, active: Arc::clone(&active) };
         let (directory, _) = Actor::spawn(None, Directory, seed).await?;
-        let sweep = (context.options.room_idle / 4)
-            .clamp(Duration::from_millis(50), Duration::from_secs(15));
+        let sweep = (context.options.room_idle / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));
         let actor = directory.clone();
         tasks::spawn(TaskKind::Sweep, async move {
             loop {
@@ -58,11 +50,7 @@ impl Rooms {
                 }
             }
         });
-        Ok(Self {
-            context,
-            active,
-            directory,
-        })
+        Ok(Self { context, active, directory })
     }
 
     /// The room if it is awake.
@@ -74,10 +62,7 @@ impl Rooms {
     /// All rooms awake.
     #[must_use]
     pub fn all_awake(&self) -> Vec<RoomHandle> {
-        self.active
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect()
+        self.active.iter().map(|entry| entry.value().clone()).collect()
     }
 
     /// The room, awake. A room that does not exist is woken only to be made.
@@ -92,9 +77,7 @@ impl Rooms {
             return Err(Reject::RoomNotFound.into());
         }
         let (reply, answer) = oneshot::channel();
-        self.directory
-            .cast(DirectoryMsg::Wake { room, reply })
-            .map_err(|_| CallError::Draining)?;
+        self.directory.cast(DirectoryMsg::Wake { room, reply }).map_err(|_| CallError::Draining)?;
         match timeout(self.context.options.request_timeout, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(CallError::Draining),
@@ -108,13 +91,7 @@ impl Rooms {
             return false;
         }
         let (reply, answer) = oneshot::channel();
-        let asked = self
-            .directory
-            .cast(DirectoryMsg::Passivate {
-                room,
-                reply: Some(reply),
-            })
-            .is_ok();
+        let asked = self.directory.cast(DirectoryMsg::Passivate { room, reply: Some(reply) }).is_ok();
         asked && answer.await.unwrap_or(false)
     }
 

@@ -51,58 +51,26 @@ impl Node {
     pub async fn access(&self, author: Author, room: RoomId) -> Call<Access> {
         let (info, head, member, position, awake) = match self.rooms.awake(room) {
             Some(handle) => {
-                let read = handle.read(|s| {
-                    (
-                        s.info.clone(),
-                        s.head,
-                        s.members.get(&author.user).cloned(),
-                        s.position(author.user),
-                    )
-                });
+                let read = handle
+                    .read(|s| (s.info.clone(), s.head, s.members.get(&author.user).cloned(), s.position(author.user)));
                 (read.0, read.1, read.2, read.3, Some(handle))
             }
             None => {
                 let store = &self.context.store;
-                let info = store
-                    .room(room)
-                    .await?
-                    .map(|body| codec::decode_info(room, &body))
-                    .transpose()?
-                    .map(Arc::new);
+                let info =
+                    store.room(room).await?.map(|body| codec::decode_info(room, &body)).transpose()?.map(Arc::new);
                 let head = store.head(room).await?.unwrap_or_default();
-                let member = store
-                    .member(room, author.user)
-                    .await?
-                    .map(|body| codec::decode_member(&body))
-                    .transpose()?;
-                (
-                    info,
-                    head,
-                    member,
-                    store.position(room, author.user).await?,
-                    None,
-                )
+                let member =
+                    store.member(room, author.user).await?.map(|body| codec::decode_member(&body)).transpose()?;
+                (info, head, member, store.position(room, author.user).await?, None)
             }
         };
-        let info = info
-            .filter(|_| member.is_some() || author.admin)
-            .ok_or(Reject::RoomNotFound)?;
+        let info = info.filter(|_| member.is_some() || author.admin).ok_or(Reject::RoomNotFound)?;
         if info.deleted && !author.admin {
             return Err(Reject::RoomDeleted.into());
         }
-        let position = if member.is_some() {
-            position
-        } else {
-            Position::default()
-        };
-        Ok(Access {
-            room,
-            info,
-            head,
-            member,
-            position,
-            awake,
-        })
+        let position = if member.is_some() { position } else { Position::default() };
+        Ok(Access { room, info, head, member, position, awake })
     }
 
     /// Where a message is, and the author's view into its room.
@@ -110,20 +78,11 @@ impl Node {
     /// # Errors
     /// [`Reject::MessageNotFound`] also when the author may not see it.
     pub(super) async fn locate(&self, author: Author, id: MessageId) -> Call<(Access, MessageRef)> {
-        let found = self
-            .context
-            .store
-            .find_message(id)
-            .await?
-            .ok_or(Reject::MessageNotFound)?;
+        let found = self.context.store.find_message(id).await?.ok_or(Reject::MessageNotFound)?;
         self.locate_ref(author, found).await
     }
 
-    pub(super) async fn locate_ref(
-        &self,
-        author: Author,
-        found: MessageRef,
-    ) -> Call<(Access, MessageRef)> {
+    pub(super) async fn locate_ref(&self, author: Author, found: MessageRef) -> Call<(Access, MessageRef)> {
         let access = match self.access(author, found.room).await {
             Err(crate::actors::error::CallError::Rejected(Reject::RoomNotFound)) => {
                 return Err(Reject::MessageNotFound.into());
@@ -138,10 +97,7 @@ impl Node {
 
     /// A message of a room in its present state.
     pub(super) async fn message_at(&self, access: &Access, seq: Seq) -> Call<Option<Arc<Message>>> {
-        let warm = access
-            .awake
-            .as_ref()
-            .and_then(|handle| handle.read(|s| s.warm_message(seq).cloned()));
+        let warm = access.awake.as_ref().and_then(|handle| handle.read(|s| s.warm_message(seq).cloned()));
         match warm {
             Some(message) => Ok(Some(message)),
             None => Ok(load::message(&*self.context.store, access.room, seq).await?),
@@ -157,22 +113,14 @@ impl Node {
     ) -> Call<Vec<(UserId, Member, Position)>> {
         if let Some(handle) = &access.awake {
             return Ok(handle.read(|s| {
-                let range = s
-                    .members
-                    .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-                range
-                    .take(limit)
-                    .map(|(user, member)| (*user, member.clone(), s.position(*user)))
-                    .collect()
+                let range = s.members.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+                range.take(limit).map(|(user, member)| (*user, member.clone(), s.position(*user))).collect()
             }));
         }
         let store = &self.context.store;
         let members = store.members(access.room, after, limit).await?;
-        let positions: BTreeMap<UserId, Position> = store
-            .positions(access.room, after, limit)
-            .await?
-            .into_iter()
-            .collect();
+        let positions: BTreeMap<UserId, Position> =
+            store.positions(access.room, after, limit).await?.into_iter().collect();
         let mut page = Vec::with_capacity(members.len());
         for (user, body) in members {
             let position = match positions.get(&user) {

@@ -46,8 +46,7 @@ impl Node {
             rooms_awake: self.rooms.all_awake().len(),
             users_awake: self.users.awake(),
             streams: self.context.presence.streams(),
-            commands_in_flight: self.context.options.in_flight_max
-                - self.context.permits.available_permits(),
+            commands_in_flight: self.context.options.in_flight_max - self.context.permits.available_permits(),
         }
     }
 
@@ -62,10 +61,7 @@ impl Node {
         let mut rooms = Vec::with_capacity(ids.len());
         for (id, head) in ids.into_iter().zip(heads) {
             if let Some(body) = store.room(id).await? {
-                rooms.push(StoredRoom {
-                    info: codec::decode_info(id, &body)?,
-                    head: head.unwrap_or_default(),
-                });
+                rooms.push(StoredRoom { info: codec::decode_info(id, &body)?, head: head.unwrap_or_default() });
             }
         }
         Ok(rooms)
@@ -78,13 +74,8 @@ impl Node {
     pub async fn log(&self, room: RoomId, after: Seq, limit: usize) -> Call<Vec<(Event, Epoch)>> {
         let store = &self.context.store;
         store.head(room).await?.ok_or(Reject::RoomNotFound)?;
-        let records = store
-            .read_log(room, after, Direction::Forward, limit)
-            .await?;
-        records
-            .iter()
-            .map(|r| Ok((codec::decode_event(room, r)?, r.epoch)))
-            .collect()
+        let records = store.read_log(room, after, Direction::Forward, limit).await?;
+        records.iter().map(|r| Ok((codec::decode_event(room, r)?, r.epoch))).collect()
     }
 
     /// Positions of members with a greater id than `after`, and the room's newest numbers.
@@ -99,16 +90,8 @@ impl Node {
     ) -> Call<(Vec<(UserId, Position)>, RoomHead)> {
         if let Some(handle) = self.rooms.awake(room) {
             return Ok(handle.read(|s| {
-                let range = s
-                    .members
-                    .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-                (
-                    range
-                        .take(limit)
-                        .map(|(user, _)| (*user, s.position(*user)))
-                        .collect(),
-                    s.head,
-                )
+                let range = s.members.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+                (range.take(limit).map(|(user, _)| (*user, s.position(*user))).collect(), s.head)
             }));
         }
         let store = &self.context.store;

@@ -89,13 +89,7 @@ impl Node {
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn history(
-        &self,
-        author: Author,
-        room: RoomId,
-        at: PageAt,
-        limit: usize,
-    ) -> Call<Page> {
+    pub async fn history(&self, author: Author, room: RoomId, at: PageAt, limit: usize) -> Call<Page> {
         let access = self.access(author, room).await?;
         let mut at = at;
         let mut page = self.page(&access, at, limit).await?;
@@ -113,8 +107,7 @@ impl Node {
             self.drop_hidden(author, room, &mut page.messages).await?;
         }
         if page.messages.iter().any(|m| m.sender == author.user) {
-            (page.delivered_by_all, page.read_by_all) =
-                self.reached_by_all(&access, author.user).await?;
+            (page.delivered_by_all, page.read_by_all) = self.reached_by_all(&access, author.user).await?;
         }
         Ok(page)
     }
@@ -130,15 +123,10 @@ impl Node {
     async fn page(&self, access: &Access, at: PageAt, limit: usize) -> Call<Page> {
         let end = access.head.seq.next();
         match at {
-            PageAt::Newest => self
-                .before(access, end, limit)
-                .await
-                .map(|run| page(run, Run::default(), false)),
+            PageAt::Newest => self.before(access, end, limit).await.map(|run| page(run, Run::default(), false)),
             PageAt::Before(seq) => {
                 let newer = seq <= access.head.message_seq;
-                self.before(access, seq.min(end), limit)
-                    .await
-                    .map(|run| page(run, Run::default(), newer))
+                self.before(access, seq.min(end), limit).await.map(|run| page(run, Run::default(), newer))
             }
             PageAt::After(seq) => {
                 let run = self.after(access, seq.max(access.floor()), limit).await?;
@@ -146,23 +134,12 @@ impl Node {
                 let first = oldest.map_or_else(|| seq.next().min(end), |m| m.seq);
                 let older = !self.before(access, first, 1).await?.messages.is_empty();
                 let more = run.more;
-                Ok(Page {
-                    has_more_before: older,
-                    has_more_after: more,
-                    messages: run.messages,
-                    ..Page::default()
-                })
+                Ok(Page { has_more_before: older, has_more_after: more, messages: run.messages, ..Page::default() })
             }
             PageAt::Around(seq) => {
                 let half = limit / 2;
                 let before = self.before(access, seq, half).await?;
-                let after = self
-                    .after(
-                        access,
-                        Seq(seq.0.saturating_sub(1)).max(access.floor()),
-                        limit - half,
-                    )
-                    .await?;
+                let after = self.after(access, Seq(seq.0.saturating_sub(1)).max(access.floor()), limit - half).await?;
                 let newer = after.more;
                 Ok(page(before, after, newer))
             }
@@ -193,11 +170,7 @@ impl Node {
         let mut scanned = 0;
         let mut more = false;
         'scan: while scanned < SCAN_MAX && before > floor.next() {
-            let rows = self
-                .context
-                .store
-                .read_log(access.room, before, Direction::Backward, 2 * limit + 16)
-                .await?;
+            let rows = self.context.store.read_log(access.room, before, Direction::Backward, 2 * limit + 16).await?;
             scanned += rows.len();
             let Some(last) = rows.last() else { break };
             before = last.seq;
@@ -214,10 +187,7 @@ impl Node {
         }
         more |= scanned >= SCAN_MAX;
         sent.reverse();
-        Ok(Run {
-            messages: load::present(&*self.context.store, access.room, sent).await?,
-            more,
-        })
+        Ok(Run { messages: load::present(&*self.context.store, access.room, sent).await?, more })
     }
 
     /// Up to `limit` messages after `seq`.
@@ -227,10 +197,8 @@ impl Node {
                 let tail = state.tail();
                 let start = tail.partition_point(|m| m.seq <= seq);
                 let end = (start + limit).min(tail.len());
-                (state.tail_after() <= seq).then(|| Run {
-                    messages: tail.range(start..end).cloned().collect(),
-                    more: end < tail.len(),
-                })
+                (state.tail_after() <= seq)
+                    .then(|| Run { messages: tail.range(start..end).cloned().collect(), more: end < tail.len() })
             })
         }) {
             return Ok(run);
@@ -240,11 +208,8 @@ impl Node {
         let mut scanned = 0;
         let mut more = false;
         'scan: while scanned < SCAN_MAX {
-            let rows: Vec<Record> = self
-                .context
-                .store
-                .read_log(access.room, after, Direction::Forward, 2 * limit + 16)
-                .await?;
+            let rows: Vec<Record> =
+                self.context.store.read_log(access.room, after, Direction::Forward, 2 * limit + 16).await?;
             scanned += rows.len();
             let Some(last) = rows.last() else { break };
             after = last.seq;
@@ -257,28 +222,18 @@ impl Node {
             }
         }
         more |= scanned >= SCAN_MAX;
-        Ok(Run {
-            messages: load::present(&*self.context.store, access.room, sent).await?,
-            more,
-        })
+        Ok(Run { messages: load::present(&*self.context.store, access.room, sent).await?, more })
     }
 
     /// Leaves out what the reader has hidden for themselves.
-    pub(super) async fn drop_hidden(
-        &self,
-        author: Author,
-        room: RoomId,
-        messages: &mut Vec<Arc<Message>>,
-    ) -> Call<()> {
+    pub(super) async fn drop_hidden(&self, author: Author, room: RoomId, messages: &mut Vec<Arc<Message>>) -> Call<()> {
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
             return Ok(());
         };
         let store = &self.context.store;
         let entry = store.room_of(author.user, room).await?;
         if entry.is_some_and(|entry| entry.prefs.hidden_messages > 0) {
-            let hidden = store
-                .hidden_messages(author.user, room, first.seq, last.seq)
-                .await?;
+            let hidden = store.hidden_messages(author.user, room, first.seq, last.seq).await?;
             let hidden: BTreeSet<Seq> = hidden.into_iter().collect();
             messages.retain(|m| !hidden.contains(&m.seq));
         }
@@ -292,28 +247,16 @@ impl Node {
         }
         let least = |positions: &mut dyn Iterator<Item = Position>| {
             let both = positions.map(|p| (p.delivered_seq.max(p.read_seq), p.read_seq));
-            both.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)))
-                .unwrap_or_default()
+            both.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap_or_default()
         };
         if let Some(handle) = &access.awake {
             return Ok(handle.read(|s| {
-                let mut others = s
-                    .members
-                    .keys()
-                    .filter(|user| **user != reader)
-                    .map(|user| s.position(*user));
+                let mut others = s.members.keys().filter(|user| **user != reader).map(|user| s.position(*user));
                 least(&mut others)
             }));
         }
-        let members = self
-            .members_page(access, UserId(0), STATUS_MEMBERS_MAX)
-            .await?;
-        Ok(least(
-            &mut members
-                .into_iter()
-                .filter(|(user, ..)| *user != reader)
-                .map(|(_, _, position)| position),
-        ))
+        let members = self.members_page(access, UserId(0), STATUS_MEMBERS_MAX).await?;
+        Ok(least(&mut members.into_iter().filter(|(user, ..)| *user != reader).map(|(_, _, position)| position)))
     }
 
     /// One message, and up to where everyone but the author has got and read messages.
@@ -330,66 +273,37 @@ impl Node {
     /// # Errors
     /// [`Reject::MessageNotFound`].
     pub async fn message_by_external(&self, author: Author, external: &ExternalRef) -> Call<Page> {
-        let found = self
-            .context
-            .store
-            .find_external(external)
-            .await?
-            .ok_or(Reject::MessageNotFound)?;
+        let found = self.context.store.find_external(external).await?.ok_or(Reject::MessageNotFound)?;
         let (access, found) = self.locate_ref(author, found).await?;
         self.single(author, &access, found.seq).await
     }
 
     async fn single(&self, author: Author, access: &Access, seq: Seq) -> Call<Page> {
-        let message = self
-            .message_at(access, seq)
-            .await?
-            .ok_or(Reject::MessageNotFound)?;
+        let message = self.message_at(access, seq).await?.ok_or(Reject::MessageNotFound)?;
         let mut messages = vec![message];
         self.drop_hidden(author, access.room, &mut messages).await?;
         if messages.is_empty() {
             return Err(Reject::MessageNotFound.into());
         }
         let (delivered_by_all, read_by_all) = self.reached_by_all(access, author.user).await?;
-        Ok(Page {
-            messages,
-            delivered_by_all,
-            read_by_all,
-            ..Page::default()
-        })
+        Ok(Page { messages, delivered_by_all, read_by_all, ..Page::default() })
     }
 
     /// The newest messages of all the author's rooms with an id smaller than `before`, oldest first.
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn merged_history(
-        &self,
-        author: Author,
-        before: Option<MessageId>,
-        limit: usize,
-    ) -> Call<Page> {
-        let filter = ListFilter {
-            include_hidden: true,
-            ..ListFilter::default()
-        };
+    pub async fn merged_history(&self, author: Author, before: Option<MessageId>, limit: usize) -> Call<Page> {
+        let filter = ListFilter { include_hidden: true, ..ListFilter::default() };
         let shared = self.users.warm(author.user).await?;
-        let mut rooms: Vec<(i64, RoomId)> = shared
-            .list
-            .lock()
-            .filtered(&filter)
-            .map(|listed| (listed.head().activity_ms, listed.hub.id()))
-            .collect();
+        let mut rooms: Vec<(i64, RoomId)> =
+            shared.list.lock().filtered(&filter).map(|listed| (listed.head().activity_ms, listed.hub.id())).collect();
         rooms.sort_unstable_by(|a, b| b.cmp(a));
         let mut newest: Vec<Arc<Message>> = Vec::new();
         let mut more = rooms.len() > MERGE_ROOMS_MAX;
         for (activity_ms, room) in rooms.into_iter().take(MERGE_ROOMS_MAX) {
             // Once the page is full, a room whose newest message is older than its last adds nothing.
-            if newest.len() > limit
-                && newest
-                    .get(limit)
-                    .is_some_and(|m| made_at_ms(m.id) > activity_ms)
-            {
+            if newest.len() > limit && newest.get(limit).is_some_and(|m| made_at_ms(m.id) > activity_ms) {
                 more = true;
                 break;
             }
@@ -411,12 +325,7 @@ impl Node {
         more |= newest.len() > limit;
         newest.truncate(limit);
         newest.reverse();
-        Ok(Page {
-            messages: newest,
-            has_more_before: more,
-            has_more_after: before.is_some(),
-            ..Page::default()
-        })
+        Ok(Page { messages: newest, has_more_before: more, has_more_after: before.is_some(), ..Page::default() })
     }
 
     /// The first place whose message (or any after it) has an id not smaller than `id`: ids grow with places.
@@ -426,14 +335,8 @@ impl Node {
             let middle = Seq(low.0 + (high.0 - low.0) / 2);
             let mut at = Seq(middle.0 - 1);
             let next = loop {
-                let rows = self
-                    .context
-                    .store
-                    .read_log(access.room, at, Direction::Forward, 32)
-                    .await?;
-                let found = rows
-                    .iter()
-                    .find_map(|row| row.message.as_ref().map(|key| (row.seq, key.id)));
+                let rows = self.context.store.read_log(access.room, at, Direction::Forward, 32).await?;
+                let found = rows.iter().find_map(|row| row.message.as_ref().map(|key| (row.seq, key.id)));
                 match (found, rows.last()) {
                     (Some(found), _) => break Some(found),
                     (None, Some(last)) => at = last.seq,
@@ -471,18 +374,9 @@ impl Node {
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn receipts(
-        &self,
-        author: Author,
-        id: MessageId,
-        after: UserId,
-        limit: usize,
-    ) -> Call<Receipts> {
+    pub async fn receipts(&self, author: Author, id: MessageId, after: UserId, limit: usize) -> Call<Receipts> {
         let (access, found) = self.locate(author, id).await?;
-        let message = self
-            .message_at(&access, found.seq)
-            .await?
-            .ok_or(Reject::MessageNotFound)?;
+        let message = self.message_at(&access, found.seq).await?.ok_or(Reject::MessageNotFound)?;
         let mut receipts = Receipts::default();
         let mut last = UserId(0);
         loop {
@@ -495,11 +389,7 @@ impl Node {
                 if *user > after {
                     receipts.has_more = receipts.receipts.len() == limit;
                     if !receipts.has_more {
-                        receipts.receipts.push(Receipt {
-                            user: *user,
-                            delivered,
-                            read,
-                        });
+                        receipts.receipts.push(Receipt { user: *user, delivered, read });
                     }
                 }
             }
@@ -519,10 +409,5 @@ fn ends_of(page: &Page) -> Option<(Seq, Seq)> {
 fn page(older: Run, newer: Run, has_more_after: bool) -> Page {
     let has_more_before = older.more;
     let messages = older.messages.into_iter().chain(newer.messages).collect();
-    Page {
-        messages,
-        has_more_before,
-        has_more_after,
-        ..Page::default()
-    }
+    Page { messages, has_more_before, has_more_after, ..Page::default() }
 }

@@ -19,17 +19,11 @@ const BATCH: usize = 500;
 /// Pause before a batch that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The server itself adds them.
-const SERVER: Author = Author {
-    user: UserId::SERVER,
-    admin: true,
-};
+const SERVER: Author = Author { user: UserId::SERVER, admin: true };
 
 impl Node {
     pub(super) async fn put_join_job(&self, room: RoomId) -> StoreResult<()> {
-        self.context
-            .store
-            .put_join_job(room, Some(codec::encode_join_job(&JoinJob::default())))
-            .await
+        self.context.store.put_join_job(room, Some(codec::encode_join_job(&JoinJob::default()))).await
     }
 
     pub(super) async fn resume_join_jobs(&self) -> StoreResult<()> {
@@ -86,9 +80,7 @@ impl Node {
             job.processed += users.len() as u64;
         }
         job.done = users.len() < BATCH;
-        store
-            .put_join_job(room, Some(codec::encode_join_job(&job)))
-            .await?;
+        store.put_join_job(room, Some(codec::encode_join_job(&job))).await?;
         Ok(!job.done)
     }
 

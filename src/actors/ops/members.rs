@@ -17,12 +17,7 @@ impl Node {
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn add_members(
-        &self,
-        author: Author,
-        room: RoomId,
-        users: Vec<UserId>,
-    ) -> Call<Vec<UserId>> {
+    pub async fn add_members(&self, author: Author, room: RoomId, users: Vec<UserId>) -> Call<Vec<UserId>> {
         self.access(author, room).await?;
         self.with_room(room, false, |handle| {
             let command = Command::Join(users.clone());
@@ -36,12 +31,7 @@ impl Node {
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn remove_members(
-        &self,
-        author: Author,
-        room: RoomId,
-        users: Vec<UserId>,
-    ) -> Call<Vec<UserId>> {
+    pub async fn remove_members(&self, author: Author, room: RoomId, users: Vec<UserId>) -> Call<Vec<UserId>> {
         self.access(author, room).await?;
         self.with_room(room, false, |handle| {
             let command = Command::Remove(users.clone());
@@ -55,36 +45,18 @@ impl Node {
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn change_member(
-        &self,
-        author: Author,
-        room: RoomId,
-        user: UserId,
-        patch: MemberPatch,
-    ) -> Call<Person> {
+    pub async fn change_member(&self, author: Author, room: RoomId, user: UserId, patch: MemberPatch) -> Call<Person> {
         self.access(author, room).await?;
         let handle = self.rooms().wake(room, false).await?;
         self.with_room(room, false, |handle| {
-            let command = Command::ChangeMember {
-                user,
-                patch: patch.clone(),
-            };
+            let command = Command::ChangeMember { user, patch: patch.clone() };
             async move { handle.command(author, command).await }
         })
         .await?;
-        let (member, position) = handle.read(|s| {
-            (
-                s.members.get(&user).cloned(),
-                s.positions.get(&user).copied().unwrap_or_default(),
-            )
-        });
+        let (member, position) =
+            handle.read(|s| (s.members.get(&user).cloned(), s.positions.get(&user).copied().unwrap_or_default()));
         let profile = self.profiles(&[user]).await?.pop().unwrap_or_default();
         let member = Some(member.ok_or(Reject::MemberNotFound)?);
-        Ok(Person {
-            user,
-            member,
-            position,
-            profile,
-        })
+        Ok(Person { user, member, position, profile })
     }
 }

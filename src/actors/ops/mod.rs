@@ -102,16 +102,8 @@ impl Node {
         });
         let users = Users::start(Arc::clone(&context)).await?;
         let rooms = Rooms::start(Arc::clone(&context), users.clone()).await?;
-        let user_locks = std::iter::repeat_with(Default::default)
-            .take(USER_LOCKS)
-            .collect();
-        Ok(Self {
-            context,
-            rooms,
-            users,
-            user_locks,
-            profiles: Arc::default(),
-        })
+        let user_locks = std::iter::repeat_with(Default::default).take(USER_LOCKS).collect();
+        Ok(Self { context, rooms, users, user_locks, profiles: Arc::default() })
     }
 
     /// The rooms.

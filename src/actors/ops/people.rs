@@ -72,24 +72,14 @@ impl Node {
     /// # Errors
     /// When the store fails.
     pub async fn seen(&self, user: UserId, name: &str, picture: &str) -> StoreResult<()> {
-        let known = self
-            .profiles
-            .known
-            .get(&user)
-            .map(|profile| Arc::clone(&profile));
+        let known = self.profiles.known.get(&user).map(|profile| Arc::clone(&profile));
         if known.is_some_and(|known| known.name == name && known.picture == picture) {
             return Ok(());
         }
         let stored = self.profiles_from_store(&[user]).await?.pop().flatten();
-        let profile = UserProfile {
-            name: name.to_owned(),
-            picture: picture.to_owned(),
-        };
+        let profile = UserProfile { name: name.to_owned(), picture: picture.to_owned() };
         if stored.as_ref() != Some(&profile) {
-            self.context
-                .store
-                .put_profile(user, codec::encode_profile(name, picture))
-                .await?;
+            self.context.store.put_profile(user, codec::encode_profile(name, picture)).await?;
         }
         self.profiles.put(user, Arc::new(profile));
         Ok(())
@@ -111,36 +101,20 @@ impl Node {
     pub async fn profiles(&self, users: &[UserId]) -> StoreResult<Vec<UserProfile>> {
         let mut profiles: Vec<Option<UserProfile>> = users
             .iter()
-            .map(|user| {
-                self.profiles
-                    .known
-                    .get(user)
-                    .map(|profile| UserProfile::clone(&profile))
-            })
+            .map(|user| self.profiles.known.get(user).map(|profile| UserProfile::clone(&profile)))
             .collect();
-        let unknown: Vec<UserId> = users
-            .iter()
-            .zip(&profiles)
-            .filter(|(_, p)| p.is_none())
-            .map(|(user, _)| *user)
-            .collect();
+        let unknown: Vec<UserId> =
+            users.iter().zip(&profiles).filter(|(_, p)| p.is_none()).map(|(user, _)| *user).collect();
         if !unknown.is_empty() {
             let mut read = self.profiles_from_store(&unknown).await?.into_iter();
-            for (user, slot) in users
-                .iter()
-                .zip(&mut profiles)
-                .filter(|(_, slot)| slot.is_none())
-            {
+            for (user, slot) in users.iter().zip(&mut profiles).filter(|(_, slot)| slot.is_none()) {
                 *slot = read.next().flatten();
                 if let Some(profile) = slot {
                     self.profiles.put(*user, Arc::new(profile.clone()));
                 }
             }
         }
-        Ok(profiles
-            .into_iter()
-            .map(Option::unwrap_or_default)
-            .collect())
+        Ok(profiles.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     /// Blocks or unblocks a user.
@@ -156,10 +130,7 @@ impl Node {
         }
         // One lock for both sides: what the room is told last must be what holds.
         let _lock = self.user_lock(author.user.min(whom)).lock().await;
-        self.context
-            .store
-            .put_block(author.user, whom, blocked)
-            .await?;
+        self.context.store.put_block(author.user, whom, blocked).await?;
         let Some(room) = self.context.store.find_p2p_room(author.user, whom).await? else {
             return Ok(());
         };
@@ -188,11 +159,7 @@ impl Node {
     /// # Errors
     /// [`crate::actors::error::CallError`].
     pub async fn blocked_users(&self, author: Author) -> Call<Vec<(UserId, UserProfile)>> {
-        let users = self
-            .context
-            .store
-            .blocks(author.user, UserId(0), 10_000)
-            .await?;
+        let users = self.context.store.blocks(author.user, UserId(0), 10_000).await?;
         let profiles = self.profiles(&users).await?;
         Ok(users.into_iter().zip(profiles).collect())
     }
@@ -202,23 +169,11 @@ impl Node {
     /// # Errors
     /// [`crate::actors::error::CallError`].
     pub async fn register_device(&self, author: Author, device: Device) -> Call<()> {
-        text(
-            "token.token",
-            &device.token,
-            1,
-            limits::DEVICE_TOKEN_BYTES_MAX,
-        )?;
-        text(
-            "token.client_id",
-            &device.client_id,
-            1,
-            limits::CLIENT_ID_BYTES_MAX,
-        )?;
+        text("token.token", &device.token, 1, limits::DEVICE_TOKEN_BYTES_MAX)?;
+        text("token.client_id", &device.client_id, 1, limits::CLIENT_ID_BYTES_MAX)?;
         let _lock = self.user_lock(author.user).lock().await;
         let devices = self.context.store.devices(author.user).await?;
-        let known = devices
-            .iter()
-            .any(|known| known.client_id == device.client_id);
+        let known = devices.iter().any(|known| known.client_id == device.client_id);
         if !known && devices.len() >= limits::DEVICES_MAX {
             return Err(Reject::invalid("token", Flaw::TooMany).into());
         }
@@ -236,11 +191,7 @@ impl Node {
     /// [`crate::actors::error::CallError`].
     pub async fn remove_device(&self, author: Author, client_id: &str) -> Call<()> {
         text("client_id", client_id, 1, limits::CLIENT_ID_BYTES_MAX)?;
-        Ok(self
-            .context
-            .store
-            .remove_device(author.user, client_id)
-            .await?)
+        Ok(self.context.store.remove_device(author.user, client_id).await?)
     }
 
     /// The author's devices.
@@ -251,12 +202,7 @@ impl Node {
         let rows = self.context.store.devices(author.user).await?;
         let device = |row: DeviceRow| {
             let (token, platform, registered_at_ms) = codec::decode_device(&row.body)?;
-            Ok(Device {
-                client_id: row.client_id,
-                token,
-                platform,
-                registered_at_ms,
-            })
+            Ok(Device { client_id: row.client_id, token, platform, registered_at_ms })
         };
         rows.into_iter().map(device).collect()
     }
@@ -277,13 +223,7 @@ impl Node {
         access.member.ok_or(Reject::RoomNotFound)?;
         if pinned == Some(true) {
             let shared = self.users.warm(author.user).await?;
-            let others = shared
-                .list
-                .lock()
-                .rooms
-                .iter()
-                .filter(|(id, l)| **id != room && l.prefs.pinned)
-                .count();
+            let others = shared.list.lock().rooms.iter().filter(|(id, l)| **id != room && l.prefs.pinned).count();
             if others >= limits::PINNED_ROOMS_MAX {
                 return Err(Reject::invalid("pinned", Flaw::TooMany).into());
             }
@@ -292,9 +232,8 @@ impl Node {
         let prefs = self
             .change_prefs(author.user, room, |prefs| {
                 prefs.pinned = pinned.unwrap_or(prefs.pinned);
-                prefs.muted_until_ms = muted_until_ms.map_or(prefs.muted_until_ms, |until| {
-                    if until > now { until } else { 0 }
-                });
+                prefs.muted_until_ms =
+                    muted_until_ms.map_or(prefs.muted_until_ms, |until| if until > now { until } else { 0 });
                 match hidden {
                     Some(true) => prefs.hidden_at = Some(access.head.n),
                     Some(false) => prefs.hidden_at = None,
@@ -305,19 +244,9 @@ impl Node {
         Ok((prefs, prefs.hidden_at.is_some_and(|n| access.head.n <= n)))
     }
 
-    async fn change_prefs(
-        &self,
-        user: UserId,
-        room: RoomId,
-        change: impl FnOnce(&mut RoomPrefs),
-    ) -> Call<RoomPrefs> {
+    async fn change_prefs(&self, user: UserId, room: RoomId, change: impl FnOnce(&mut RoomPrefs)) -> Call<RoomPrefs> {
         let _lock = self.user_lock(user).lock().await;
-        let entry = self
-            .context
-            .store
-            .room_of(user, room)
-            .await?
-            .ok_or(Reject::RoomNotFound)?;
+        let entry = self.context.store.room_of(user, room).await?.ok_or(Reject::RoomNotFound)?;
         let mut prefs = entry.prefs;
         change(&mut prefs);
         if prefs != entry.prefs {
@@ -328,15 +257,11 @@ impl Node {
     }
 
     pub(super) async fn hide_room(&self, author: Author, room: RoomId) -> Call<()> {
-        self.set_prefs(author, room, None, None, Some(true))
-            .await
-            .map(drop)
+        self.set_prefs(author, room, None, None, Some(true)).await.map(drop)
     }
 
     pub(super) async fn unhide(&self, user: UserId, room: RoomId) -> Call<()> {
-        self.change_prefs(user, room, |prefs| prefs.hidden_at = None)
-            .await
-            .map(drop)
+        self.change_prefs(user, room, |prefs| prefs.hidden_at = None).await.map(drop)
     }
 
     /// Who is online, and since when those who are not are gone (milliseconds since the Unix epoch, if known).
@@ -353,13 +278,7 @@ impl Node {
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn set_sync_state(
-        &self,
-        author: Author,
-        room: RoomId,
-        source: &str,
-        position: &str,
-    ) -> Call<()> {
+    pub async fn set_sync_state(&self, author: Author, room: RoomId, source: &str, position: &str) -> Call<()> {
         text("source", source, 1, limits::SOURCE_BYTES_MAX)?;
         text("position", position, 0, limits::SYNC_POSITION_BYTES_MAX)?;
         let access = self.access(author, room).await?;
@@ -368,30 +287,18 @@ impl Node {
             return Err(Reject::RoleTooLow.into());
         }
         let state = codec::encode_sync(position, self.now_ms());
-        Ok(self
-            .context
-            .store
-            .put_sync_state(room, source, state)
-            .await?)
+        Ok(self.context.store.put_sync_state(room, source, state).await?)
     }
 
     /// Reads it.
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn sync_state(
-        &self,
-        author: Author,
-        room: RoomId,
-        source: &str,
-    ) -> Call<Option<SyncState>> {
+    pub async fn sync_state(&self, author: Author, room: RoomId, source: &str) -> Call<Option<SyncState>> {
         text("source", source, 1, limits::SOURCE_BYTES_MAX)?;
         self.access(author, room).await?;
         let state = self.context.store.sync_state(room, source).await?;
         let state = state.map(|body| codec::decode_sync(&body)).transpose()?;
-        Ok(state.map(|(position, updated_at_ms)| SyncState {
-            position,
-            updated_at_ms,
-        }))
+        Ok(state.map(|(position, updated_at_ms)| SyncState { position, updated_at_ms }))
     }
 }

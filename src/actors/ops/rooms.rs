@@ -117,13 +117,9 @@ impl Node {
         let others = checked(author, &new)?;
         let fresh = self.context.keys.fresh_room_id();
         let (id, partner) = match (new.room_type, others.first()) {
-            (RoomType::P2p, Some(other)) => (
-                self.context
-                    .store
-                    .p2p_room(author.user, *other, fresh)
-                    .await?,
-                Some(*other),
-            ),
+            (RoomType::P2p, Some(other)) => {
+                (self.context.store.p2p_room(author.user, *other, fresh).await?, Some(*other))
+            }
             _ => (fresh, None),
         };
         let mut members = vec![(author.user, Role::Owner)];
@@ -143,10 +139,7 @@ impl Node {
                     // A room that is not made yet has no sides whose blocks it could have read.
                     let _ = handle.tell(RoomMsg::Blocked(true));
                 }
-                let command = Command::Create {
-                    info: Arc::clone(&info),
-                    members: members.clone(),
-                };
+                let command = Command::Create { info: Arc::clone(&info), members: members.clone() };
                 async move { handle.command(author, command).await }
             })
             .await?;
@@ -174,9 +167,7 @@ impl Node {
             creator: author.user,
             members_can_send: new.members_can_send.unwrap_or(!channel),
             join_all_users: new.join_all_users,
-            history_visible: new
-                .history_visible
-                .unwrap_or(channel || new.room_type == RoomType::P2p),
+            history_visible: new.history_visible.unwrap_or(channel || new.room_type == RoomType::P2p),
             encryption_data: self.context.keys.fresh(id),
             deleted: false,
         }
@@ -229,12 +220,7 @@ impl Node {
     async fn people(&self, members: Vec<(UserId, Member, Position)>) -> Call<Vec<Person>> {
         let users: Vec<UserId> = members.iter().map(|(user, ..)| *user).collect();
         let profiles = self.profiles(&users).await?;
-        let person = |((user, member, position), profile)| Person {
-            user,
-            member: Some(member),
-            position,
-            profile,
-        };
+        let person = |((user, member, position), profile)| Person { user, member: Some(member), position, profile };
         Ok(members.into_iter().zip(profiles).map(person).collect())
     }
 
@@ -289,24 +275,16 @@ impl Node {
     ) -> Call<RoomPage> {
         text("query", query, 0, limits::NAME_BYTES_MAX)?;
         let shared = self.users.warm(author.user).await?;
-        let mut rooms: Vec<(ListKey, Listing)> = shared
-            .list
-            .lock()
-            .filtered(filter)
-            .map(|listed| (listed.key(), listed.listing))
-            .collect();
+        let mut rooms: Vec<(ListKey, Listing)> =
+            shared.list.lock().filtered(filter).map(|listed| (listed.key(), listed.listing)).collect();
         if !query.is_empty() {
             rooms = self.matching(rooms, &fold(query)).await?;
         }
         self.refresh_positions(author.user, &rooms).await?;
         let unread_total = {
             let list = shared.list.lock();
-            let listed = rooms
-                .iter()
-                .filter_map(|(key, _)| list.rooms.get(&key.room));
-            listed
-                .map(|listed| listed.position.unread(listed.head().n))
-                .sum()
+            let listed = rooms.iter().filter_map(|(key, _)| list.rooms.get(&key.room));
+            listed.map(|listed| listed.position.unread(listed.head().n)).sum()
         };
         let total = rooms.len();
         rooms.retain(|(key, _)| after.is_none_or(|after| *key > after));
@@ -317,20 +295,9 @@ impl Node {
         }
         rooms.sort_unstable_by_key(|(key, _)| *key);
         let next = rooms.last().map(|(key, _)| *key).filter(|_| more);
-        let mut page = RoomPage {
-            rooms: Vec::with_capacity(rooms.len()),
-            next,
-            total,
-            unread_total,
-        };
+        let mut page = RoomPage { rooms: Vec::with_capacity(rooms.len()), next, total, unread_total };
         for (key, _) in rooms {
-            let prefs = shared
-                .list
-                .lock()
-                .rooms
-                .get(&key.room)
-                .map(|listed| listed.prefs)
-                .unwrap_or_default();
+            let prefs = shared.list.lock().rooms.get(&key.room).map(|listed| listed.prefs).unwrap_or_default();
             match self.access(author, key.room).await {
                 Ok(access) => page.rooms.push(self.summary(author, access, prefs).await?),
                 // Deleted, or left, since the list was read.
@@ -342,29 +309,19 @@ impl Node {
     }
 
     /// The rooms whose name (p2p: the partner's) contains the folded needle.
-    async fn matching(
-        &self,
-        rooms: Vec<(ListKey, Listing)>,
-        needle: &str,
-    ) -> Call<Vec<(ListKey, Listing)>> {
+    async fn matching(&self, rooms: Vec<(ListKey, Listing)>, needle: &str) -> Call<Vec<(ListKey, Listing)>> {
         let mut found = Vec::new();
         for (key, listing) in rooms {
             let name = if listing.partner == UserId(0) {
                 let hub = self.context.hubs.get(key.room);
                 if hub.folded_name().is_none() {
                     let body = self.context.store.room(key.room).await?;
-                    let info = body
-                        .map(|body| codec::decode_info(key.room, &body))
-                        .transpose()?;
+                    let info = body.map(|body| codec::decode_info(key.room, &body)).transpose()?;
                     hub.set_name(info.as_ref().map_or("", |info| &info.name));
                 }
                 hub.folded_name().unwrap_or_default()
             } else {
-                let profile = self
-                    .profiles(&[listing.partner])
-                    .await?
-                    .pop()
-                    .unwrap_or_default();
+                let profile = self.profiles(&[listing.partner]).await?.pop().unwrap_or_default();
                 fold(&profile.name).into()
             };
             if name.contains(needle) {
@@ -379,17 +336,8 @@ impl Node {
         let shared = self.users.warm(user).await?;
         let stale: Vec<RoomId> = {
             let list = shared.list.lock();
-            let stale = |key: &ListKey| {
-                list.rooms
-                    .get(&key.room)
-                    .is_some_and(|listed| listed.is_stale())
-            };
-            rooms
-                .iter()
-                .map(|(key, _)| key)
-                .filter(|key| stale(key))
-                .map(|key| key.room)
-                .collect()
+            let stale = |key: &ListKey| list.rooms.get(&key.room).is_some_and(|listed| listed.is_stale());
+            rooms.iter().map(|(key, _)| key).filter(|key| stale(key)).map(|key| key.room).collect()
         };
         for room in stale {
             let version = self.context.hubs.get(room).positions_version();
@@ -408,12 +356,7 @@ impl Node {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn explain_unread(
-        &self,
-        author: Author,
-        room: RoomId,
-        user: UserId,
-    ) -> Call<UnreadExplained> {
+    pub async fn explain_unread(&self, author: Author, room: RoomId, user: UserId) -> Call<UnreadExplained> {
         if user != author.user && !author.admin {
             return Err(Reject::AdminOnly.into());
         }
@@ -423,23 +366,14 @@ impl Node {
             None => self.context.store.position(room, user).await?,
         };
         let last_n = access.head.n;
-        Ok(UnreadExplained {
-            unread: position.unread(last_n),
-            last_n,
-            position,
-        })
+        Ok(UnreadExplained { unread: position.unread(last_n), last_n, position })
     }
 
     /// Changes a room's settings.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn update_room(
-        &self,
-        author: Author,
-        room: RoomId,
-        patch: InfoPatch,
-    ) -> Call<RoomSummary> {
+    pub async fn update_room(&self, author: Author, room: RoomId, patch: InfoPatch) -> Call<RoomSummary> {
         self.access(author, room).await?;
         self.with_room(room, false, |handle| {
             let command = Command::Update(patch.clone());
@@ -456,8 +390,7 @@ impl Node {
     pub async fn delete_room(&self, author: Author, room: RoomId) -> Call<()> {
         let access = self.access(author, room).await?;
         if access.info.room_type != RoomType::P2p {
-            let close =
-                |handle: RoomHandle| async move { handle.command(author, Command::Close).await };
+            let close = |handle: RoomHandle| async move { handle.command(author, Command::Close).await };
             return self.with_room(room, false, close).await.map(drop);
         }
         let clear = |handle: RoomHandle| async move { handle.clear(author).await };
@@ -475,20 +408,14 @@ impl Node {
         if access.info.room_type == RoomType::P2p {
             return self.hide_room(author, room).await;
         }
-        let leave =
-            |handle: RoomHandle| async move { handle.command(author, Command::Leave).await };
+        let leave = |handle: RoomHandle| async move { handle.command(author, Command::Leave).await };
         self.with_room(room, false, leave).await.map(drop)
     }
 }
 
 /// Checks what a room is to be made with; returns the other members.
 fn checked(author: Author, new: &NewRoom) -> Result<Vec<UserId>, Reject> {
-    let mut others: Vec<UserId> = new
-        .participants
-        .iter()
-        .copied()
-        .filter(|user| *user != author.user)
-        .collect();
+    let mut others: Vec<UserId> = new.participants.iter().copied().filter(|user| *user != author.user).collect();
     others.sort_unstable();
     others.dedup();
     if new.participants.iter().any(|user| user.0 < 1) {
@@ -501,12 +428,7 @@ fn checked(author: Author, new: &NewRoom) -> Result<Vec<UserId>, Reject> {
     if others.is_empty() && !new.join_all_users {
         return Err(Reject::invalid("participants", Flaw::Missing));
     }
-    text(
-        "description",
-        &new.description,
-        0,
-        limits::DESCRIPTION_BYTES_MAX,
-    )?;
+    text("description", &new.description, 0, limits::DESCRIPTION_BYTES_MAX)?;
     text("picture", &new.picture, 0, limits::URL_BYTES_MAX)?;
     if new.room_type == RoomType::P2p {
         if others.len() > 1 {

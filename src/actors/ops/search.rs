@@ -50,27 +50,14 @@ impl Node {
         from: Option<(RoomId, Seq)>,
         limit: usize,
     ) -> Call<Found> {
-        text(
-            "query",
-            query,
-            limits::SEARCH_BYTES_MIN,
-            limits::NAME_BYTES_MAX,
-        )?;
+        text("query", query, limits::SEARCH_BYTES_MIN, limits::NAME_BYTES_MAX)?;
         let needle = fold::fold(query);
         let mut rooms = match room_asked {
             Some(room) => vec![room],
             None => {
                 let shared = self.users.warm(author.user).await?;
-                let filter = ListFilter {
-                    include_hidden: true,
-                    ..ListFilter::default()
-                };
-                shared
-                    .list
-                    .lock()
-                    .filtered(&filter)
-                    .map(|listed| listed.hub.id())
-                    .collect()
+                let filter = ListFilter { include_hidden: true, ..ListFilter::default() };
+                shared.list.lock().filtered(&filter).map(|listed| listed.hub.id()).collect()
             }
         };
         rooms.retain(|room| from.is_none_or(|(start, _)| *room >= start));
@@ -83,19 +70,10 @@ impl Node {
                 Err(CallError::Rejected(_)) if room_asked.is_none() => continue,
                 Err(error) => return Err(error),
             };
-            let start = from
-                .filter(|(id, _)| *id == room)
-                .map_or_else(|| access.head.seq.next(), |(_, seq)| seq);
+            let start = from.filter(|(id, _)| *id == room).map_or_else(|| access.head.seq.next(), |(_, seq)| seq);
             let mut of_room = Vec::new();
             found.next = self
-                .search_room(
-                    &access,
-                    &needle,
-                    start,
-                    limit - found.messages.len(),
-                    &mut rows,
-                    &mut of_room,
-                )
+                .search_room(&access, &needle, start, limit - found.messages.len(), &mut rows, &mut of_room)
                 .await?;
             of_room.reverse();
             self.drop_hidden(author, room, &mut of_room).await?;
@@ -121,22 +99,13 @@ impl Node {
             if *rows >= ROWS_PER_CALL || found.len() >= limit {
                 return Ok(Some((access.room, before)));
             }
-            let page = self
-                .context
-                .store
-                .read_log(access.room, before, Direction::Backward, PAGE)
-                .await?;
+            let page = self.context.store.read_log(access.room, before, Direction::Backward, PAGE).await?;
             let Some(last) = page.last().map(|row| row.seq) else {
                 return Ok(None);
             };
             *rows += page.len();
-            let visible = page
-                .iter()
-                .rev()
-                .filter(|row| row.message.is_some() && row.seq > access.floor());
-            let sent = visible
-                .map(|row| codec::decode_message(access.room, row))
-                .collect::<Result<Vec<_>, _>>()?;
+            let visible = page.iter().rev().filter(|row| row.message.is_some() && row.seq > access.floor());
+            let sent = visible.map(|row| codec::decode_message(access.room, row)).collect::<Result<Vec<_>, _>>()?;
             let present = load::present(&*self.context.store, access.room, sent).await?;
             for message in present.into_iter().rev() {
                 if self.matches(access, &message, needle) {
@@ -159,10 +128,7 @@ impl Node {
         if !message.draft.encrypted {
             return fold::contains(&message.draft.content, needle);
         }
-        let plain = self
-            .context
-            .keys
-            .decrypt(&access.info.encryption_data, &message.draft.content);
+        let plain = self.context.keys.decrypt(&access.info.encryption_data, &message.draft.content);
         plain.is_some_and(|plain| fold::contains(&plain, needle))
     }
 }

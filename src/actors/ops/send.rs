@@ -34,22 +34,10 @@ impl Node {
     ///
     /// # Errors
     /// [`CallError`]; when its outcome is unknown, sending again tells.
-    pub async fn send(
-        &self,
-        author: Author,
-        room: RoomId,
-        draft: Draft,
-        client_id: ClientMessageId,
-    ) -> Call<SendAck> {
+    pub async fn send(&self, author: Author, room: RoomId, draft: Draft, client_id: ClientMessageId) -> Call<SendAck> {
         draft.validate()?;
         let hash = draft.hash(room);
-        let sending = Sending {
-            author,
-            room,
-            draft: Arc::new(draft),
-            client_id,
-            hash,
-        };
+        let sending = Sending { author, room, draft: Arc::new(draft), client_id, hash };
         // Whether an attempt may have had an effect: then no later failure says that nothing happened.
         let mut in_doubt = false;
         for attempt in 1..=ATTEMPTS_MAX {
@@ -74,11 +62,7 @@ impl Node {
         let handle = self.rooms.wake(sending.room, false).await?;
         // Read before the look-up: the room's writer knows what came after it.
         let absent_until = handle.last_seq();
-        let found = self
-            .context
-            .store
-            .find_client_message(sending.author.user, &sending.client_id)
-            .await?;
+        let found = self.context.store.find_client_message(sending.author.user, &sending.client_id).await?;
         if let Some(found) = found {
             return self.sent_before(sending, &handle, found).await;
         }
@@ -94,12 +78,7 @@ impl Node {
     }
 
     /// The answer to a send whose client id is in the log already.
-    async fn sent_before(
-        &self,
-        sending: &Sending,
-        handle: &RoomHandle,
-        found: MessageRef,
-    ) -> Call<SendAck> {
+    async fn sent_before(&self, sending: &Sending, handle: &RoomHandle, found: MessageRef) -> Call<SendAck> {
         if found.room != sending.room || found.hash != sending.hash {
             return Err(Reject::ClientMessageIdReused.into());
         }
@@ -108,45 +87,21 @@ impl Node {
             // Written, but not acknowledged by the room yet.
             return Err(CallError::Gone);
         }
-        let access = self
-            .access(
-                Author {
-                    admin: true,
-                    ..sending.author
-                },
-                sending.room,
-            )
-            .await?;
-        let message = self
-            .message_at(&access, found.seq)
-            .await?
-            .ok_or(CallError::Gone)?;
-        Ok(SendAck {
-            message,
-            duplicate: true,
-            durability: self.context.options.durability,
-            epoch,
-        })
+        let access = self.access(Author { admin: true, ..sending.author }, sending.room).await?;
+        let message = self.message_at(&access, found.seq).await?.ok_or(CallError::Gone)?;
+        Ok(SendAck { message, duplicate: true, durability: self.context.options.durability, epoch })
     }
 
     /// Checks what a send refers to: facts that never change once they are true.
     async fn check_references(&self, sending: &Sending, handle: &RoomHandle) -> Call<()> {
         let draft = &sending.draft;
         if draft.reply_to.0 != 0 {
-            let warm = handle.read(|s| {
-                s.tail()
-                    .iter()
-                    .rev()
-                    .find(|m| m.id == draft.reply_to)
-                    .map(|m| m.seq)
-            });
+            let warm = handle.read(|s| s.tail().iter().rev().find(|m| m.id == draft.reply_to).map(|m| m.seq));
             let seq = match warm {
                 Some(seq) => Some(seq),
                 None => {
                     let found = self.context.store.find_message(draft.reply_to).await?;
-                    found
-                        .filter(|found| found.room == sending.room)
-                        .map(|found| found.seq)
+                    found.filter(|found| found.room == sending.room).map(|found| found.seq)
                 }
             };
             let floor = handle.read(|s| s.position(sending.author.user).floor_seq);
@@ -169,12 +124,7 @@ impl Node {
     }
 
     /// Does something to a message that the author may see.
-    async fn on_message(
-        &self,
-        author: Author,
-        id: MessageId,
-        command: impl Fn(Seq) -> Command,
-    ) -> Call<Applied> {
+    async fn on_message(&self, author: Author, id: MessageId, command: impl Fn(Seq) -> Command) -> Call<Applied> {
         let (access, found) = self.locate(author, id).await?;
         let command = command(found.seq);
         self.with_room(access.room, false, |handle| {
@@ -204,9 +154,7 @@ impl Node {
                 mentions: mentions.to_vec(),
             })
             .await?;
-        applied
-            .message
-            .ok_or_else(|| Reject::MessageNotFound.into())
+        applied.message.ok_or_else(|| Reject::MessageNotFound.into())
     }
 
     /// Deletes a message for all.
@@ -214,9 +162,7 @@ impl Node {
     /// # Errors
     /// [`CallError`].
     pub async fn delete(&self, author: Author, id: MessageId) -> Call<()> {
-        self.on_message(author, id, |message| Command::Delete { message })
-            .await
-            .map(drop)
+        self.on_message(author, id, |message| Command::Delete { message }).await.map(drop)
     }
 
     /// Hides a message for the author alone, and tells the author's other devices.
@@ -228,14 +174,8 @@ impl Node {
         let _lock = self.user_lock(author.user).lock().await;
         let store = &self.context.store;
         let (user, room, seq) = (author.user, access.room, found.seq);
-        let mut prefs = store
-            .room_of(user, room)
-            .await?
-            .map_or_else(RoomPrefs::default, |entry| entry.prefs);
-        let is_hidden = !store
-            .hidden_messages(user, room, seq, seq)
-            .await?
-            .is_empty();
+        let mut prefs = store.room_of(user, room).await?.map_or_else(RoomPrefs::default, |entry| entry.prefs);
+        let is_hidden = !store.hidden_messages(user, room, seq, seq).await?.is_empty();
         if is_hidden && prefs.hidden_messages > 0 {
             return Ok(());
         }
@@ -246,12 +186,7 @@ impl Node {
             self.users.prefs_changed(user, room, prefs);
         }
         store.hide_message(user, room, seq).await?;
-        let moment = Moment::new(
-            Some(room),
-            user,
-            self.now_ms(),
-            MomentBody::Hidden { id, seq },
-        );
+        let moment = Moment::new(Some(room), user, self.now_ms(), MomentBody::Hidden { id, seq });
         self.users.tell_moment(user, Arc::new(moment));
         Ok(())
     }
@@ -260,22 +195,10 @@ impl Node {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn react(
-        &self,
-        author: Author,
-        id: MessageId,
-        reaction: &str,
-        remove: bool,
-    ) -> Call<Arc<Message>> {
-        let react = |message| Command::React {
-            message,
-            reaction: reaction.to_owned(),
-            remove,
-        };
+    pub async fn react(&self, author: Author, id: MessageId, reaction: &str, remove: bool) -> Call<Arc<Message>> {
+        let react = |message| Command::React { message, reaction: reaction.to_owned(), remove };
         let applied = self.on_message(author, id, react).await?;
-        applied
-            .message
-            .ok_or_else(|| Reject::MessageNotFound.into())
+        applied.message.ok_or_else(|| Reject::MessageNotFound.into())
     }
 
     /// Pins or unpins a message.
@@ -283,9 +206,7 @@ impl Node {
     /// # Errors
     /// [`CallError`].
     pub async fn pin(&self, author: Author, id: MessageId, pinned: bool) -> Call<()> {
-        self.on_message(author, id, |message| Command::Pin { message, pinned })
-            .await
-            .map(drop)
+        self.on_message(author, id, |message| Command::Pin { message, pinned }).await.map(drop)
     }
 
     /// Moves the author's read (or delivered) position to an event; `None` is the newest. Returns the position and how
@@ -303,16 +224,10 @@ impl Node {
         let access = self.access(author, room).await?;
         let to = match to {
             None => ReadTo::Head,
-            Some(seq) => ReadTo::At {
-                seq,
-                n: self.ordinal_at(&access, seq).await?,
-            },
+            Some(seq) => ReadTo::At { seq, n: self.ordinal_at(&access, seq).await? },
         };
-        let position = self
-            .with_room(room, false, |handle| async move {
-                handle.mark(author, to, delivered_only).await
-            })
-            .await?;
+        let position =
+            self.with_room(room, false, |handle| async move { handle.mark(author, to, delivered_only).await }).await?;
         let head = match self.rooms.awake(room) {
             Some(handle) => handle.read(|s| s.head.n),
             None => access.head.n,
@@ -326,11 +241,7 @@ impl Node {
     /// [`Reject::MessageNotFound`].
     pub async fn seq_of(&self, author: Author, room: RoomId, id: MessageId) -> Call<Seq> {
         let (access, found) = self.locate(author, id).await?;
-        if access.room == room {
-            Ok(found.seq)
-        } else {
-            Err(Reject::MessageNotFound.into())
-        }
+        if access.room == room { Ok(found.seq) } else { Err(Reject::MessageNotFound.into()) }
     }
 
     /// Ordinal of the newest message at or before `seq`.
@@ -341,12 +252,7 @@ impl Node {
         if seq > access.head.seq {
             return Err(Reject::invalid("up_to_seq", Flaw::OutOfRange).into());
         }
-        Ok(self
-            .context
-            .store
-            .record(access.room, seq)
-            .await?
-            .map_or(Ordinal(0), |record| record.n))
+        Ok(self.context.store.record(access.room, seq).await?.map_or(Ordinal(0), |record| record.n))
     }
 
     /// Tells a room that the author is typing, or stopped.
@@ -354,20 +260,9 @@ impl Node {
     /// # Errors
     /// [`CallError`].
     pub async fn typing(&self, author: Author, room: RoomId, typing: bool) -> Call<()> {
-        self.access(author, room)
-            .await?
-            .member
-            .ok_or(Reject::RoomNotFound)?;
-        let moment = Moment::new(
-            Some(room),
-            author.user,
-            self.now_ms(),
-            MomentBody::Typing(typing),
-        );
-        self.context
-            .hubs
-            .get(room)
-            .tell_moment(&Arc::new(moment), None, Some(author.user));
+        self.access(author, room).await?.member.ok_or(Reject::RoomNotFound)?;
+        let moment = Moment::new(Some(room), author.user, self.now_ms(), MomentBody::Typing(typing));
+        self.context.hubs.get(room).tell_moment(&Arc::new(moment), None, Some(author.user));
         Ok(())
     }
 }

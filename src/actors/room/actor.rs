@@ -24,9 +24,7 @@ use crate::{
         room::{Author, Batch, Change, Command, Role, Send, Sent, Subject},
     },
     events::BusEvent,
-    storage::{
-        Direction, Durability, Result as StoreResult, StoreError, StoreErrorKind, codec, project,
-    },
+    storage::{Direction, Durability, Result as StoreResult, StoreError, StoreErrorKind, codec, project},
     tasks::{self, TaskKind},
 };
 
@@ -74,19 +72,9 @@ struct InFlight {
 /// Whom to answer when it is durable.
 #[derive(Debug)]
 enum Waiting {
-    Send {
-        index: usize,
-        duplicate: bool,
-        reply: Reply<SendAck>,
-    },
-    Position {
-        position: Position,
-        reply: Reply<Position>,
-    },
-    Command {
-        applied: Applied,
-        reply: Reply<Applied>,
-    },
+    Send { index: usize, duplicate: bool, reply: Reply<SendAck> },
+    Position { position: Position, reply: Reply<Position> },
+    Command { applied: Applied, reply: Reply<Applied> },
 }
 
 impl Waiting {
@@ -127,11 +115,7 @@ impl Actor for RoomActor {
     type State = Room;
     type Arguments = RoomSeed;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<RoomMsg>,
-        seed: RoomSeed,
-    ) -> Result<Room, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<RoomMsg>, seed: RoomSeed) -> Result<Room, ActorProcessingErr> {
         let (id, epoch) = {
             let state = seed.shared.state.read();
             (state.id, state.epoch)
@@ -190,14 +174,8 @@ impl Actor for RoomActor {
                 room.publish(&myself, &[]);
             }
             RoomMsg::Released => {
-                room.seed
-                    .shared
-                    .slept
-                    .store(true, std::sync::atomic::Ordering::Release);
-                let _ = room.seed.directory.cast(DirectoryMsg::Asleep {
-                    room: room.id,
-                    asleep: true,
-                });
+                room.seed.shared.slept.store(true, std::sync::atomic::Ordering::Release);
+                let _ = room.seed.directory.cast(DirectoryMsg::Asleep { room: room.id, asleep: true });
                 let _ = myself.drain();
             }
         }
@@ -212,19 +190,12 @@ impl Room {
 
     fn touch(&self) {
         let now = self.context().clock.now_ms();
-        self.seed
-            .shared
-            .last_used_ms
-            .store(now, std::sync::atomic::Ordering::Relaxed);
+        self.seed.shared.last_used_ms.store(now, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn observe(&self) -> RoomObservation {
         let state = self.seed.shared.state.read();
-        let used = self
-            .seed
-            .shared
-            .last_used_ms
-            .load(std::sync::atomic::Ordering::Relaxed);
+        let used = self.seed.shared.last_used_ms.load(std::sync::atomic::Ordering::Relaxed);
         RoomObservation {
             room: self.id.to_string(),
             epoch: self.epoch.0,
@@ -253,23 +224,10 @@ impl Room {
 
     /// Takes up one command, alone: it may change what the next ones are decided by.
     fn take_command(&mut self, myself: &ActorRef<RoomMsg>) {
-        let Some((
-            Request::Command {
-                author,
-                command,
-                reply,
-            },
-            permit,
-        )) = self.queue.pop_front()
-        else {
+        let Some((Request::Command { author, command, reply }, permit)) = self.queue.pop_front() else {
             return;
         };
-        let loading = Loading {
-            author,
-            command,
-            reply,
-            permit,
-        };
+        let loading = Loading { author, command, reply, permit };
         if loading.command.message().is_none() {
             self.decide(loading, &Subject::default(), myself);
             return;
@@ -294,20 +252,10 @@ impl Room {
     }
 
     fn decide(&mut self, loading: Loading, subject: &Subject, myself: &ActorRef<RoomMsg>) {
-        let Loading {
-            author,
-            command,
-            reply,
-            permit,
-        } = loading;
+        let Loading { author, command, reply, permit } = loading;
         let now = self.context().clock.now_ms();
         let members_max = self.context().options.members_max;
-        let decided =
-            self.seed
-                .shared
-                .state
-                .read()
-                .decide(author, &command, subject, now, members_max);
+        let decided = self.seed.shared.state.read().decide(author, &command, subject, now, members_max);
         match decided {
             Err(reject) => drop(reply.send(Err(reject.into()))),
             Ok(change) => {
@@ -317,12 +265,7 @@ impl Room {
                     message: change.touched.clone().or_else(|| subject.message.clone()),
                     users: event.map(|e| users_of(&e.body)).unwrap_or_default(),
                 };
-                self.start(
-                    change,
-                    vec![(Waiting::Command { applied, reply }, permit)],
-                    false,
-                    myself,
-                );
+                self.start(change, vec![(Waiting::Command { applied, reply }, permit)], false, myself);
             }
         }
     }
@@ -348,8 +291,7 @@ impl Room {
             }
             external = alone;
             if let Some((request, permit)) = self.queue.pop_front()
-                && let Some(taken) =
-                    take(&mut batch, request, &context, durable(&context), self.epoch)
+                && let Some(taken) = take(&mut batch, request, &context, durable(&context), self.epoch)
             {
                 waiting.push((taken, permit));
             }
@@ -360,30 +302,14 @@ impl Room {
     }
 
     /// Appends a change, or answers at once when there is nothing to write.
-    fn start(
-        &mut self,
-        change: Change,
-        waiting: Vec<(Waiting, Permit)>,
-        external: bool,
-        myself: &ActorRef<RoomMsg>,
-    ) {
-        let in_flight = InFlight {
-            change,
-            waiting,
-            external,
-        };
+    fn start(&mut self, change: Change, waiting: Vec<(Waiting, Permit)>, external: bool, myself: &ActorRef<RoomMsg>) {
+        let in_flight = InFlight { change, waiting, external };
         if in_flight.change.is_empty() {
             self.answer(in_flight.waiting, &[], durable(self.context()));
             return;
         }
-        let (records, projection) =
-            project::rows(&self.seed.shared.state.read(), &in_flight.change);
-        let (store, id, epoch, actor) = (
-            Arc::clone(&self.context().store),
-            self.id,
-            self.epoch,
-            myself.clone(),
-        );
+        let (records, projection) = project::rows(&self.seed.shared.state.read(), &in_flight.change);
+        let (store, id, epoch, actor) = (Arc::clone(&self.context().store), self.id, self.epoch, myself.clone());
         self.in_flight = Some(in_flight);
         tasks::spawn(TaskKind::Append, async move {
             let result = store.append(id, epoch, &records, &projection).await;
@@ -393,19 +319,12 @@ impl Room {
 
     /// The append is durable: now, and only now, it is visible.
     fn persisted(&mut self, durability: Durability, myself: &ActorRef<RoomMsg>) {
-        let Some(InFlight {
-            change, waiting, ..
-        }) = self.in_flight.take()
-        else {
+        let Some(InFlight { change, waiting, .. }) = self.in_flight.take() else {
             return;
         };
         let (moved, room_type): (Vec<(UserId, Position, Position)>, _) = {
             let mut state = self.seed.shared.state.write();
-            let moved = change
-                .positions
-                .iter()
-                .map(|(user, after)| (*user, state.position(*user), *after))
-                .collect();
+            let moved = change.positions.iter().map(|(user, after)| (*user, state.position(*user), *after)).collect();
             state.apply(&change);
             self.seed.shared.hub.set_head(state.head);
             self.seed.shared.hub.positions_moved();
@@ -428,18 +347,9 @@ impl Room {
     fn answer(&self, waiting: Vec<(Waiting, Permit)>, events: &[Event], durability: Durability) {
         for (waiting, _permit) in waiting {
             match waiting {
-                Waiting::Send {
-                    index,
-                    duplicate,
-                    reply,
-                } => {
+                Waiting::Send { index, duplicate, reply } => {
                     let message = events.get(index).and_then(Event::message).map(Arc::clone);
-                    let ack = message.map(|message| SendAck {
-                        message,
-                        duplicate,
-                        durability,
-                        epoch: self.epoch,
-                    });
+                    let ack = message.map(|message| SendAck { message, duplicate, durability, epoch: self.epoch });
                     drop(reply.send(ack.ok_or(CallError::Dropped)));
                 }
                 Waiting::Position { position, reply } => drop(reply.send(Ok(position))),
@@ -451,10 +361,7 @@ impl Room {
     /// The append failed. What is certainly not applied is answered; whatever leaves the room's state in doubt ends
     /// this incarnation, and the next one reads the truth from the store.
     fn not_persisted(&mut self, error: StoreError) -> Result<(), ActorProcessingErr> {
-        let Some(InFlight {
-            waiting, external, ..
-        }) = self.in_flight.take()
-        else {
+        let Some(InFlight { waiting, external, .. }) = self.in_flight.take() else {
             return Ok(());
         };
         let (kind, op) = (error.kind(), error.op());
@@ -474,18 +381,13 @@ impl Room {
         if goes_on {
             return Ok(());
         }
-        self.queue
-            .drain(..)
-            .for_each(|(request, _)| request.refuse(CallError::Gone));
+        self.queue.drain(..).for_each(|(request, _)| request.refuse(CallError::Gone));
         Err(Box::new(error))
     }
 
     fn tell(&self, events: &[Arc<Event>]) {
         self.tell_members_before(events);
-        self.seed
-            .shared
-            .hub
-            .tell(EventBatch::new(self.id, events.to_vec()));
+        self.seed.shared.hub.tell(EventBatch::new(self.id, events.to_vec()));
         self.tell_members_after(events);
     }
 
@@ -493,9 +395,7 @@ impl Room {
     fn tell_untold(&mut self) {
         match std::mem::replace(&mut self.seed.untold, Untold::Events(Vec::new())) {
             // One by one: who left and came back must hear it in this order.
-            Untold::Events(events) => events
-                .iter()
-                .for_each(|event| self.tell(std::slice::from_ref(event))),
+            Untold::Events(events) => events.iter().for_each(|event| self.tell(std::slice::from_ref(event))),
             Untold::Unknown(newest) => self.introduce(newest),
         }
         let head = self.seed.shared.state.read().head.seq;
@@ -511,8 +411,7 @@ impl Room {
         let Some(info) = &state.info else {
             return;
         };
-        let members: Vec<(UserId, Role)> =
-            state.members.iter().map(|(u, m)| (*u, m.role)).collect();
+        let members: Vec<(UserId, Role)> = state.members.iter().map(|(u, m)| (*u, m.role)).collect();
         for (user, member) in &state.members {
             let (seq, position) = (member.joined_seq, state.position(*user));
             users.room_joined(*user, info, &members, seq, position);
@@ -531,15 +430,12 @@ impl Room {
     /// Users who have just become members begin to listen before the batch is told, so that they hear it.
     fn tell_members_before(&self, events: &[Arc<Event>]) {
         for event in events {
-            if let EventBody::Created { members, .. } | EventBody::Joined { members } = &event.body
-            {
+            if let EventBody::Created { members, .. } | EventBody::Joined { members } = &event.body {
                 let state = self.seed.shared.state.read();
                 let Some(info) = &state.info else { continue };
                 for (user, _) in members {
                     let position = state.position(*user);
-                    self.seed
-                        .users
-                        .room_joined(*user, info, members, event.seq, position);
+                    self.seed.users.room_joined(*user, info, members, event.seq, position);
                 }
             }
         }
@@ -567,28 +463,14 @@ impl Room {
         }
         let now = self.context().clock.now_ms();
         let hub = &self.seed.shared.hub;
-        let body = MomentBody::Position {
-            read: after.read_seq,
-            delivered: after.delivered_seq,
-        };
-        hub.tell_moment(
-            &Arc::new(Moment::new(Some(self.id), user, now, body)),
-            None,
-            None,
-        );
+        let body = MomentBody::Position { read: after.read_seq, delivered: after.delivered_seq };
+        hub.tell_moment(&Arc::new(Moment::new(Some(self.id), user, now, body)), None, None);
         let read = after.read_seq > before.read_seq;
-        let (from, to) = if read {
-            (before.read_seq, after.read_seq)
-        } else {
-            (before.delivered_seq, after.delivered_seq)
-        };
+        let (from, to) =
+            if read { (before.read_seq, after.read_seq) } else { (before.delivered_seq, after.delivered_seq) };
         for sender in self.senders(user, from, to) {
             let body = MomentBody::Status { up_to: to, read };
-            hub.tell_moment(
-                &Arc::new(Moment::new(Some(self.id), user, now, body)),
-                Some(sender),
-                None,
-            );
+            hub.tell_moment(&Arc::new(Moment::new(Some(self.id), user, now, body)), Some(sender), None);
         }
     }
 
@@ -596,13 +478,7 @@ impl Room {
     fn senders(&self, but: UserId, from: Seq, to: Seq) -> Vec<UserId> {
         let state = self.seed.shared.state.read();
         let mut senders = Vec::new();
-        for message in state
-            .tail()
-            .iter()
-            .rev()
-            .skip_while(|m| m.seq > to)
-            .take_while(|m| m.seq > from)
-        {
+        for message in state.tail().iter().rev().skip_while(|m| m.seq > to).take_while(|m| m.seq > from) {
             if message.sender != but && !senders.contains(&message.sender) {
                 senders.push(message.sender);
             }
@@ -623,17 +499,10 @@ impl Room {
             self.published = last;
             return;
         }
-        let at_hand = fresh
-            .first()
-            .is_some_and(|e| e.seq == self.published.next());
+        let at_hand = fresh.first().is_some_and(|e| e.seq == self.published.next());
         let fresh = if at_hand { fresh.to_vec() } else { Vec::new() };
-        let (context, id, epoch, after, actor) = (
-            Arc::clone(self.context()),
-            self.id,
-            self.epoch,
-            self.published,
-            myself.clone(),
-        );
+        let (context, id, epoch, after, actor) =
+            (Arc::clone(self.context()), self.id, self.epoch, self.published, myself.clone());
         self.publishing = true;
         tasks::spawn(TaskKind::Publish, async move {
             let message = match publish(&context, id, epoch, after, fresh).await {
@@ -650,27 +519,16 @@ impl Room {
 
     /// Goes to sleep if nothing is under way; whoever calls from now on is sent back to the directory.
     fn sleep(&mut self, myself: &ActorRef<RoomMsg>) {
-        let busy = self.in_flight.is_some()
-            || self.loading.is_some()
-            || !self.queue.is_empty()
-            || self.publishing;
+        let busy = self.in_flight.is_some() || self.loading.is_some() || !self.queue.is_empty() || self.publishing;
         #[cfg(any(test, feature = "testkit"))]
         let busy = busy && !super::SLEEP_DROPS_QUEUE.get();
         if busy || self.sleeping {
-            let _ = self.seed.directory.cast(DirectoryMsg::Asleep {
-                room: self.id,
-                asleep: false,
-            });
+            let _ = self.seed.directory.cast(DirectoryMsg::Asleep { room: self.id, asleep: false });
             return;
         }
         self.sleeping = true;
-        let (context, id, epoch, published, actor) = (
-            Arc::clone(self.context()),
-            self.id,
-            self.epoch,
-            self.published,
-            myself.clone(),
-        );
+        let (context, id, epoch, published, actor) =
+            (Arc::clone(self.context()), self.id, self.epoch, self.published, myself.clone());
         tasks::spawn(TaskKind::Release, async move {
             let released = async {
                 context.store.put_cursor(BUS, id, published).await?;
@@ -700,12 +558,7 @@ fn take(
 ) -> Option<Waiting> {
     match request {
         Request::Send { send, reply } => take_send(batch, &send, reply, context, durability, epoch),
-        Request::Read {
-            author,
-            to,
-            delivered_only,
-            reply,
-        } => position(batch.read(author, to, delivered_only), reply),
+        Request::Read { author, to, delivered_only, reply } => position(batch.read(author, to, delivered_only), reply),
         Request::Clear { author, reply } => position(batch.clear(author), reply),
         Request::Command { reply, .. } => {
             // Commands are taken up alone; the caller sees to it.
@@ -734,28 +587,14 @@ fn take_send(
     epoch: Epoch,
 ) -> Option<Waiting> {
     let now = context.clock.now_ms();
-    let answer: Call<SendAck> = match batch.send(send, |floor| context.ids.lock().next(now, floor))
-    {
+    let answer: Call<SendAck> = match batch.send(send, |floor| context.ids.lock().next(now, floor)) {
         Ok(Sent::New(index)) => {
-            return Some(Waiting::Send {
-                index,
-                duplicate: false,
-                reply,
-            });
+            return Some(Waiting::Send { index, duplicate: false, reply });
         }
         Ok(Sent::Again(index)) => {
-            return Some(Waiting::Send {
-                index,
-                duplicate: true,
-                reply,
-            });
+            return Some(Waiting::Send { index, duplicate: true, reply });
         }
-        Ok(Sent::Before(message)) => Ok(SendAck {
-            message,
-            duplicate: true,
-            durability,
-            epoch,
-        }),
+        Ok(Sent::Before(message)) => Ok(SendAck { message, duplicate: true, durability, epoch }),
         Ok(Sent::LookAgain) => Err(CallError::Gone),
         Err(reject) => Err(reject.into()),
     };
@@ -783,19 +622,13 @@ async fn publish(
 ) -> Result<Seq, Box<dyn std::error::Error + std::marker::Send + Sync>> {
     let mut events = fresh;
     if events.is_empty() {
-        let records = context
-            .store
-            .read_log(room, after, Direction::Forward, PUBLISH_PAGE)
-            .await?;
+        let records = context.store.read_log(room, after, Direction::Forward, PUBLISH_PAGE).await?;
         for record in &records {
             events.push(Arc::new(codec::decode_event(room, record)?));
         }
     }
     let last = events.last().map_or(after, |e| e.seq);
-    let events: Vec<BusEvent> = events
-        .into_iter()
-        .map(|event| BusEvent { epoch, event })
-        .collect();
+    let events: Vec<BusEvent> = events.into_iter().map(|event| BusEvent { epoch, event }).collect();
     context.bus.publish(&events).await?;
     Ok(last)
 }

@@ -21,23 +21,13 @@ const TAIL_EVENTS_MAX: usize = 4_000;
 ///
 /// # Errors
 /// [`StoreError`]; `Corrupt` when the log's end is not where the head says.
-pub(crate) async fn state(
-    store: &dyn Store,
-    id: RoomId,
-    epoch: Epoch,
-    tail_max: usize,
-) -> Result<RoomState> {
+pub(crate) async fn state(store: &dyn Store, id: RoomId, epoch: Epoch, tail_max: usize) -> Result<RoomState> {
     let mut state = RoomState::empty(id, epoch, tail_max);
     let Some(head) = store.head(id).await? else {
         return Ok(state);
     };
     state.head = head;
-    state.info = store
-        .room(id)
-        .await?
-        .map(|body| codec::decode_info(id, &body))
-        .transpose()?
-        .map(Arc::new);
+    state.info = store.room(id).await?.map(|body| codec::decode_info(id, &body)).transpose()?.map(Arc::new);
     let mut after = UserId(0);
     loop {
         let page = store.members(id, after, PAGE).await?;
@@ -71,11 +61,7 @@ pub(crate) async fn state(
 
 /// Whether a p2p room's sides have blocked one another.
 async fn blocked(store: &dyn Store, state: &RoomState) -> Result<bool> {
-    if state
-        .info
-        .as_ref()
-        .is_none_or(|info| info.room_type != RoomType::P2p)
-    {
+    if state.info.as_ref().is_none_or(|info| info.room_type != RoomType::P2p) {
         return Ok(false);
     }
     let mut users = state.members.keys().copied();
@@ -86,19 +72,12 @@ async fn blocked(store: &dyn Store, state: &RoomState) -> Result<bool> {
 }
 
 /// The newest messages, oldest first, and the place after which they are complete.
-async fn tail(
-    store: &dyn Store,
-    id: RoomId,
-    last: Seq,
-    tail_max: usize,
-) -> Result<(Seq, Vec<Arc<Message>>)> {
+async fn tail(store: &dyn Store, id: RoomId, last: Seq, tail_max: usize) -> Result<(Seq, Vec<Arc<Message>>)> {
     let mut sent: Vec<Message> = Vec::new();
     let mut before = last.next();
     let mut read = 0;
     while sent.len() < tail_max && read < TAIL_EVENTS_MAX && before.0 > 1 {
-        let page = store
-            .read_log(id, before, Direction::Backward, PAGE.min(tail_max.max(64)))
-            .await?;
+        let page = store.read_log(id, before, Direction::Backward, PAGE.min(tail_max.max(64))).await?;
         if page.is_empty() {
             break;
         }
@@ -126,12 +105,7 @@ async fn tail(
 }
 
 /// The events after `after` up to `last`.
-pub(crate) async fn events(
-    store: &dyn Store,
-    id: RoomId,
-    after: Seq,
-    last: Seq,
-) -> Result<Vec<Arc<Event>>> {
+pub(crate) async fn events(store: &dyn Store, id: RoomId, after: Seq, last: Seq) -> Result<Vec<Arc<Event>>> {
     let mut events = Vec::new();
     let mut after = after;
     while after < last {
@@ -148,11 +122,7 @@ pub(crate) async fn events(
 }
 
 /// The present states of messages (in seq order) that were read as sent.
-pub(crate) async fn present(
-    store: &dyn Store,
-    id: RoomId,
-    sent: Vec<Message>,
-) -> Result<Vec<Arc<Message>>> {
+pub(crate) async fn present(store: &dyn Store, id: RoomId, sent: Vec<Message>) -> Result<Vec<Arc<Message>>> {
     let (Some(first), Some(last)) = (sent.first(), sent.last()) else {
         return Ok(Vec::new());
     };
@@ -166,46 +136,26 @@ pub(crate) async fn present(
 }
 
 /// One message in its present state; none if there is no message at `seq`.
-pub(crate) async fn message(
-    store: &dyn Store,
-    id: RoomId,
-    seq: Seq,
-) -> Result<Option<Arc<Message>>> {
+pub(crate) async fn message(store: &dyn Store, id: RoomId, seq: Seq) -> Result<Option<Arc<Message>>> {
     let record: Option<Record> = store.record(id, seq).await?;
     let Some(record) = record.filter(|r| r.message.is_some()) else {
         return Ok(None);
     };
-    Ok(
-        present(store, id, vec![codec::decode_message(id, &record)?])
-            .await?
-            .pop(),
-    )
+    Ok(present(store, id, vec![codec::decode_message(id, &record)?]).await?.pop())
 }
 
 /// What a command is about.
-pub(crate) async fn subject(
-    store: &dyn Store,
-    id: RoomId,
-    author: Author,
-    command: &Command,
-) -> Result<Subject> {
+pub(crate) async fn subject(store: &dyn Store, id: RoomId, author: Author, command: &Command) -> Result<Subject> {
     let Some(seq) = command.message() else {
         return Ok(Subject::default());
     };
     let message = message(store, id, seq).await?;
     let has_reaction = match command {
         Command::React { reaction, .. } => {
-            let row = ReactionRow {
-                seq,
-                user: author.user,
-                reaction: reaction.clone(),
-            };
+            let row = ReactionRow { seq, user: author.user, reaction: reaction.clone() };
             store.has_reaction(id, &row).await?
         }
         _ => false,
     };
-    Ok(Subject {
-        message,
-        has_reaction,
-    })
+    Ok(Subject { message, has_reaction })
 }

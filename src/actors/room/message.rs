@@ -54,25 +54,10 @@ pub struct Applied {
 /// A request that waits for its batch.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Send {
-        send: Box<Send>,
-        reply: Reply<SendAck>,
-    },
-    Read {
-        author: Author,
-        to: ReadTo,
-        delivered_only: bool,
-        reply: Reply<Position>,
-    },
-    Clear {
-        author: Author,
-        reply: Reply<Position>,
-    },
-    Command {
-        author: Author,
-        command: Box<Command>,
-        reply: Reply<Applied>,
-    },
+    Send { send: Box<Send>, reply: Reply<SendAck> },
+    Read { author: Author, to: ReadTo, delivered_only: bool, reply: Reply<Position> },
+    Clear { author: Author, reply: Reply<Position> },
+    Command { author: Author, command: Box<Command>, reply: Reply<Applied> },
 }
 
 impl Request {

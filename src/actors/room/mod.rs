@@ -74,16 +74,7 @@ impl RoomHandle {
         timeout: Duration,
     ) -> Self {
         let room_permits = Arc::new(Semaphore::new(queue_max));
-        Self {
-            inner: Arc::new(Inner {
-                id,
-                actor,
-                shared,
-                room_permits,
-                node_permits,
-                timeout,
-            }),
-        }
+        Self { inner: Arc::new(Inner { id, actor, shared, room_permits, node_permits, timeout }) }
     }
 
     /// The room.
@@ -124,30 +115,15 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn send(&self, send: Send) -> Call<SendAck> {
-        self.request(|reply| Request::Send {
-            send: Box::new(send),
-            reply,
-        })
-        .await
+        self.request(|reply| Request::Send { send: Box::new(send), reply }).await
     }
 
     /// Moves a position.
     ///
     /// # Errors
     /// [`CallError`].
-    pub(crate) async fn mark(
-        &self,
-        author: Author,
-        to: ReadTo,
-        delivered_only: bool,
-    ) -> Call<Position> {
-        self.request(|reply| Request::Read {
-            author,
-            to,
-            delivered_only,
-            reply,
-        })
-        .await
+    pub(crate) async fn mark(&self, author: Author, to: ReadTo, delivered_only: bool) -> Call<Position> {
+        self.request(|reply| Request::Read { author, to, delivered_only, reply }).await
     }
 
     /// Clears a p2p room for one side.
@@ -163,12 +139,7 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn command(&self, author: Author, command: Command) -> Call<Applied> {
-        self.request(|reply| Request::Command {
-            author,
-            command: Box::new(command),
-            reply,
-        })
-        .await
+        self.request(|reply| Request::Command { author, command: Box::new(command), reply }).await
     }
 
     /// The room from the inside; none if it has just gone.
@@ -184,12 +155,8 @@ impl RoomHandle {
 
     async fn request<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Call<T> {
         let permit = Permit {
-            _room: Arc::clone(&self.inner.room_permits)
-                .try_acquire_owned()
-                .map_err(|_| CallError::Overloaded)?,
-            _node: Arc::clone(&self.inner.node_permits)
-                .try_acquire_owned()
-                .map_err(|_| CallError::Overloaded)?,
+            _room: Arc::clone(&self.inner.room_permits).try_acquire_owned().map_err(|_| CallError::Overloaded)?,
+            _node: Arc::clone(&self.inner.node_permits).try_acquire_owned().map_err(|_| CallError::Overloaded)?,
         };
         let (reply, answer) = oneshot::channel();
         self.tell(RoomMsg::Request(request(reply), permit))?;

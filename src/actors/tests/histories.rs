@@ -15,16 +15,10 @@ async fn lived(town: &Town, room_type: RoomType) -> (RoomId, u64) {
     for i in 0..40 {
         let ack = town.say(ANA, room, &format!("m{i}")).await;
         if i % 3 == 0 {
-            town.node
-                .react(ANA, ack.message.id, "+1", false)
-                .await
-                .unwrap();
+            town.node.react(ANA, ack.message.id, "+1", false).await.unwrap();
         }
         if i == 20 {
-            town.node
-                .add_members(ANA, room, vec![BEN.user])
-                .await
-                .unwrap();
+            town.node.add_members(ANA, room, vec![BEN.user]).await.unwrap();
             joined = ack.message.seq.0 + 1;
         }
     }
@@ -35,10 +29,7 @@ async fn lived(town: &Town, room_type: RoomType) -> (RoomId, u64) {
 async fn visible(town: &Town, room: RoomId, floor: u64) -> Vec<Seq> {
     let log = town.log(room).await;
     let messages = log.iter().filter_map(Event::message);
-    messages
-        .map(|m| m.seq)
-        .filter(|seq| seq.0 > floor)
-        .collect()
+    messages.map(|m| m.seq).filter(|seq| seq.0 > floor).collect()
 }
 
 fn naive(all: &[Seq], at: PageAt, limit: usize) -> (Vec<Seq>, bool, bool) {
@@ -54,10 +45,7 @@ fn naive(all: &[Seq], at: PageAt, limit: usize) -> (Vec<Seq>, bool, bool) {
         }
         PageAt::Around(seq) => {
             let middle = all.partition_point(|s| *s < seq);
-            (
-                middle.saturating_sub(limit / 2),
-                (middle + limit - limit / 2).min(all.len()),
-            )
+            (middle.saturating_sub(limit / 2), (middle + limit - limit / 2).min(all.len()))
         }
     };
     (all[first..last].to_vec(), first > 0, last < all.len())
@@ -82,21 +70,12 @@ async fn pages_equal_the_log(room_type: RoomType, floor_at_join: bool) {
             for limit in [1, 2, 7, 50] {
                 let mut places = vec![PageAt::Newest];
                 for seq in 1..=end + 2 {
-                    places.extend([
-                        PageAt::Before(Seq(seq)),
-                        PageAt::After(Seq(seq - 1)),
-                        PageAt::Around(Seq(seq)),
-                    ]);
+                    places.extend([PageAt::Before(Seq(seq)), PageAt::After(Seq(seq - 1)), PageAt::Around(Seq(seq))]);
                 }
                 for at in places {
                     let page = town.node.history(who, room, at, limit).await.unwrap();
                     let expected = naive(all, at, limit);
-                    assert_eq!(
-                        told(&page),
-                        expected,
-                        "{at:?} limit {limit} user {} asleep {asleep}",
-                        who.user
-                    );
+                    assert_eq!(told(&page), expected, "{at:?} limit {limit} user {} asleep {asleep}", who.user);
                 }
             }
         }
@@ -122,10 +101,7 @@ async fn a_page_shows_the_present_state_wherever_it_comes_from() {
         ids.push(town.say(ANA, room, &format!("m{i}")).await.message.id);
     }
     for id in &ids {
-        town.node
-            .edit(ANA, *id, "edited", false, &[])
-            .await
-            .unwrap();
+        town.node.edit(ANA, *id, "edited", false, &[]).await.unwrap();
         town.node.react(BEN, *id, "+1", false).await.unwrap();
     }
     town.node.delete(ANA, ids[0]).await.unwrap();
@@ -134,11 +110,7 @@ async fn a_page_shows_the_present_state_wherever_it_comes_from() {
         if asleep {
             town.sleep(room).await;
         }
-        let page = town
-            .node
-            .history(BEN, room, PageAt::Newest, 10)
-            .await
-            .unwrap();
+        let page = town.node.history(BEN, room, PageAt::Newest, 10).await.unwrap();
         assert!(page.messages[0].deleted && page.messages[0].draft.content.is_empty());
         for message in &page.messages[1..] {
             assert_eq!(message.draft.content, "edited");
@@ -156,25 +128,11 @@ async fn a_deleted_text_is_in_no_row() {
     let room = town.group().await;
     let sent = town.try_say(ANA, room, "c", "the secret").await.unwrap();
     let id = sent.message.id;
-    town.node
-        .edit(ANA, id, "another secret", false, &[])
-        .await
-        .unwrap();
+    town.node.edit(ANA, id, "another secret", false, &[]).await.unwrap();
     town.node.delete(ANA, id).await.unwrap();
-    let records = town
-        .store
-        .read_log(room, Seq(0), Direction::Forward, 100)
-        .await
-        .unwrap();
-    let states = town
-        .store
-        .message_states(room, Seq(0), Seq(100))
-        .await
-        .unwrap();
-    let bodies = records
-        .iter()
-        .map(|r| &r.body)
-        .chain(states.iter().map(|(_, body)| body));
+    let records = town.store.read_log(room, Seq(0), Direction::Forward, 100).await.unwrap();
+    let states = town.store.message_states(room, Seq(0), Seq(100)).await.unwrap();
+    let bodies = records.iter().map(|r| &r.body).chain(states.iter().map(|(_, body)| body));
     for body in bodies {
         assert!(!body.windows(6).any(|bytes| bytes == b"secret"));
     }
@@ -215,29 +173,15 @@ async fn search_finds_text_newest_first_in_pages() {
     let town = Town::with(|o| o.warm_messages = 4).await;
     let room = town.group().await;
     for i in 0..30 {
-        let content = if i % 3 == 0 {
-            format!("Canción {i}")
-        } else {
-            format!("ruido {i}")
-        };
+        let content = if i % 3 == 0 { format!("Canción {i}") } else { format!("ruido {i}") };
         town.say(ANA, room, &content).await;
     }
-    let secret = Draft {
-        encrypted: true,
-        ..text("enc:CANCION sealed")
-    };
-    town.node
-        .send(ANA, room, secret, id("sealed"))
-        .await
-        .unwrap();
+    let secret = Draft { encrypted: true, ..text("enc:CANCION sealed") };
+    town.node.send(ANA, room, secret, id("sealed")).await.unwrap();
     let mut from = None;
     let mut found = Vec::new();
     loop {
-        let page = town
-            .node
-            .search(BEN, Some(room), "cancion", from, 4)
-            .await
-            .unwrap();
+        let page = town.node.search(BEN, Some(room), "cancion", from, 4).await.unwrap();
         found.extend(page.messages.iter().map(|m| m.draft.content.clone()));
         from = page.next;
         if from.is_none() {
@@ -245,26 +189,11 @@ async fn search_finds_text_newest_first_in_pages() {
         }
     }
     let mut expected = vec![String::from("enc:CANCION sealed")];
-    expected.extend(
-        (0..30)
-            .rev()
-            .filter(|i| i % 3 == 0)
-            .map(|i| format!("Canción {i}")),
-    );
+    expected.extend((0..30).rev().filter(|i| i % 3 == 0).map(|i| format!("Canción {i}")));
     assert_eq!(found, expected);
-    assert_eq!(
-        rejected(
-            town.node
-                .search(author(9), Some(room), "cancion", None, 4)
-                .await
-        ),
-        Reject::RoomNotFound
-    );
+    assert_eq!(rejected(town.node.search(author(9), Some(room), "cancion", None, 4).await), Reject::RoomNotFound);
     let short = town.node.search(BEN, Some(room), "c", None, 4).await;
-    assert!(matches!(
-        rejected(short),
-        Reject::Invalid { field: "query", .. }
-    ));
+    assert!(matches!(rejected(short), Reject::Invalid { field: "query", .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,19 +206,12 @@ async fn search_over_all_rooms_passes_over_those_that_are_gone() {
         rooms.push(room);
     }
     rooms.sort_unstable();
-    town.node
-        .search(BEN, None, "needle", None, 10)
-        .await
-        .unwrap();
+    town.node.search(BEN, None, "needle", None, 10).await.unwrap();
     town.node.delete_room(ANA, rooms[0]).await.unwrap();
     let mut from = None;
     let mut found = 0;
     loop {
-        let page = town
-            .node
-            .search(BEN, None, "needle", from, 2)
-            .await
-            .unwrap();
+        let page = town.node.search(BEN, None, "needle", from, 2).await.unwrap();
         found += page.messages.len();
         from = page.next;
         if from.is_none() {
@@ -308,10 +230,6 @@ async fn who_joined_a_group_late_sees_nothing_older() {
         let seen = town.node.message(BEN, message.id).await;
         assert_eq!(seen.is_ok(), message.seq.0 > joined, "{}", message.seq);
     }
-    let found = town
-        .node
-        .search(BEN, Some(room), "m1", None, 100)
-        .await
-        .unwrap();
+    let found = town.node.search(BEN, Some(room), "m1", None, 100).await.unwrap();
     assert!(found.messages.iter().all(|m| m.seq.0 > joined));
 }

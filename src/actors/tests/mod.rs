@@ -37,19 +37,13 @@ use crate::{
 pub(crate) const ANA: Author = author(1);
 pub(crate) const BEN: Author = author(2);
 pub(crate) const EVA: Author = author(3);
-pub(crate) const ROOT: Author = Author {
-    user: UserId(99),
-    admin: true,
-};
+pub(crate) const ROOT: Author = Author { user: UserId(99), admin: true };
 const NOW_MS: i64 = 1_790_000_000_000;
 /// How long a test waits for what must come. The clock is paused: it costs nothing.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) const fn author(user: i64) -> Author {
-    Author {
-        user: UserId(user),
-        admin: false,
-    }
+    Author { user: UserId(user), admin: false }
 }
 
 /// Clients' ciphertext is the text behind `enc:`.
@@ -97,13 +91,7 @@ impl Town {
         let bus = Arc::new(InProcessBus::new(10_000));
         let clock: SharedClock = Arc::new(TokioClock::starting_at(NOW_MS));
         let node = start(&store, &bus, &clock, &options).await;
-        Self {
-            node,
-            store,
-            bus,
-            clock,
-            options,
-        }
+        Self { node, store, bus, clock, options }
     }
 
     /// Another node on the same store, as after a restart or beside the first one.
@@ -113,16 +101,11 @@ impl Town {
 
     /// A group of ANA (OWNER), BEN and EVA.
     pub(crate) async fn group(&self) -> RoomId {
-        self.room(RoomType::Group, "the group", &[BEN.user, EVA.user])
-            .await
+        self.room(RoomType::Group, "the group", &[BEN.user, EVA.user]).await
     }
 
     pub(crate) async fn room(&self, room_type: RoomType, name: &str, others: &[UserId]) -> RoomId {
-        let (summary, made) = self
-            .node
-            .create_room(ANA, new_room(room_type, name, others))
-            .await
-            .unwrap();
+        let (summary, made) = self.node.create_room(ANA, new_room(room_type, name, others)).await.unwrap();
         assert!(made);
         summary.info.id
     }
@@ -131,52 +114,26 @@ impl Town {
         self.try_say(who, room, text, text).await.unwrap()
     }
 
-    pub(crate) async fn try_say(
-        &self,
-        who: Author,
-        room: RoomId,
-        client_id: &str,
-        content: &str,
-    ) -> Call<SendAck> {
-        self.node
-            .send(who, room, text(content), id(client_id))
-            .await
+    pub(crate) async fn try_say(&self, who: Author, room: RoomId, client_id: &str, content: &str) -> Call<SendAck> {
+        self.node.send(who, room, text(content), id(client_id)).await
     }
 
     /// A send under way.
-    pub(crate) fn saying(
-        &self,
-        who: Author,
-        room: RoomId,
-        client_id: &str,
-    ) -> tokio::task::JoinHandle<Call<SendAck>> {
+    pub(crate) fn saying(&self, who: Author, room: RoomId, client_id: &str) -> tokio::task::JoinHandle<Call<SendAck>> {
         let (node, client_id) = (self.node.clone(), id(client_id));
-        spawn(async move {
-            node.send(who, room, text(&client_id.0), client_id.clone())
-                .await
-        })
+        spawn(async move { node.send(who, room, text(&client_id.0), client_id.clone()).await })
     }
 
     /// The room's log, as the store has it.
     pub(crate) async fn log(&self, room: RoomId) -> Vec<Event> {
-        let records = self
-            .store
-            .read_log(room, Seq(0), Direction::Forward, 100_000)
-            .await
-            .unwrap();
-        records
-            .iter()
-            .map(|record| codec::decode_event(room, record).unwrap())
-            .collect()
+        let records = self.store.read_log(room, Seq(0), Direction::Forward, 100_000).await.unwrap();
+        records.iter().map(|record| codec::decode_event(room, record).unwrap()).collect()
     }
 
     /// Texts of all messages in the log.
     pub(crate) async fn texts(&self, room: RoomId) -> Vec<String> {
         let log = self.log(room).await;
-        log.iter()
-            .filter_map(Event::message)
-            .map(|m| m.draft.content.clone())
-            .collect()
+        log.iter().filter_map(Event::message).map(|m| m.draft.content.clone()).collect()
     }
 
     pub(crate) async fn stream(&self, who: Author, open: OpenStream) -> StreamReader {
@@ -196,12 +153,7 @@ impl Town {
     }
 }
 
-async fn start(
-    store: &Arc<ScriptedStore>,
-    bus: &Arc<InProcessBus>,
-    clock: &SharedClock,
-    options: &Options,
-) -> Node {
+async fn start(store: &Arc<ScriptedStore>, bus: &Arc<InProcessBus>, clock: &SharedClock, options: &Options) -> Node {
     Node::start(Parts {
         store: Arc::clone(store) as Arc<dyn Store>,
         bus: Arc::<InProcessBus>::clone(bus),
@@ -214,9 +166,7 @@ async fn start(
     .unwrap()
 }
 
-pub(crate) fn spawn<T: Send + 'static>(
-    future: impl Future<Output = T> + Send + 'static,
-) -> tokio::task::JoinHandle<T> {
+pub(crate) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     crate::tasks::spawn(crate::tasks::TaskKind::Client, future)
 }
 
@@ -237,10 +187,7 @@ pub(crate) fn open(client_id: &str, cursors: &[(RoomId, u64)]) -> OpenStream {
     OpenStream {
         client_id: client_id.to_owned(),
         room: None,
-        cursors: cursors
-            .iter()
-            .map(|(room, seq)| (*room, Seq(*seq)))
-            .collect(),
+        cursors: cursors.iter().map(|(room, seq)| (*room, Seq(*seq))).collect(),
         presence_of: Vec::new(),
         commands_only: false,
     }
@@ -251,10 +198,7 @@ pub(crate) fn id(client_id: &str) -> ClientMessageId {
 }
 
 pub(crate) fn text(content: &str) -> Draft {
-    Draft {
-        content: content.to_owned(),
-        ..Draft::default()
-    }
+    Draft { content: content.to_owned(), ..Draft::default() }
 }
 
 /// Lets everything that can run do so, without the clock moving.
@@ -281,9 +225,7 @@ pub(crate) async fn next(reader: &mut StreamReader) -> Output {
             }
         }
     };
-    timeout(PATIENCE, said)
-        .await
-        .expect("the stream says nothing more")
+    timeout(PATIENCE, said).await.expect("the stream says nothing more")
 }
 
 /// The next events of a stream: at least `count` of them.

@@ -13,17 +13,10 @@ async fn a_block_stops_both_sides_until_it_is_taken_back() {
         town.node.block(by, whom, true).await.unwrap();
         settle().await;
         for sender in [ANA, BEN] {
-            assert_eq!(
-                rejected(town.try_say(sender, room, "c", "x").await),
-                Reject::PartnerBlocked
-            );
+            assert_eq!(rejected(town.try_say(sender, room, "c", "x").await), Reject::PartnerBlocked);
         }
         town.sleep(room).await;
-        assert_eq!(
-            rejected(town.try_say(ANA, room, "c", "x").await),
-            Reject::PartnerBlocked,
-            "after a sleep"
-        );
+        assert_eq!(rejected(town.try_say(ANA, room, "c", "x").await), Reject::PartnerBlocked, "after a sleep");
         assert!(town.node.room(ANA, room).await.unwrap().blocked);
         assert_eq!(town.node.blocked_users(by).await.unwrap()[0].0, whom);
         town.node.block(by, whom, false).await.unwrap();
@@ -40,10 +33,7 @@ async fn a_block_of_both_sides_ends_with_the_second() {
     town.node.block(BEN, ANA.user, true).await.unwrap();
     town.node.block(ANA, BEN.user, false).await.unwrap();
     settle().await;
-    assert_eq!(
-        rejected(town.try_say(ANA, room, "c", "x").await),
-        Reject::PartnerBlocked
-    );
+    assert_eq!(rejected(town.try_say(ANA, room, "c", "x").await), Reject::PartnerBlocked);
     town.node.block(BEN, ANA.user, false).await.unwrap();
     settle().await;
     town.say(ANA, room, "free").await;
@@ -54,10 +44,7 @@ async fn a_block_older_than_the_room_counts() {
     let town = Town::new().await;
     town.node.block(BEN, ANA.user, true).await.unwrap();
     let room = town.room(RoomType::P2p, "", &[BEN.user]).await;
-    assert_eq!(
-        rejected(town.try_say(ANA, room, "c", "x").await),
-        Reject::PartnerBlocked
-    );
+    assert_eq!(rejected(town.try_say(ANA, room, "c", "x").await), Reject::PartnerBlocked);
     assert!(town.node.room(ANA, room).await.unwrap().blocked);
 }
 
@@ -74,26 +61,11 @@ async fn preferences_are_kept_and_bounded() {
     let town = Town::new().await;
     let room = town.group().await;
     let until = NOW_MS + 3_600_000;
-    let (prefs, _) = town
-        .node
-        .set_prefs(BEN, room, Some(true), Some(until), None)
-        .await
-        .unwrap();
+    let (prefs, _) = town.node.set_prefs(BEN, room, Some(true), Some(until), None).await.unwrap();
     assert_eq!((prefs.pinned, prefs.muted_until_ms), (true, until));
-    let (prefs, _) = town
-        .node
-        .set_prefs(BEN, room, None, Some(NOW_MS - 1), None)
-        .await
-        .unwrap();
-    assert_eq!(
-        (prefs.pinned, prefs.muted_until_ms),
-        (true, 0),
-        "a time in the past unmutes"
-    );
-    let stranger = town
-        .node
-        .set_prefs(author(9), room, Some(true), None, None)
-        .await;
+    let (prefs, _) = town.node.set_prefs(BEN, room, None, Some(NOW_MS - 1), None).await.unwrap();
+    assert_eq!((prefs.pinned, prefs.muted_until_ms), (true, 0), "a time in the past unmutes");
+    let stranger = town.node.set_prefs(author(9), room, Some(true), None, None).await;
     assert_eq!(rejected(stranger), Reject::RoomNotFound);
 }
 
@@ -103,46 +75,22 @@ async fn receipts_follow_the_positions() {
     let room = town.group().await;
     let first = town.say(ANA, room, "first").await.message.id;
     let second = town.say(ANA, room, "second").await.message.id;
-    town.node
-        .mark(BEN, room, Some(Seq(2)), false)
-        .await
-        .unwrap();
+    town.node.mark(BEN, room, Some(Seq(2)), false).await.unwrap();
     town.node.mark(EVA, room, Some(Seq(3)), true).await.unwrap();
     let of = |id: MessageId| {
         let node = town.node.clone();
         async move {
             let receipts = node.receipts(ANA, id, UserId(0), 10).await.unwrap();
-            let rows: Vec<_> = receipts
-                .receipts
-                .iter()
-                .map(|r| (r.user, r.delivered, r.read))
-                .collect();
+            let rows: Vec<_> = receipts.receipts.iter().map(|r| (r.user, r.delivered, r.read)).collect();
             (rows, receipts.delivered, receipts.read)
         }
     };
-    assert_eq!(
-        of(first).await,
-        (vec![(BEN.user, true, true), (EVA.user, true, false)], 2, 1)
-    );
-    assert_eq!(
-        of(second).await,
-        (
-            vec![(BEN.user, false, false), (EVA.user, true, false)],
-            1,
-            0
-        )
-    );
+    assert_eq!(of(first).await, (vec![(BEN.user, true, true), (EVA.user, true, false)], 2, 1));
+    assert_eq!(of(second).await, (vec![(BEN.user, false, false), (EVA.user, true, false)], 1, 0));
     town.say(BEN, room, "an answer").await;
-    assert_eq!(
-        of(second).await,
-        (vec![(BEN.user, true, true), (EVA.user, true, false)], 2, 1),
-        "who answers has read"
-    );
+    assert_eq!(of(second).await, (vec![(BEN.user, true, true), (EVA.user, true, false)], 2, 1), "who answers has read");
     let page = town.node.receipts(ANA, first, UserId(0), 1).await.unwrap();
-    assert_eq!(
-        (page.receipts.len(), page.has_more, page.delivered),
-        (1, true, 2)
-    );
+    assert_eq!((page.receipts.len(), page.has_more, page.delivered), (1, true, 2));
     let page = town.node.receipts(ANA, first, BEN.user, 1).await.unwrap();
     assert_eq!((page.receipts[0].user, page.has_more), (EVA.user, false));
 }
@@ -154,22 +102,11 @@ async fn a_reader_is_seen_by_the_room_and_told_to_the_sender() {
     town.say(ANA, room, "hi").await;
     let (mut ana, mut eva) = (town.listen(ANA).await, town.listen(EVA).await);
     town.node.mark(BEN, room, None, false).await.unwrap();
-    let moved = MomentBody::Position {
-        read: Seq(2),
-        delivered: Seq(2),
-    };
-    let status = MomentBody::Status {
-        up_to: Seq(2),
-        read: true,
-    };
-    for (stream, expected) in [
-        (&mut ana, vec![moved.clone(), status]),
-        (&mut eva, vec![moved]),
-    ] {
+    let moved = MomentBody::Position { read: Seq(2), delivered: Seq(2) };
+    let status = MomentBody::Status { up_to: Seq(2), read: true };
+    for (stream, expected) in [(&mut ana, vec![moved.clone(), status]), (&mut eva, vec![moved])] {
         for body in expected {
-            let Output::Moment(moment) = next(stream).await else {
-                panic!("no moment")
-            };
+            let Output::Moment(moment) = next(stream).await else { panic!("no moment") };
             assert_eq!((moment.user, &moment.body), (BEN.user, &body));
         }
         assert!(is_quiet(stream).await);
@@ -184,27 +121,16 @@ async fn typing_reaches_the_others() {
     let room = town.group().await;
     let (mut ana, mut ben) = (town.listen(ANA).await, town.listen(BEN).await);
     town.node.typing(BEN, room, true).await.unwrap();
-    let Output::Moment(moment) = next(&mut ana).await else {
-        panic!("no moment")
-    };
-    assert_eq!(
-        (moment.user, &moment.body),
-        (BEN.user, &MomentBody::Typing(true))
-    );
+    let Output::Moment(moment) = next(&mut ana).await else { panic!("no moment") };
+    assert_eq!((moment.user, &moment.body), (BEN.user, &MomentBody::Typing(true)));
     assert!(is_quiet(&mut ben).await);
-    assert_eq!(
-        rejected(town.node.typing(author(9), room, true).await),
-        Reject::RoomNotFound
-    );
+    assert_eq!(rejected(town.node.typing(author(9), room, true).await), Reject::RoomNotFound);
 }
 
 #[tokio::test(start_paused = true)]
 async fn presence_is_told_to_those_who_watch() {
     let town = Town::new().await;
-    let watching = OpenStream {
-        presence_of: vec![BEN.user],
-        ..open("phone", &[])
-    };
+    let watching = OpenStream { presence_of: vec![BEN.user], ..open("phone", &[]) };
     let mut ana = town.stream(ANA, watching).await;
     let mut online = Vec::new();
     for step in 0..3 {
@@ -213,8 +139,7 @@ async fn presence_is_told_to_those_who_watch() {
             drop(ben.await);
         }
         settle().await;
-        while let Ok(Output::Moment(moment)) = timeout(Duration::from_secs(1), next(&mut ana)).await
-        {
+        while let Ok(Output::Moment(moment)) = timeout(Duration::from_secs(1), next(&mut ana)).await {
             if let MomentBody::Presence { online: is } = moment.body {
                 online.push(is);
             }
@@ -222,10 +147,7 @@ async fn presence_is_told_to_those_who_watch() {
     }
     assert_eq!(online, [false, true, false]);
     let presence = town.node.presence(&[BEN.user, ANA.user, EVA.user]);
-    assert_eq!(
-        (presence[0].1, presence[1].1, presence[2].1),
-        (false, true, false)
-    );
+    assert_eq!((presence[0].1, presence[1].1, presence[2].1), (false, true, false));
     assert!(presence[0].2.is_some(), "when they were last seen");
 }
 
@@ -238,46 +160,17 @@ async fn what_one_hides_is_hidden_from_one_alone() {
     let mut tablet = town.listen(BEN).await;
     town.node.hide(BEN, message).await.unwrap();
     town.node.hide(BEN, message).await.unwrap();
-    let Output::Moment(moment) = next(&mut tablet).await else {
-        panic!("no moment")
-    };
+    let Output::Moment(moment) = next(&mut tablet).await else { panic!("no moment") };
     assert!(matches!(moment.body, MomentBody::Hidden { id, .. } if id == message));
     assert!(is_quiet(&mut tablet).await, "hiding again is no news");
     let newest = crate::actors::ops::PageAt::Newest;
-    assert_eq!(
-        town.node
-            .history(BEN, room, newest, 10)
-            .await
-            .unwrap()
-            .messages
-            .len(),
-        1
-    );
-    assert_eq!(
-        town.node
-            .history(EVA, room, newest, 10)
-            .await
-            .unwrap()
-            .messages
-            .len(),
-        2
-    );
-    assert_eq!(
-        rejected(town.node.message(BEN, message).await),
-        Reject::MessageNotFound
-    );
+    assert_eq!(town.node.history(BEN, room, newest, 10).await.unwrap().messages.len(), 1);
+    assert_eq!(town.node.history(EVA, room, newest, 10).await.unwrap().messages.len(), 2);
+    assert_eq!(rejected(town.node.message(BEN, message).await), Reject::MessageNotFound);
     for room in [Some(room), None] {
-        let found = town
-            .node
-            .search(BEN, room, "embarrassing", None, 10)
-            .await
-            .unwrap();
+        let found = town.node.search(BEN, room, "embarrassing", None, 10).await.unwrap();
         assert!(found.messages.is_empty());
-        let found = town
-            .node
-            .search(EVA, room, "embarrassing", None, 10)
-            .await
-            .unwrap();
+        let found = town.node.search(EVA, room, "embarrassing", None, 10).await.unwrap();
         assert_eq!(found.messages.len(), 1);
     }
 }

@@ -12,9 +12,7 @@ async fn a_killed_room_is_retried_exactly_once() {
     let town = Town::new().await;
     let room = town.group().await;
     let gate = town.store.hold();
-    let sends: Vec<_> = (0..5)
-        .map(|i| town.saying(ANA, room, &i.to_string()))
-        .collect();
+    let sends: Vec<_> = (0..5).map(|i| town.saying(ANA, room, &i.to_string())).collect();
     settle().await;
     town.node.rooms().kill(room);
     settle().await;
@@ -56,19 +54,14 @@ async fn what_is_certainly_not_written_is_answered_and_the_room_lives() {
         assert!(matches!(error, CallError::Store(e) if e.kind() == kind));
     }
     let after = town.say(ANA, room, "after").await;
-    assert_eq!(
-        (after.epoch, after.message.seq),
-        (epoch, Seq(3)),
-        "the same incarnation, no gap"
-    );
+    assert_eq!((after.epoch, after.message.seq), (epoch, Seq(3)), "the same incarnation, no gap");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_be_written_is_answered_so_and_the_room_reads_the_truth() {
-    for (fate, written) in [
-        (Fate::WritesAndFails(StoreErrorKind::Timeout), true),
-        (Fate::Fails(StoreErrorKind::Unavailable), false),
-    ] {
+    for (fate, written) in
+        [(Fate::WritesAndFails(StoreErrorKind::Timeout), true), (Fate::Fails(StoreErrorKind::Unavailable), false)]
+    {
         let town = Town::new().await;
         let room = town.group().await;
         let epoch = town.say(ANA, room, "before").await.epoch;
@@ -88,8 +81,7 @@ async fn a_stream_hears_what_was_written_by_a_room_that_failed() {
     let town = Town::new().await;
     let room = town.group().await;
     let mut stream = town.listen(BEN).await;
-    town.store
-        .script([Fate::WritesAndFails(StoreErrorKind::Timeout)]);
+    town.store.script([Fate::WritesAndFails(StoreErrorKind::Timeout)]);
     town.try_say(ANA, room, "c", "perhaps").await.unwrap_err();
     assert_eq!(seqs(&events(&mut stream, 1).await), [2]);
     town.say(ANA, room, "next").await;
@@ -117,26 +109,16 @@ async fn a_fenced_room_is_retried_on_the_next_incarnation() {
     let room = town.group().await;
     let epoch = town.say(ANA, room, "before").await.epoch;
     let newer = town.store.claim(room).await.unwrap();
-    let sends: Vec<_> = (0..5)
-        .map(|i| town.saying(ANA, room, &i.to_string()))
-        .collect();
+    let sends: Vec<_> = (0..5).map(|i| town.saying(ANA, room, &i.to_string())).collect();
     for send in sends {
         assert!(send.await.unwrap().unwrap().epoch > newer);
     }
     assert!(newer > epoch);
     assert_eq!(town.texts(room).await.len(), 6);
-    let added = town
-        .node
-        .add_members(ANA, room, vec![UserId(7)])
-        .await
-        .unwrap();
+    let added = town.node.add_members(ANA, room, vec![UserId(7)]).await.unwrap();
     assert_eq!(added, [UserId(7)]);
     town.store.claim(room).await.unwrap();
-    let added = town
-        .node
-        .add_members(ANA, room, vec![UserId(8)])
-        .await
-        .unwrap();
+    let added = town.node.add_members(ANA, room, vec![UserId(8)]).await.unwrap();
     assert_eq!(added, [UserId(8)], "commands too");
 }
 
@@ -150,10 +132,7 @@ async fn a_fenced_send_with_an_external_reference_is_retried_too() {
         chat: String::from("#c"),
         message: String::from("1"),
     };
-    let draft = Draft {
-        external: Some(external),
-        ..text("twin")
-    };
+    let draft = Draft { external: Some(external), ..text("twin") };
     town.node.send(ANA, room, draft, id("c")).await.unwrap();
 }
 
@@ -166,9 +145,7 @@ async fn two_nodes_take_a_room_from_each_other_and_lose_nothing() {
     for i in 0..10 {
         let node = if i % 2 == 0 { &town.node } else { &other };
         let client = i.to_string();
-        node.send(ANA, room, text(&client), id(&client))
-            .await
-            .unwrap();
+        node.send(ANA, room, text(&client), id(&client)).await.unwrap();
     }
     let expected: Vec<String> = (0..10).map(|i| i.to_string()).collect();
     assert_eq!(town.texts(room).await, expected);
@@ -178,14 +155,10 @@ async fn two_nodes_take_a_room_from_each_other_and_lose_nothing() {
 async fn a_room_that_keeps_failing_is_left_alone_for_a_while() {
     let town = Town::new().await;
     let room = town.group().await;
-    town.store
-        .script(vec![Fate::Fails(StoreErrorKind::Unavailable); 5]);
+    town.store.script(vec![Fate::Fails(StoreErrorKind::Unavailable); 5]);
     for i in 0..5 {
         let answer = town.try_say(ANA, room, "c", "hi").await;
-        assert!(
-            matches!(answer, Err(CallError::Store(_))),
-            "{i}: {answer:?}"
-        );
+        assert!(matches!(answer, Err(CallError::Store(_))), "{i}: {answer:?}");
         settle().await;
     }
     let answer = town.try_say(ANA, room, "c", "hi").await;
@@ -224,26 +197,16 @@ async fn the_bus_goes_on_where_it_was() {
     assert_eq!(bus.recv().await.unwrap().id(), format!("{room}:2"));
     town.sleep(room).await;
     town.say(ANA, room, "two").await;
-    assert_eq!(
-        bus.recv().await.unwrap().id(),
-        format!("{room}:3"),
-        "and not from the beginning"
-    );
+    assert_eq!(bus.recv().await.unwrap().id(), format!("{room}:3"), "and not from the beginning");
 }
 
 #[tokio::test(start_paused = true)]
 async fn everyone_is_added_and_the_job_goes_on_after_a_crash() {
     let town = Town::new().await;
     for user in 1..=1_200 {
-        town.store
-            .put_profile(UserId(user), codec::encode_profile("x", ""))
-            .await
-            .unwrap();
+        town.store.put_profile(UserId(user), codec::encode_profile("x", "")).await.unwrap();
     }
-    let new = NewRoom {
-        join_all_users: true,
-        ..new_room(RoomType::Channel, "all", &[])
-    };
+    let new = NewRoom { join_all_users: true, ..new_room(RoomType::Channel, "all", &[]) };
     let (summary, _) = town.node.create_room(ANA, new).await.unwrap();
     let room = summary.info.id;
     let done = |node: Node| async move {
@@ -257,19 +220,9 @@ async fn everyone_is_added_and_the_job_goes_on_after_a_crash() {
     assert_eq!(town.log(room).await.len(), 1 + 3);
 
     // The first half was done when the process died.
-    town.node
-        .remove_members(ANA, room, (700..=1_200).map(UserId).collect())
-        .await
-        .unwrap();
-    let job = codec::JoinJob {
-        after: UserId(500),
-        processed: 500,
-        done: false,
-    };
-    town.store
-        .put_join_job(room, Some(codec::encode_join_job(&job)))
-        .await
-        .unwrap();
+    town.node.remove_members(ANA, room, (700..=1_200).map(UserId).collect()).await.unwrap();
+    let job = codec::JoinJob { after: UserId(500), processed: 500, done: false };
+    town.store.put_join_job(room, Some(codec::encode_join_job(&job))).await.unwrap();
     let node = town.another_node().await;
     node.recover().await.unwrap();
     assert_eq!(done(node.clone()).await, (1_200, 1_200, true));

@@ -18,19 +18,8 @@ async fn one_append_at_a_time_and_what_queued_goes_as_the_next_batch() {
         settle().await;
     }
     settle().await;
-    assert_eq!(
-        town.store.batches(),
-        [1, 1],
-        "the creation, and the first send"
-    );
-    let observed = town
-        .node
-        .rooms()
-        .awake(room)
-        .unwrap()
-        .observe()
-        .await
-        .unwrap();
+    assert_eq!(town.store.batches(), [1, 1], "the creation, and the first send");
+    let observed = town.node.rooms().awake(room).unwrap().observe().await.unwrap();
     assert_eq!((observed.queued, observed.in_flight), (10, 1));
     gate.add_permits(1);
     assert_eq!(first.await.unwrap().unwrap().message.seq, Seq(2));
@@ -38,11 +27,7 @@ async fn one_append_at_a_time_and_what_queued_goes_as_the_next_batch() {
     for send in queued {
         acked.push(send.await.unwrap().unwrap().message.seq.0);
     }
-    assert_eq!(
-        acked,
-        (3..=12).collect::<Vec<_>>(),
-        "in the order they came"
-    );
+    assert_eq!(acked, (3..=12).collect::<Vec<_>>(), "in the order they came");
     assert_eq!(town.store.batches(), [1, 1, 10]);
     assert_eq!(town.store.most_running(), 1);
 }
@@ -79,11 +64,7 @@ async fn what_is_not_durable_is_seen_nowhere() {
     let send = town.saying(ANA, room, "hi");
     settle().await;
     assert!(!send.is_finished());
-    let page = town
-        .node
-        .history(BEN, room, crate::actors::ops::PageAt::Newest, 10)
-        .await
-        .unwrap();
+    let page = town.node.history(BEN, room, crate::actors::ops::PageAt::Newest, 10).await.unwrap();
     assert!(page.messages.is_empty());
     assert!(is_quiet(&mut stream).await);
     gate.add_permits(1);
@@ -143,9 +124,7 @@ async fn a_full_queue_of_busy_senders_is_served() {
         let node = town.node.clone();
         spawn(async move {
             for i in 0..20 {
-                let answer = node
-                    .send(ANA, room, text("x"), id(&format!("{who} {i}")))
-                    .await;
+                let answer = node.send(ANA, room, text("x"), id(&format!("{who} {i}"))).await;
                 assert!(answer.is_ok(), "send {i} of {who}: {answer:?}");
             }
         })
@@ -210,10 +189,7 @@ async fn an_external_reference_is_taken_once() {
     };
     let send = |client: &'static str, n: &'static str| {
         let node = town.node.clone();
-        let draft = Draft {
-            external: Some(twin(n)),
-            ..text(client)
-        };
+        let draft = Draft { external: Some(twin(n)), ..text(client) };
         spawn(async move { node.send(ANA, room, draft, id(client)).await })
     };
     let plain = town.saying(BEN, room, "plain");
@@ -223,17 +199,9 @@ async fn an_external_reference_is_taken_once() {
     for send in twins {
         answers.push(send.await.unwrap());
     }
-    let taken: Vec<_> = answers
-        .into_iter()
-        .filter(Result::is_err)
-        .map(rejected)
-        .collect();
+    let taken: Vec<_> = answers.into_iter().filter(Result::is_err).map(rejected).collect();
     assert_eq!(taken, [Reject::ExternalRefTaken], "and nobody else suffers");
-    let found = town
-        .node
-        .message_by_external(ANA, &twin("2"))
-        .await
-        .unwrap();
+    let found = town.node.message_by_external(ANA, &twin("2")).await.unwrap();
     assert_eq!(found.messages[0].draft.content, "c");
 }
 
@@ -246,10 +214,7 @@ async fn an_idle_room_sleeps_and_wakes_as_it_was() {
     tokio::time::sleep(Duration::from_secs(180)).await;
     settle().await;
     assert!(town.node.rooms().awake(room).is_none());
-    assert!(
-        town.store.active_rooms(None, 10).await.unwrap().is_empty(),
-        "out of the journal"
-    );
+    assert!(town.store.active_rooms(None, 10).await.unwrap().is_empty(), "out of the journal");
     let ack = town.say(BEN, room, "after").await;
     assert_eq!((ack.message.seq, ack.message.n.0), (Seq(3), 2));
     assert!(ack.epoch.0 > 1, "a new incarnation, a new epoch");
@@ -279,9 +244,7 @@ async fn nothing_is_lost_over_many_sleeps() {
         spawn(async move {
             for i in 0..40 {
                 let client = format!("{who} {i}");
-                node.send(ANA, room, text(&client), id(&client))
-                    .await
-                    .unwrap();
+                node.send(ANA, room, text(&client), id(&client)).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(u64::try_from(who % 5).unwrap())).await;
             }
         })
@@ -298,9 +261,7 @@ async fn nothing_is_lost_over_many_sleeps() {
     assert!(sleeps > 5, "only {sleeps}");
     let mut texts = town.texts(room).await;
     texts.sort_unstable();
-    let mut expected: Vec<String> = (0..8)
-        .flat_map(|who| (0..40).map(move |i| format!("{who} {i}")))
-        .collect();
+    let mut expected: Vec<String> = (0..8).flat_map(|who| (0..40).map(move |i| format!("{who} {i}"))).collect();
     expected.sort_unstable();
     assert_eq!(texts, expected);
 }
@@ -316,10 +277,7 @@ async fn a_drained_node_finishes_and_takes_no_more() {
     let node = town.node.clone();
     let drained = spawn(async move { node.drain(Duration::from_secs(5)).await });
     settle().await;
-    assert!(matches!(
-        town.try_say(ANA, sleeping, "late", "late").await,
-        Err(CallError::Draining)
-    ));
+    assert!(matches!(town.try_say(ANA, sleeping, "late", "late").await, Err(CallError::Draining)));
     gate.add_permits(1);
     send.await.unwrap().unwrap();
     assert!(drained.await.unwrap());
@@ -348,10 +306,7 @@ async fn two_creators_of_a_pair_get_one_room() {
     let town = Town::new().await;
     let make = |who: Author, other: Author| {
         let node = town.node.clone();
-        spawn(async move {
-            node.create_room(who, new_room(RoomType::P2p, "", &[other.user]))
-                .await
-        })
+        spawn(async move { node.create_room(who, new_room(RoomType::P2p, "", &[other.user])).await })
     };
     let calls = [make(ANA, BEN), make(BEN, ANA), make(ANA, BEN)];
     let mut answers = Vec::new();
@@ -368,14 +323,7 @@ async fn two_creators_of_a_pair_get_one_room() {
 async fn a_changed_member_is_answered_as_it_is() {
     let town = Town::new().await;
     let room = town.group().await;
-    let patch = MemberPatch {
-        nickname: Some(String::from("Benito")),
-        ..MemberPatch::default()
-    };
-    let person = town
-        .node
-        .change_member(BEN, room, BEN.user, patch)
-        .await
-        .unwrap();
+    let patch = MemberPatch { nickname: Some(String::from("Benito")), ..MemberPatch::default() };
+    let person = town.node.change_member(BEN, room, BEN.user, patch).await.unwrap();
     assert_eq!(person.member.unwrap().nickname, "Benito");
 }

@@ -20,9 +20,8 @@ use crate::{
         position::{Position, RoomHead},
     },
     storage::{
-        CursorStore, DeviceRow, Direction, Durability, LogStore, MessageRef, Projection,
-        ReactionRow, Record, Result, RoomListEntry, RoomPrefs, RoomStore, Store, StoreError,
-        StoreErrorKind, UserStore,
+        CursorStore, DeviceRow, Direction, Durability, LogStore, MessageRef, Projection, ReactionRow, Record, Result,
+        RoomListEntry, RoomPrefs, RoomStore, Store, StoreError, StoreErrorKind, UserStore,
         embedded::{EmbeddedStore, memory::MemoryEngine},
     },
 };
@@ -127,9 +126,7 @@ impl ScriptedStore {
                 gate.acquire().await.unwrap().forget();
                 written
             }
-            Some(Fate::Waits(_)) | None => {
-                self.inner.append(room, epoch, records, projection).await
-            }
+            Some(Fate::Waits(_)) | None => self.inner.append(room, epoch, records, projection).await,
         };
         self.running.fetch_sub(1, Ordering::Relaxed);
         result
@@ -170,13 +167,7 @@ impl LogStore for ScriptedStore {
     ) -> Result<Durability> {
         self.scripted(room, epoch, records, projection).await
     }
-    async fn read_log(
-        &self,
-        room: RoomId,
-        from: Seq,
-        direction: Direction,
-        limit: usize,
-    ) -> Result<Vec<Record>> {
+    async fn read_log(&self, room: RoomId, from: Seq, direction: Direction, limit: usize) -> Result<Vec<Record>> {
         self.turn().await;
         self.inner.read_log(room, from, direction, limit).await
     }
@@ -196,11 +187,7 @@ impl LogStore for ScriptedStore {
         self.turn().await;
         self.inner.find_message(id).await
     }
-    async fn find_client_message(
-        &self,
-        sender: UserId,
-        client_id: &ClientMessageId,
-    ) -> Result<Option<MessageRef>> {
+    async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>> {
         self.turn().await;
         self.inner.find_client_message(sender, client_id).await
     }
@@ -242,12 +229,7 @@ impl RoomStore for ScriptedStore {
         self.turn().await;
         self.inner.rooms(after, limit).await
     }
-    async fn members(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Bytes)>> {
+    async fn members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Bytes)>> {
         self.turn().await;
         self.inner.members(room, after, limit).await
     }
@@ -255,12 +237,7 @@ impl RoomStore for ScriptedStore {
         self.turn().await;
         self.inner.member(room, user).await
     }
-    async fn positions(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Position)>> {
+    async fn positions(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Position)>> {
         self.turn().await;
         self.inner.positions(room, after, limit).await
     }
@@ -300,12 +277,7 @@ impl RoomStore for ScriptedStore {
 
 #[async_trait]
 impl UserStore for ScriptedStore {
-    async fn rooms_of(
-        &self,
-        user: UserId,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomListEntry>> {
+    async fn rooms_of(&self, user: UserId, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomListEntry>> {
         self.turn().await;
         self.inner.rooms_of(user, after, limit).await
     }
@@ -321,13 +293,7 @@ impl UserStore for ScriptedStore {
         self.turn().await;
         self.inner.hide_message(user, room, seq).await
     }
-    async fn hidden_messages(
-        &self,
-        user: UserId,
-        room: RoomId,
-        from: Seq,
-        to: Seq,
-    ) -> Result<Vec<Seq>> {
+    async fn hidden_messages(&self, user: UserId, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Seq>> {
         self.turn().await;
         self.inner.hidden_messages(user, room, from, to).await
     }

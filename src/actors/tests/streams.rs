@@ -35,15 +35,7 @@ async fn connected_comes_at_once_and_every_15_seconds() {
 async fn a_stream_of_one_room_hears_no_other() {
     let town = Town::new().await;
     let (one, other) = (town.group().await, town.group().await);
-    let mut stream = town
-        .stream(
-            BEN,
-            OpenStream {
-                room: Some(one),
-                ..open("phone", &[])
-            },
-        )
-        .await;
+    let mut stream = town.stream(BEN, OpenStream { room: Some(one), ..open("phone", &[]) }).await;
     town.say(ANA, other, "other").await;
     town.say(ANA, one, "one").await;
     assert_eq!(events(&mut stream, 1).await[0].room, one);
@@ -54,15 +46,7 @@ async fn a_stream_of_one_room_hears_no_other() {
 async fn a_stream_of_commands_alone_hears_nothing() {
     let town = Town::new().await;
     let room = town.group().await;
-    let mut stream = town
-        .stream(
-            BEN,
-            OpenStream {
-                commands_only: true,
-                ..open("bot", &[])
-            },
-        )
-        .await;
+    let mut stream = town.stream(BEN, OpenStream { commands_only: true, ..open("bot", &[]) }).await;
     town.say(ANA, room, "hi").await;
     assert!(is_quiet(&mut stream).await);
 }
@@ -78,15 +62,8 @@ async fn a_stream_resumes_with_no_seam() {
     for cursor in [1, 2, 200, 201, 400, 450, 451] {
         let mut stream = town.stream(BEN, open("phone", &[(room, cursor)])).await;
         let late = town.say(ANA, room, &format!("late {cursor}")).await;
-        let heard = events(
-            &mut stream,
-            usize::try_from(late.message.seq.0 - cursor).unwrap(),
-        )
-        .await;
-        assert_eq!(
-            seqs(&heard),
-            (cursor + 1..=late.message.seq.0).collect::<Vec<_>>()
-        );
+        let heard = events(&mut stream, usize::try_from(late.message.seq.0 - cursor).unwrap()).await;
+        assert_eq!(seqs(&heard), (cursor + 1..=late.message.seq.0).collect::<Vec<_>>());
         assert!(is_quiet(&mut stream).await);
     }
 }
@@ -101,9 +78,7 @@ async fn a_stream_resumes_while_the_room_is_written() {
     let node = town.node.clone();
     let writer = spawn(async move {
         for i in 0..300 {
-            node.send(ANA, room, text("x"), id(&format!("new {i}")))
-                .await
-                .unwrap();
+            node.send(ANA, room, text("x"), id(&format!("new {i}"))).await.unwrap();
         }
     });
     let mut stream = town.stream(BEN, open("phone", &[(room, 1)])).await;
@@ -117,23 +92,12 @@ async fn unknown_rooms_are_announced_and_left_ones_told() {
     let town = Town::new().await;
     let (known, unknown, left) = (town.group().await, town.group().await, town.group().await);
     town.say(ANA, unknown, "unseen").await;
-    town.node
-        .remove_members(ANA, left, vec![BEN.user])
-        .await
-        .unwrap();
-    let mut stream = town
-        .stream(BEN, open("phone", &[(known, 1), (left, 1)]))
-        .await;
+    town.node.remove_members(ANA, left, vec![BEN.user]).await.unwrap();
+    let mut stream = town.stream(BEN, open("phone", &[(known, 1), (left, 1)])).await;
     let mut said = vec![next(&mut stream).await, next(&mut stream).await];
     said.sort_by_key(|output| matches!(output, Output::Left(_)));
-    assert!(
-        matches!(said[0], Output::Announce(room, Seq(2)) if room == unknown),
-        "{said:?}"
-    );
-    assert!(
-        matches!(said[1], Output::Left(room) if room == left),
-        "{said:?}"
-    );
+    assert!(matches!(said[0], Output::Announce(room, Seq(2)) if room == unknown), "{said:?}");
+    assert!(matches!(said[1], Output::Left(room) if room == left), "{said:?}");
     town.say(ANA, unknown, "seen").await;
     assert_eq!(seqs(&events(&mut stream, 1).await), [3]);
     assert!(is_quiet(&mut stream).await);
@@ -155,10 +119,7 @@ async fn a_cursor_from_the_future_must_resync() {
     town.say(ANA, room, "hi").await;
     let mut stream = town.stream(BEN, open("phone", &[(room, 50)])).await;
     let said = next(&mut stream).await;
-    assert!(
-        matches!(said, Output::Resync(r, Seq(1), Seq(2)) if r == room),
-        "{said:?}"
-    );
+    assert!(matches!(said, Output::Resync(r, Seq(1), Seq(2)) if r == room), "{said:?}");
     town.say(ANA, room, "next").await;
     assert_eq!(seqs(&events(&mut stream, 1).await), [3]);
 }
@@ -172,17 +133,11 @@ async fn a_cursor_too_old_must_resync() {
     }
     let mut stream = town.stream(BEN, open("phone", &[(room, 5)])).await;
     let said = next(&mut stream).await;
-    assert!(
-        matches!(said, Output::Resync(r, Seq(6), Seq(21)) if r == room),
-        "{said:?}"
-    );
+    assert!(matches!(said, Output::Resync(r, Seq(6), Seq(21)) if r == room), "{said:?}");
     town.say(ANA, room, "next").await;
     assert_eq!(seqs(&events(&mut stream, 1).await), [22]);
     let mut stream = town.stream(BEN, open("tablet", &[(room, 12)])).await;
-    assert_eq!(
-        seqs(&events(&mut stream, 10).await),
-        (13..=22).collect::<Vec<_>>()
-    );
+    assert_eq!(seqs(&events(&mut stream, 10).await), (13..=22).collect::<Vec<_>>());
 }
 
 /// A client that does not read costs a bounded queue; when it reads, it misses nothing.
@@ -201,15 +156,7 @@ async fn a_slow_reader_falls_back_to_the_log() {
     assert!(observed.streams[0].queued_bytes <= 2_000);
     assert!(observed.streams[0].rooms_behind > 0);
     let heard = events(&mut stream, 510).await;
-    let of = |room| {
-        seqs(
-            &heard
-                .iter()
-                .filter(|e| e.room == room)
-                .cloned()
-                .collect::<Vec<_>>(),
-        )
-    };
+    let of = |room| seqs(&heard.iter().filter(|e| e.room == room).cloned().collect::<Vec<_>>());
     assert_eq!(of(room), (2..=501).collect::<Vec<_>>());
     assert_eq!(of(other), (2..=11).collect::<Vec<_>>());
     town.say(ANA, room, "live again").await;
@@ -249,23 +196,11 @@ async fn a_stream_with_the_same_client_id_replaces_the_first() {
     let room = town.group().await;
     let mut first = town.listen(BEN).await;
     let mut second = town.listen(BEN).await;
-    assert!(matches!(
-        next(&mut first).await,
-        Output::Closed(CloseReason::Replaced)
-    ));
+    assert!(matches!(next(&mut first).await, Output::Closed(CloseReason::Replaced)));
     drop(first);
     town.say(ANA, room, "hi").await;
     assert_eq!(seqs(&events(&mut second, 1).await), [2]);
-    assert_eq!(
-        town.node
-            .users()
-            .observe(BEN.user)
-            .await
-            .unwrap()
-            .streams
-            .len(),
-        1
-    );
+    assert_eq!(town.node.users().observe(BEN.user).await.unwrap().streams.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,11 +224,7 @@ async fn a_room_joined_later_joins_the_stream() {
     town.say(ANA, room, "before").await;
     town.node.add_members(ANA, room, vec![new]).await.unwrap();
     town.say(ANA, room, "after").await;
-    assert_eq!(
-        seqs(&events(&mut stream, 2).await),
-        [3, 4],
-        "from the joining on"
-    );
+    assert_eq!(seqs(&events(&mut stream, 2).await), [3, 4], "from the joining on");
     let made = town.room(RoomType::P2p, "", &[new]).await;
     town.say(ANA, made, "hi").await;
     let heard = events(&mut stream, 2).await;
@@ -306,25 +237,15 @@ async fn who_is_removed_hears_of_it_and_then_no_more() {
     let room = town.group().await;
     let mut stream = town.listen(BEN).await;
     town.say(ANA, room, "before").await;
-    town.node
-        .remove_members(ANA, room, vec![BEN.user])
-        .await
-        .unwrap();
+    town.node.remove_members(ANA, room, vec![BEN.user]).await.unwrap();
     town.say(ANA, room, "secret").await;
     let heard = events(&mut stream, 2).await;
     assert_eq!(seqs(&heard), [2, 3]);
     assert!(matches!(heard[1].body, EventBody::Left { .. }));
     assert!(is_quiet(&mut stream).await);
-    town.node
-        .add_members(ANA, room, vec![BEN.user])
-        .await
-        .unwrap();
+    town.node.add_members(ANA, room, vec![BEN.user]).await.unwrap();
     town.say(ANA, room, "again").await;
-    assert_eq!(
-        seqs(&events(&mut stream, 2).await),
-        [5, 6],
-        "back, from the joining on"
-    );
+    assert_eq!(seqs(&events(&mut stream, 2).await), [5, 6], "back, from the joining on");
 }
 
 /// The stream has not been read since before the removal: what came after it is not for this reader.
@@ -336,10 +257,7 @@ async fn a_slow_reader_who_is_removed_hears_nothing_after_it() {
     for i in 0..20 {
         town.say(ANA, room, &i.to_string()).await;
     }
-    town.node
-        .remove_members(ANA, room, vec![BEN.user])
-        .await
-        .unwrap();
+    town.node.remove_members(ANA, room, vec![BEN.user]).await.unwrap();
     for i in 0..20 {
         town.say(ANA, room, &format!("secret {i}")).await;
     }
@@ -353,22 +271,13 @@ async fn a_slow_reader_who_is_removed_hears_nothing_after_it() {
 async fn no_cursor_reaches_before_the_joining() {
     let town = Town::new().await;
     let new = author(7);
-    town.node
-        .list(new, &Default::default(), "", None, 10)
-        .await
-        .unwrap();
+    town.node.list(new, &Default::default(), "", None, 10).await.unwrap();
     let room = town.group().await;
     town.say(ANA, room, "hidden").await;
-    town.node
-        .add_members(ANA, room, vec![new.user])
-        .await
-        .unwrap();
+    town.node.add_members(ANA, room, vec![new.user]).await.unwrap();
     settle().await;
     let mut stream = town.stream(new, open("phone", &[(room, 0)])).await;
-    assert!(matches!(
-        next(&mut stream).await,
-        Output::Resync(_, Seq(1), Seq(2))
-    ));
+    assert!(matches!(next(&mut stream).await, Output::Resync(_, Seq(1), Seq(2))));
     assert_eq!(seqs(&events(&mut stream, 1).await), [3]);
     assert!(is_quiet(&mut stream).await);
 }
@@ -377,18 +286,12 @@ async fn no_cursor_reaches_before_the_joining() {
 async fn no_cursor_reaches_before_a_clearing() {
     let town = Town::new().await;
     let room = town.room(RoomType::P2p, "", &[BEN.user]).await;
-    town.node
-        .list(BEN, &Default::default(), "", None, 10)
-        .await
-        .unwrap();
+    town.node.list(BEN, &Default::default(), "", None, 10).await.unwrap();
     town.say(ANA, room, "cleared").await;
     town.node.delete_room(BEN, room).await.unwrap();
     town.say(ANA, room, "after").await;
     let mut stream = town.stream(BEN, open("phone", &[(room, 1)])).await;
-    assert!(matches!(
-        next(&mut stream).await,
-        Output::Resync(_, Seq(2), Seq(2))
-    ));
+    assert!(matches!(next(&mut stream).await, Output::Resync(_, Seq(2), Seq(2))));
     let heard = events(&mut stream, 1).await;
     assert_eq!(content(&heard[0]), Some("after"));
     assert!(is_quiet(&mut stream).await);
@@ -399,10 +302,7 @@ async fn streams_end_when_the_node_goes_down() {
     let town = Town::new().await;
     let mut stream = town.listen(BEN).await;
     assert!(town.node.drain(Duration::from_secs(1)).await);
-    assert!(matches!(
-        next(&mut stream).await,
-        Output::Closed(CloseReason::Draining)
-    ));
+    assert!(matches!(next(&mut stream).await, Output::Closed(CloseReason::Draining)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -436,10 +336,7 @@ async fn settings_and_sleep_do_not_disturb_a_stream() {
     let room = town.group().await;
     let mut stream = town.listen(BEN).await;
     for i in 0..5 {
-        let patch = InfoPatch {
-            name: Some(format!("name {i}")),
-            ..InfoPatch::default()
-        };
+        let patch = InfoPatch { name: Some(format!("name {i}")), ..InfoPatch::default() };
         town.node.update_room(ANA, room, patch).await.unwrap();
         town.sleep(room).await;
     }
@@ -455,10 +352,7 @@ async fn a_resuming_reader_who_is_removed_hears_nothing_after_it() {
         town.say(ANA, room, &i.to_string()).await;
     }
     let mut stream = town.stream(BEN, open("phone", &[(room, 1)])).await;
-    town.node
-        .remove_members(ANA, room, vec![BEN.user])
-        .await
-        .unwrap();
+    town.node.remove_members(ANA, room, vec![BEN.user]).await.unwrap();
     town.say(ANA, room, "secret").await;
     let heard = events(&mut stream, 21).await;
     assert_eq!(seqs(&heard), (2..=22).collect::<Vec<_>>());

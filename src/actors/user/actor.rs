@@ -72,19 +72,8 @@ impl Actor for UserActor {
     type State = User;
     type Arguments = UserSeed;
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<UserMsg>,
-        seed: UserSeed,
-    ) -> Result<User, ActorProcessingErr> {
-        Ok(User {
-            seed,
-            streams: Vec::new(),
-            parked: VecDeque::new(),
-            loading: false,
-            loaded: false,
-            resting: false,
-        })
+    async fn pre_start(&self, _: ActorRef<UserMsg>, seed: UserSeed) -> Result<User, ActorProcessingErr> {
+        Ok(User { seed, streams: Vec::new(), parked: VecDeque::new(), loading: false, loaded: false, resting: false })
     }
 
     async fn handle(
@@ -107,14 +96,9 @@ impl Actor for UserActor {
             UserMsg::Observe(reply) => drop(reply.send(user.observe())),
             UserMsg::Closed { queue } => user.closed(&queue),
             UserMsg::CloseAll(reason) => {
-                user.streams
-                    .iter()
-                    .for_each(|stream| stream.queue.push_control(Item::Close(reason)));
+                user.streams.iter().for_each(|stream| stream.queue.push_control(Item::Close(reason)));
             }
-            UserMsg::Moment(moment) => user
-                .streams
-                .iter()
-                .for_each(|stream| stream.queue.push_moment(&moment)),
+            UserMsg::Moment(moment) => user.streams.iter().for_each(|stream| stream.queue.push_moment(&moment)),
             other if user.loaded => user.take(other, &myself),
             other => user.park(other, &myself),
         }
@@ -122,16 +106,10 @@ impl Actor for UserActor {
     }
 
     /// A stream that was opened while its actor was being let go must not go on without it.
-    async fn post_stop(
-        &self,
-        _: ActorRef<UserMsg>,
-        user: &mut User,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(&self, _: ActorRef<UserMsg>, user: &mut User) -> Result<(), ActorProcessingErr> {
         for stream in std::mem::take(&mut user.streams) {
             user.stop_listening(&stream);
-            stream
-                .queue
-                .push_control(Item::Close(CloseReason::Draining));
+            stream.queue.push_control(Item::Close(CloseReason::Draining));
         }
         Ok(())
     }
@@ -154,11 +132,7 @@ impl User {
         self.parked.push_back(message);
         if !self.loading {
             self.loading = true;
-            let (context, user, myself) = (
-                Arc::clone(&self.seed.context),
-                self.seed.user,
-                myself.clone(),
-            );
+            let (context, user, myself) = (Arc::clone(&self.seed.context), self.seed.user, myself.clone());
             tasks::spawn(TaskKind::Load, async move {
                 let _ = myself.cast(UserMsg::Loaded(RoomList::load(&context, user).await));
             });
@@ -192,13 +166,7 @@ impl User {
         match message {
             UserMsg::Open { open, reply } => self.open(*open, reply, myself),
             UserMsg::Warm { reply } => drop(reply.send(Ok(()))),
-            UserMsg::Joined {
-                room,
-                listing,
-                seq,
-                position,
-                name,
-            } => self.joined(room, listing, seq, position, &name),
+            UserMsg::Joined { room, listing, seq, position, name } => self.joined(room, listing, seq, position, &name),
             UserMsg::Left { room, seq } => self.left(room, seq),
             UserMsg::Cleared { room, position } => {
                 if let Some(listed) = self.seed.shared.list.lock().rooms.get_mut(&room) {
@@ -219,12 +187,7 @@ impl User {
         }
     }
 
-    fn open(
-        &mut self,
-        open: OpenStream,
-        reply: oneshot::Sender<Call<StreamReader>>,
-        myself: &ActorRef<UserMsg>,
-    ) {
+    fn open(&mut self, open: OpenStream, reply: oneshot::Sender<Call<StreamReader>>, myself: &ActorRef<UserMsg>) {
         if reply.is_closed() {
             // The caller has gone, and may have come back on another connection that was faster: what it left behind
             // must not end the stream that it has now.
@@ -252,20 +215,12 @@ impl User {
             cursors: HashMap::new(),
             todo: VecDeque::new(),
             fetch: None,
-            heartbeat: Box::pin(tokio::time::sleep_until(
-                Instant::now() + context.options.heartbeat,
-            )),
+            heartbeat: Box::pin(tokio::time::sleep_until(Instant::now() + context.options.heartbeat)),
         };
         reader.todo.push_back(Todo::Say(Output::Heartbeat));
         for (room, listed) in &self.seed.shared.list.lock().rooms {
             if stream.wants(*room) {
-                start(
-                    &mut reader,
-                    self.seed.user,
-                    listed,
-                    open.cursors.get(room).copied(),
-                    !open.cursors.is_empty(),
-                );
+                start(&mut reader, self.seed.user, listed, open.cursors.get(room).copied(), !open.cursors.is_empty());
             }
         }
         let mut strange: Vec<RoomId> = open
@@ -289,25 +244,15 @@ impl User {
 
     /// Ends the stream that has this client id, if there is one.
     fn replace(&mut self, client_id: &str) {
-        if let Some(i) = self
-            .streams
-            .iter()
-            .position(|stream| stream.client_id == client_id)
-        {
+        if let Some(i) = self.streams.iter().position(|stream| stream.client_id == client_id) {
             let stream = self.streams.swap_remove(i);
             self.stop_listening(&stream);
-            stream
-                .queue
-                .push_control(Item::Close(CloseReason::Replaced));
+            stream.queue.push_control(Item::Close(CloseReason::Replaced));
         }
     }
 
     fn closed(&mut self, queue: &Arc<StreamQueue>) {
-        if let Some(i) = self
-            .streams
-            .iter()
-            .position(|stream| Arc::ptr_eq(&stream.queue, queue))
-        {
+        if let Some(i) = self.streams.iter().position(|stream| Arc::ptr_eq(&stream.queue, queue)) {
             let stream = self.streams.swap_remove(i);
             self.stop_listening(&stream);
         }
@@ -321,9 +266,7 @@ impl User {
         }
         let context = &self.seed.context;
         context.presence.unwatch(&stream.presence_of, &stream.queue);
-        context
-            .presence
-            .closed(self.seed.user, context.clock.now_ms());
+        context.presence.closed(self.seed.user, context.clock.now_ms());
         self.seed.shared.set_streams(self.streams.len());
     }
 
@@ -332,25 +275,11 @@ impl User {
         hub.set_name(name);
         for stream in self.streams.iter().filter(|stream| stream.wants(room)) {
             hub.listen(self.seed.user, &stream.queue);
-            stream
-                .queue
-                .push_control(Item::Joined(room, Seq(seq.0 - 1)));
+            stream.queue.push_control(Item::Joined(room, Seq(seq.0 - 1)));
         }
         let version = u64::MAX;
-        let listed = Listed {
-            listing,
-            prefs: Default::default(),
-            hub,
-            position,
-            version,
-        };
-        self.seed
-            .shared
-            .list
-            .lock()
-            .rooms
-            .entry(room)
-            .or_insert(listed);
+        let listed = Listed { listing, prefs: Default::default(), hub, position, version };
+        self.seed.shared.list.lock().rooms.entry(room).or_insert(listed);
     }
 
     fn left(&self, room: RoomId, seq: Seq) {
@@ -366,12 +295,7 @@ impl User {
     fn observe(&self) -> UserObservation {
         let stream = |stream: &Stream| {
             let (queued_bytes, rooms_behind, delivered) = stream.queue.observe();
-            StreamObservation {
-                client_id: stream.client_id.clone(),
-                queued_bytes,
-                rooms_behind,
-                delivered,
-            }
+            StreamObservation { client_id: stream.client_id.clone(), queued_bytes, rooms_behind, delivered }
         };
         UserObservation {
             rooms: self.seed.shared.list.lock().rooms.len(),
@@ -382,13 +306,7 @@ impl User {
 
 /// Lets a stream listen to a room and sets its cursor. First listen, then look at the head: what is appended in between
 /// is heard and, when it is at or before the head, dropped.
-fn start(
-    reader: &mut StreamReader,
-    user: UserId,
-    listed: &Listed,
-    cursor: Option<Seq>,
-    resuming: bool,
-) {
+fn start(reader: &mut StreamReader, user: UserId, listed: &Listed, cursor: Option<Seq>, resuming: bool) {
     let (hub, room) = (&listed.hub, listed.hub.id());
     hub.listen(user, &reader.queue);
     let head = hub.head().map_or(Seq(0), |head| head.seq);
@@ -396,31 +314,23 @@ fn start(
     let seq = match cursor {
         Some(seq) if seq > head => {
             // The client has seen what this log does not hold.
-            reader
-                .todo
-                .push_back(Todo::Say(Output::Resync(room, floor.next(), head)));
+            reader.todo.push_back(Todo::Say(Output::Resync(room, floor.next(), head)));
             head
         }
         Some(seq) => {
             if seq < floor {
                 // What happened while the user was away, and before, is not theirs to see any more.
-                reader
-                    .todo
-                    .push_back(Todo::Say(Output::Resync(room, seq.next(), floor)));
+                reader.todo.push_back(Todo::Say(Output::Resync(room, seq.next(), floor)));
             }
             reader.todo.push_back(Todo::CatchUp { room, until: None });
             seq.max(floor)
         }
         None => {
             if resuming {
-                reader
-                    .todo
-                    .push_back(Todo::Say(Output::Announce(room, head)));
+                reader.todo.push_back(Todo::Say(Output::Announce(room, head)));
             }
             head
         }
     };
-    reader
-        .cursors
-        .insert(room, Cursor::new(seq, Arc::clone(hub)));
+    reader.cursors.insert(room, Cursor::new(seq, Arc::clone(hub)));
 }

@@ -49,11 +49,7 @@ impl Listed {
 
     /// Where the room stands in the list: smaller comes first.
     pub(crate) fn key(&self) -> ListKey {
-        ListKey {
-            unpinned: !self.prefs.pinned,
-            older: -self.head().activity_ms,
-            room: self.hub.id(),
-        }
+        ListKey { unpinned: !self.prefs.pinned, older: -self.head().activity_ms, room: self.hub.id() }
     }
 }
 
@@ -100,13 +96,7 @@ impl RoomList {
                 // Read after the version: a move in between makes the position stale, not wrong.
                 let version = hub.positions_version();
                 let position = context.store.position(entry.room, user).await?;
-                let listed = Listed {
-                    listing: entry.listing,
-                    prefs: entry.prefs,
-                    hub,
-                    position,
-                    version,
-                };
+                let listed = Listed { listing: entry.listing, prefs: entry.prefs, hub, position, version };
                 list.rooms.insert(entry.room, listed);
             }
             after = rooms.last().copied();
@@ -117,14 +107,9 @@ impl RoomList {
     }
 
     /// The rooms that pass, in no order.
-    pub(crate) fn filtered<'a>(
-        &'a self,
-        filter: &'a ListFilter,
-    ) -> impl Iterator<Item = &'a Listed> {
+    pub(crate) fn filtered<'a>(&'a self, filter: &'a ListFilter) -> impl Iterator<Item = &'a Listed> {
         self.rooms.values().filter(|listed| {
-            filter
-                .room_type
-                .is_none_or(|t| t as u8 == listed.listing.room_type)
+            filter.room_type.is_none_or(|t| t as u8 == listed.listing.room_type)
                 && (filter.include_hidden || !listed.is_hidden())
                 && !listed.is_gone()
         })

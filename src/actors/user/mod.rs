@@ -51,8 +51,7 @@ pub(crate) struct UserShared {
 
 impl UserShared {
     fn touch(&self, context: &Context) {
-        self.last_used_ms
-            .store(context.clock.now_ms(), Ordering::Relaxed);
+        self.last_used_ms.store(context.clock.now_ms(), Ordering::Relaxed);
     }
 
     fn set_streams(&self, streams: usize) {
@@ -108,16 +107,11 @@ impl Users {
     /// When the supervisor cannot be spawned.
     pub(crate) async fn start(context: Arc<Context>) -> Result<Self, ractor::SpawnErr> {
         let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await?;
-        let users = Self {
-            context,
-            awake: Arc::new(DashMap::new()),
-            supervisor: supervisor.get_cell(),
-        };
+        let users = Self { context, awake: Arc::new(DashMap::new()), supervisor: supervisor.get_cell() };
         let (sweeper, pause) = (users.clone(), users.context.options.user_idle / 4);
         tasks::spawn(TaskKind::Sweep, async move {
             loop {
-                tokio::time::sleep(pause.clamp(Duration::from_millis(50), Duration::from_secs(15)))
-                    .await;
+                tokio::time::sleep(pause.clamp(Duration::from_millis(50), Duration::from_secs(15))).await;
                 if sweeper.supervisor.get_status() >= ActorStatus::Stopping {
                     break;
                 }
@@ -132,13 +126,10 @@ impl Users {
         let idle = i64::try_from(self.context.options.user_idle.as_millis()).unwrap_or(i64::MAX);
         let before = self.context.clock.now_ms().saturating_sub(idle);
         // An actor that ended by itself, however, is no longer anybody's.
-        self.awake
-            .retain(|_, handle| handle.actor.get_status() < ActorStatus::Stopping);
+        self.awake.retain(|_, handle| handle.actor.get_status() < ActorStatus::Stopping);
         for (_, handle) in self.in_order() {
             let shared = &handle.shared;
-            if shared.last_used_ms.load(Ordering::Relaxed) <= before
-                && shared.streams.load(Ordering::Relaxed) == 0
-            {
+            if shared.last_used_ms.load(Ordering::Relaxed) <= before && shared.streams.load(Ordering::Relaxed) == 0 {
                 let _ = handle.actor.cast(UserMsg::Rest);
             }
         }
@@ -146,11 +137,8 @@ impl Users {
 
     /// All users with an actor, by id.
     fn in_order(&self) -> Vec<(UserId, UserHandle)> {
-        let mut users: Vec<(UserId, UserHandle)> = self
-            .awake
-            .iter()
-            .map(|entry| (*entry.key(), entry.value().clone()))
-            .collect();
+        let mut users: Vec<(UserId, UserHandle)> =
+            self.awake.iter().map(|entry| (*entry.key(), entry.value().clone())).collect();
         users.sort_unstable_by_key(|(user, _)| *user);
         users
     }
@@ -161,20 +149,12 @@ impl Users {
         }
         let shared = Arc::new(UserShared::default());
         shared.touch(&self.context);
-        let seed = UserSeed {
-            user,
-            context: Arc::clone(&self.context),
-            shared: Arc::clone(&shared),
-        };
+        let seed = UserSeed { user, context: Arc::clone(&self.context), shared: Arc::clone(&shared) };
         let spawned = Actor::spawn_linked(None, UserActor, seed, self.supervisor.clone()).await;
         let (actor, _) = spawned.map_err(|_| CallError::Draining)?;
         let mine = UserHandle { actor, shared };
         // Two callers may both have started one: the second steps back. Nothing was loaded yet.
-        let handle = self
-            .awake
-            .entry(user)
-            .or_insert_with(|| mine.clone())
-            .clone();
+        let handle = self.awake.entry(user).or_insert_with(|| mine.clone()).clone();
         if handle.actor.get_id() != mine.actor.get_id() {
             let _ = mine.actor.drain();
         }
@@ -197,9 +177,7 @@ impl Users {
                     Err(_) => return Err(CallError::Deadline),
                 }
             }
-            self.awake.remove_if(&user, |_, known| {
-                known.actor.get_id() == handle.actor.get_id()
-            });
+            self.awake.remove_if(&user, |_, known| known.actor.get_id() == handle.actor.get_id());
         }
         Err(CallError::Dropped)
     }
@@ -209,12 +187,7 @@ impl Users {
     /// # Errors
     /// [`CallError::TooManyStreams`]; [`CallError`] when the room list cannot be read.
     pub async fn open(&self, user: UserId, open: OpenStream) -> Call<StreamReader> {
-        let (reader, _) = self
-            .ask(user, |reply| UserMsg::Open {
-                open: Box::new(open.clone()),
-                reply,
-            })
-            .await?;
+        let (reader, _) = self.ask(user, |reply| UserMsg::Open { open: Box::new(open.clone()), reply }).await?;
         Ok(reader)
     }
 
@@ -255,32 +228,10 @@ impl Users {
         if !self.awake.contains_key(&user) {
             return;
         }
-        let other = || {
-            members
-                .iter()
-                .map(|(other, _)| *other)
-                .find(|other| *other != user)
-                .unwrap_or_default()
-        };
-        let partner = if info.room_type == RoomType::P2p {
-            other()
-        } else {
-            UserId::default()
-        };
-        let listing = Listing {
-            room_type: info.room_type as u8,
-            partner,
-        };
-        self.tell(
-            user,
-            UserMsg::Joined {
-                room: info.id,
-                listing,
-                seq,
-                position,
-                name: info.name.as_str().into(),
-            },
-        );
+        let other = || members.iter().map(|(other, _)| *other).find(|other| *other != user).unwrap_or_default();
+        let partner = if info.room_type == RoomType::P2p { other() } else { UserId::default() };
+        let listing = Listing { room_type: info.room_type as u8, partner };
+        self.tell(user, UserMsg::Joined { room: info.id, listing, seq, position, name: info.name.as_str().into() });
     }
 
     pub(crate) fn room_left(&self, user: UserId, room: RoomId, seq: Seq) {

@@ -70,13 +70,7 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     pub(crate) const fn new(seq: Seq, hub: Arc<RoomHub>) -> Self {
-        Self {
-            seq,
-            hub,
-            ended: false,
-            left: Seq(0),
-            dismissed: false,
-        }
+        Self { seq, hub, ended: false, left: Seq(0), dismissed: false }
     }
 }
 
@@ -124,9 +118,7 @@ impl std::fmt::Debug for StreamReader {
 impl Drop for StreamReader {
     fn drop(&mut self) {
         self.queue.shut();
-        let _ = self.owner.cast(UserMsg::Closed {
-            queue: Arc::clone(&self.queue),
-        });
+        let _ = self.owner.cast(UserMsg::Closed { queue: Arc::clone(&self.queue) });
     }
 }
 
@@ -205,10 +197,7 @@ impl StreamReader {
                 None
             }
             Item::Left(room, at) => {
-                self.todo.push_back(Todo::CatchUp {
-                    room,
-                    until: Some(at),
-                });
+                self.todo.push_back(Todo::CatchUp { room, until: Some(at) });
                 self.todo.push_back(Todo::Forget(room, at));
                 None
             }
@@ -273,10 +262,7 @@ impl StreamReader {
         }
         if batch.last() > cursor.seq {
             // A gap, or an overlap: the log has what is missing, and this batch too.
-            self.todo.push_back(Todo::CatchUp {
-                room: batch.room,
-                until: None,
-            });
+            self.todo.push_back(Todo::CatchUp { room: batch.room, until: None });
         }
         None
     }
@@ -322,11 +308,7 @@ impl StreamReader {
             Err(error) => return Some(Output::Failed(error)),
         };
         let last = events.last()?.seq;
-        debug_assert_eq!(
-            events.first().map(|e| e.seq),
-            Some(cursor.seq.next()),
-            "the log has no gaps"
-        );
+        debug_assert_eq!(events.first().map(|e| e.seq), Some(cursor.seq.next()), "the log has no gaps");
         cursor.seq = last;
         cursor.ended = ended;
         if let Some(left) = events.iter().rfind(|event| leaves(event, self.user)) {
@@ -340,13 +322,9 @@ impl StreamReader {
 /// Reads what comes after `after` for `user`. What came after they left is not for them, unless they are back and may
 /// see it: the log alone does not say so, the membership does.
 async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: usize) -> Page {
-    let records = store
-        .read_log(room, after, Direction::Forward, limit)
-        .await?;
-    let mut events: Vec<Event> = records
-        .iter()
-        .map(|record| codec::decode_event(room, record))
-        .collect::<Result<_, StoreError>>()?;
+    let records = store.read_log(room, after, Direction::Forward, limit).await?;
+    let mut events: Vec<Event> =
+        records.iter().map(|record| codec::decode_event(room, record)).collect::<Result<_, StoreError>>()?;
     let Some(left) = events.iter().rposition(|event| leaves(event, user)) else {
         return Ok(Read::Page(events, false));
     };

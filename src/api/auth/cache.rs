@@ -28,22 +28,14 @@ pub(super) struct TokenCache(Option<Entries>);
 
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenCache")
-            .field("len", &self.0.as_ref().map_or(0, Cache::len))
-            .finish()
+        f.debug_struct("TokenCache").field("len", &self.0.as_ref().map_or(0, Cache::len)).finish()
     }
 }
 
 impl TokenCache {
     pub(super) fn new(len_max: usize) -> Self {
         Self((len_max > 0).then(|| {
-            Cache::with(
-                len_max,
-                len_max as u64,
-                UnitWeighter,
-                RandomState::default(),
-                DefaultLifecycle::default(),
-            )
+            Cache::with(len_max, len_max as u64, UnitWeighter, RandomState::default(), DefaultLifecycle::default())
         }))
     }
 
@@ -52,22 +44,14 @@ impl TokenCache {
     }
 
     /// What was verified with the keys of this generation, if it is remembered.
-    pub(super) fn with<T>(
-        &self,
-        hash: &TokenHash,
-        generation: u64,
-        read: impl FnOnce(&Verified) -> T,
-    ) -> Option<T> {
+    pub(super) fn with<T>(&self, hash: &TokenHash, generation: u64, read: impl FnOnce(&Verified) -> T) -> Option<T> {
         let entry = self.0.as_ref()?.get(hash)?;
         (entry.generation == generation).then(|| read(&entry.verified))
     }
 
     pub(super) fn insert(&self, hash: TokenHash, generation: u64, verified: Verified) {
         if let Some(entries) = &self.0 {
-            let entry = Entry {
-                generation,
-                verified,
-            };
+            let entry = Entry { generation, verified };
             entries.insert(hash, Arc::new(entry));
         }
     }

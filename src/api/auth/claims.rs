@@ -45,14 +45,10 @@ impl Rules {
             user_id: user_id(claims, &names.user_id)?,
             name: text(claims, &names.name)?,
             picture: text(claims, &names.picture)?,
-            admin: find(claims, &names.admin)
-                .is_some_and(|value| is_or_holds(value, &names.admin_value)),
+            admin: find(claims, &names.admin).is_some_and(|value| is_or_holds(value, &names.admin_value)),
             expires_at_ms,
         };
-        Ok(Verified {
-            identity,
-            not_before_ms,
-        })
+        Ok(Verified { identity, not_before_ms })
     }
 
     pub(super) fn check_time(&self, verified: &Verified, now_ms: i64) -> Result<(), AuthError> {
@@ -103,30 +99,20 @@ fn require(claims: &Claims, name: &str, wanted: Option<&str>) -> Result<(), Auth
     let holds = match claims.get(name) {
         Some(Value::String(value)) => value == wanted,
         // Only `aud` may be a list (RFC 7519, 4.1.3).
-        Some(Value::Array(values)) if name == "aud" => {
-            values.iter().any(|value| value.as_str() == Some(wanted))
-        }
+        Some(Value::Array(values)) if name == "aud" => values.iter().any(|value| value.as_str() == Some(wanted)),
         _ => false,
     };
-    if holds {
-        Ok(())
-    } else {
-        Err(AuthError::bad_claim(name))
-    }
+    if holds { Ok(()) } else { Err(AuthError::bad_claim(name)) }
 }
 
 /// An integer or its canonical decimal string: `07` and `+7` are no second names of user 7.
 fn user_id(claims: &Claims, name: &str) -> Result<i64, AuthError> {
     let id = match find(claims, name) {
         Some(Value::Number(number)) => number.as_i64(),
-        Some(Value::String(digits)) => digits
-            .parse::<i64>()
-            .ok()
-            .filter(|id| id.to_string() == *digits),
+        Some(Value::String(digits)) => digits.parse::<i64>().ok().filter(|id| id.to_string() == *digits),
         _ => None,
     };
-    id.filter(|id| *id >= 1)
-        .ok_or_else(|| AuthError::bad_claim(name))
+    id.filter(|id| *id >= 1).ok_or_else(|| AuthError::bad_claim(name))
 }
 
 fn text(claims: &Claims, name: &str) -> Result<String, AuthError> {

@@ -53,31 +53,21 @@ pub fn load_or_create(data_dir: &Path) -> Result<DevKey, KeyError> {
     let path = data_dir.join(FILE_NAME);
     let mut random = Zeroizing::new([0_u8; SECRET_LEN]);
     getrandom::fill(random.as_mut_slice()).map_err(KeyError::Random)?;
-    let content = secret_file::read_or_create(&path, || {
-        Ok(format!("{}\n", hex::encode(random.as_slice())).into_bytes())
-    })
-    .map(Zeroizing::new)
-    .map_err(|source| KeyError::File {
-        path: path.clone(),
-        source,
-    })?;
+    let content =
+        secret_file::read_or_create(&path, || Ok(format!("{}\n", hex::encode(random.as_slice())).into_bytes()))
+            .map(Zeroizing::new)
+            .map_err(|source| KeyError::File { path: path.clone(), source })?;
     if secret_file::is_open_to_others(&path).unwrap_or(false) {
         warn!(path = %path.display(), "development key can be read by others: chmod 600");
     }
     let secret = str::from_utf8(&content).unwrap_or("").trim_end();
-    if hex::decode(secret)
-        .map(Zeroizing::new)
-        .map_or(0, |bytes| bytes.len())
-        != SECRET_LEN
-    {
+    if hex::decode(secret).map(Zeroizing::new).map_or(0, |bytes| bytes.len()) != SECRET_LEN {
         return Err(KeyError::Invalid {
             origin: path.display().to_string(),
             problem: "it does not hold 64 hexadecimal digits".to_owned(),
         });
     }
-    Ok(DevKey {
-        secret: SecretString::from(secret),
-    })
+    Ok(DevKey { secret: SecretString::from(secret) })
 }
 
 impl DevKey {
@@ -106,10 +96,7 @@ impl DevKey {
             (names.picture.as_str(), Some(spec.picture)),
             ("iss", options.issuer.as_deref()),
             ("aud", options.audience.as_deref()),
-            (
-                names.admin.as_str(),
-                spec.admin.then_some(names.admin_value.as_str()),
-            ),
+            (names.admin.as_str(), spec.admin.then_some(names.admin_value.as_str())),
         ];
         for (name, text) in texts {
             if let Some(text) = text.filter(|text| !text.is_empty()) {

@@ -56,9 +56,7 @@ impl AuthError {
     }
 
     pub(super) fn bad_claim(claim: &str) -> Self {
-        Self::BadClaim {
-            claim: claim.to_owned(),
-        }
+        Self::BadClaim { claim: claim.to_owned() }
     }
 }
 

@@ -2,9 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,13 +32,8 @@ struct Set {
 /// so that a broken answer never replaces working keys.
 pub(super) fn parse(content: &[u8], secrets: Secrets) -> Result<Vec<VerificationKey>, String> {
     // The parser's own message could quote a secret, so only its place is told.
-    let set: Set = serde_json::from_slice(content).map_err(|err| {
-        format!(
-            "it is no JSON Web Key Set (line {}, column {})",
-            err.line(),
-            err.column()
-        )
-    })?;
+    let set: Set = serde_json::from_slice(content)
+        .map_err(|err| format!("it is no JSON Web Key Set (line {}, column {})", err.line(), err.column()))?;
     if set.keys.len() > KEYS_PER_SOURCE_MAX {
         return Err(format!("it has more than {KEYS_PER_SOURCE_MAX} keys"));
     }
@@ -77,9 +70,7 @@ fn parse_key(value: Value, secrets: Secrets) -> Result<VerificationKey, &'static
         if secrets == Secrets::Refused {
             return Err("a shared secret in a served key set");
         }
-        let secret = URL_SAFE_NO_PAD
-            .decode(&octets.value)
-            .map_err(|_| "not base64url")?;
+        let secret = URL_SAFE_NO_PAD.decode(&octets.value).map_err(|_| "not base64url")?;
         return VerificationKey::from_secret(kid, &secret).map_err(|_| "its secret is too short");
     }
     let key = DecodingKey::from_jwk(&jwk).map_err(|_| "not base64url")?;
@@ -91,11 +82,8 @@ fn is_for_signatures(jwk: &Jwk) -> bool {
         None | Some(PublicKeyUse::Signature) => true,
         Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_)) => false,
     };
-    let by_operation = jwk
-        .common
-        .key_operations
-        .as_ref()
-        .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    let by_operation =
+        jwk.common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
     by_use && by_operation
 }
 
@@ -103,21 +91,15 @@ fn is_for_signatures(jwk: &Jwk) -> bool {
 fn algorithm_of(parameters: &AlgorithmParameters) -> Result<Algorithm, &'static str> {
     match parameters {
         AlgorithmParameters::RSA(rsa) => {
-            let modulus = URL_SAFE_NO_PAD
-                .decode(&rsa.n)
-                .map_err(|_| "not base64url")?;
+            let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).map_err(|_| "not base64url")?;
             let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
             if significant < RSA_MODULUS_LEN_MIN {
                 return Err("an RSA key of less than 2048 bits");
             }
             Ok(Algorithm::RS256)
         }
-        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
-            Ok(Algorithm::ES256)
-        }
-        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
-            Ok(Algorithm::EdDSA)
-        }
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Ok(Algorithm::ES256),
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => Ok(Algorithm::EdDSA),
         AlgorithmParameters::OctetKey(_) => Ok(Algorithm::HS256),
         _ => Err("a kind or curve that is not supported"),
     }

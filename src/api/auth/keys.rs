@@ -37,11 +37,7 @@ impl fmt::Debug for VerificationKey {
 
 impl VerificationKey {
     pub(super) fn new(kid: Option<String>, algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self {
-            kid,
-            algorithm,
-            key,
-        }
+        Self { kid, algorithm, key }
     }
 
     /// An HS256 key.
@@ -52,11 +48,7 @@ impl VerificationKey {
                 secret.len()
             ));
         }
-        Ok(Self::new(
-            kid,
-            Algorithm::HS256,
-            DecodingKey::from_secret(secret),
-        ))
+        Ok(Self::new(kid, Algorithm::HS256, DecodingKey::from_secret(secret)))
     }
 
     fn has_name_of(&self, header_alg: &str) -> bool {
@@ -64,8 +56,7 @@ impl VerificationKey {
     }
 
     fn verifies(&self, token: &Unverified<'_>) -> bool {
-        jsonwebtoken::crypto::verify(token.signature, token.message, &self.key, self.algorithm)
-            .unwrap_or(false)
+        jsonwebtoken::crypto::verify(token.signature, token.message, &self.key, self.algorithm).unwrap_or(false)
     }
 }
 
@@ -99,13 +90,7 @@ impl KeySet {
     /// A token with a `kid` is checked with the keys of that name, or, if there is none, with the
     /// keys that have no name (a secret or a PEM file); a token without one with every key.
     pub(super) fn verify(&self, token: &Unverified<'_>) -> Result<(), AuthError> {
-        self.check(token).map_err(|err| {
-            if self.complete {
-                err
-            } else {
-                AuthError::KeysUnavailable
-            }
-        })
+        self.check(token).map_err(|err| if self.complete { err } else { AuthError::KeysUnavailable })
     }
 
     fn check(&self, token: &Unverified<'_>) -> Result<(), AuthError> {
@@ -122,10 +107,7 @@ impl KeySet {
     }
 }
 
-fn try_keys<'a>(
-    keys: impl Iterator<Item = &'a VerificationKey>,
-    token: &Unverified<'_>,
-) -> Result<(), AuthError> {
+fn try_keys<'a>(keys: impl Iterator<Item = &'a VerificationKey>, token: &Unverified<'_>) -> Result<(), AuthError> {
     let mut error = AuthError::WrongAlgorithm;
     for key in keys.filter(|key| key.has_name_of(&token.header.alg)) {
         if key.verifies(token) {

@@ -66,9 +66,7 @@ impl fmt::Debug for Identity {
 /// other scheme, for bytes that are no ASCII, and for more than one word after the scheme.
 pub fn bearer_token(authorization: Option<&[u8]>) -> Result<&str, AuthError> {
     let value = authorization.ok_or(AuthError::Missing)?;
-    let value = str::from_utf8(value)
-        .map_err(|_| AuthError::Malformed)?
-        .trim_matches([' ', '\t']);
+    let value = str::from_utf8(value).map_err(|_| AuthError::Malformed)?.trim_matches([' ', '\t']);
     if value.is_empty() {
         return Err(AuthError::Missing);
     }

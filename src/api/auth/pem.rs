@@ -18,9 +18,7 @@ pub(super) fn parse(content: &[u8]) -> Result<Vec<VerificationKey>, String> {
     let mut keys = Vec::new();
     for (start, _) in text.match_indices(BEGIN) {
         let rest = &text[start..];
-        let end = rest[BEGIN.len()..]
-            .find(BEGIN)
-            .map_or(rest.len(), |next| next + BEGIN.len());
+        let end = rest[BEGIN.len()..].find(BEGIN).map_or(rest.len(), |next| next + BEGIN.len());
         keys.push(parse_block(&rest[..end])?);
         if keys.len() > KEYS_PER_SOURCE_MAX {
             return Err(format!("it has more than {KEYS_PER_SOURCE_MAX} keys"));

@@ -91,11 +91,7 @@ impl Refresher {
     /// Refreshes for ever, at the interval and when asked for.
     pub(super) async fn run(&self) {
         loop {
-            let pause = if self.refresh().await {
-                self.every
-            } else {
-                self.every.min(RETRY_AFTER)
-            };
+            let pause = if self.refresh().await { self.every } else { self.every.min(RETRY_AFTER) };
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.wake.notified() => {}
@@ -125,11 +121,7 @@ impl Refresher {
         }
         if changed {
             let set = key_set(self.current.load().generation + 1, &slots);
-            info!(
-                keys = set.keys.len(),
-                generation = set.generation,
-                "verification keys changed"
-            );
+            info!(keys = set.keys.len(), generation = set.generation, "verification keys changed");
             self.current.store(Arc::new(set));
         }
         drop(slots);
@@ -169,11 +161,7 @@ impl Refresher {
         }
         // A refresh that is under way may have read its source before the key was there; it will do
         // only for whoever waits for any key at all.
-        let after = if self.current.load().complete {
-            demand.begun
-        } else {
-            self.finished.borrow().number
-        };
+        let after = if self.current.load().complete { demand.begun } else { self.finished.borrow().number };
         demand.pending_after = Some(after);
         demand.last = Some(now);
         self.wake.notify_one();
@@ -183,11 +171,7 @@ impl Refresher {
 
 impl Slot {
     fn new(source: Source) -> Self {
-        Self {
-            source,
-            hash: None,
-            keys: None,
-        }
+        Self { source, hash: None, keys: None }
     }
 
     fn load_local(&mut self) -> Result<(), KeyError> {
@@ -226,17 +210,11 @@ fn key_set(generation: u64, slots: &[Slot]) -> KeySet {
         generation,
         complete: slots.iter().all(|slot| slot.keys.is_some()),
         named: slots.iter().any(|slot| slot.source.is_named()),
-        keys: slots
-            .iter()
-            .flat_map(|slot| slot.keys.iter().flatten().cloned())
-            .collect(),
+        keys: slots.iter().flat_map(|slot| slot.keys.iter().flatten().cloned()).collect(),
     }
 }
 
 /// The error and its causes in one line.
 fn chain(err: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(err), |err| err.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    std::iter::successors(Some(err), |err| err.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

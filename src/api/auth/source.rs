@@ -57,10 +57,7 @@ impl Source {
             return Err(invalid("the key set address", problem));
         }
         if url.scheme() == "http" {
-            warn!(
-                url = printable(&url),
-                "key set is fetched without tls: trust the way to it"
-            );
+            warn!(url = printable(&url), "key set is fetched without tls: trust the way to it");
         }
         let builder = Client::builder()
             // A redirect could lead from https to http, or inside.
@@ -90,9 +87,7 @@ impl Source {
                 let read = move || read_file(&path);
                 // A file system can hang; the threads that serve calls must not hang with it.
                 let content = tokio::task::spawn_blocking(read).await;
-                content
-                    .unwrap_or_else(|_| Err(invalid("a key file", "not read".to_owned())))
-                    .map(Some)
+                content.unwrap_or_else(|_| Err(invalid("a key file", "not read".to_owned()))).map(Some)
             }
             Self::Url { client, url } => fetch(client, url).await.map(Some),
         }
@@ -110,18 +105,16 @@ impl Source {
                 };
                 keys.map_err(|problem| invalid(&path.display().to_string(), problem))
             }
-            Self::Url { url, .. } => jwks::parse(content, Secrets::Refused)
-                .map_err(|problem| invalid(&printable(url), problem)),
+            Self::Url { url, .. } => {
+                jwks::parse(content, Secrets::Refused).map_err(|problem| invalid(&printable(url), problem))
+            }
         }
     }
 }
 
 /// Reads a key file on the calling thread.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, KeyError> {
-    secret_file::read(path).map_err(|source| KeyError::File {
-        path: path.to_owned(),
-        source,
-    })
+    secret_file::read(path).map_err(|source| KeyError::File { path: path.to_owned(), source })
 }
 
 /// The secret without the line break that editors put at the end.
@@ -132,16 +125,10 @@ fn parse_secret(content: &[u8]) -> Result<Keys, String> {
 }
 
 async fn fetch(client: &Client, url: &Url) -> Result<Vec<u8>, KeyError> {
-    let bad_answer = |problem: String| KeyError::Answer {
-        url: printable(url),
-        problem,
-    };
+    let bad_answer = |problem: String| KeyError::Answer { url: printable(url), problem };
     let mut response = client
         .get(url.clone())
-        .header(
-            http::header::ACCEPT,
-            "application/jwk-set+json, application/json",
-        )
+        .header(http::header::ACCEPT, "application/jwk-set+json, application/json")
         .send()
         .await
         .map_err(|err| fetch_error(url, err))?;
@@ -149,11 +136,7 @@ async fn fetch(client: &Client, url: &Url) -> Result<Vec<u8>, KeyError> {
         return Err(bad_answer(format!("status {}", response.status())));
     }
     let mut content = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|err| fetch_error(url, err))?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(|err| fetch_error(url, err))? {
         if (content.len() + chunk.len()) as u64 > secret_file::LEN_MAX {
             return Err(bad_answer("longer than 1 MiB".to_owned()));
         }
@@ -166,24 +149,13 @@ async fn fetch(client: &Client, url: &Url) -> Result<Vec<u8>, KeyError> {
 fn printable(url: &Url) -> String {
     let host = url.host_str().unwrap_or("");
     let port = url.port().map(|port| format!(":{port}"));
-    format!(
-        "{}://{host}{}{}",
-        url.scheme(),
-        port.unwrap_or_default(),
-        url.path()
-    )
+    format!("{}://{host}{}{}", url.scheme(), port.unwrap_or_default(), url.path())
 }
 
 fn fetch_error(url: &Url, err: reqwest::Error) -> KeyError {
-    KeyError::Fetch {
-        url: printable(url),
-        source: err.without_url(),
-    }
+    KeyError::Fetch { url: printable(url), source: err.without_url() }
 }
 
 fn invalid(origin: &str, problem: String) -> KeyError {
-    KeyError::Invalid {
-        origin: origin.to_owned(),
-        problem,
-    }
+    KeyError::Invalid { origin: origin.to_owned(), problem }
 }

@@ -50,12 +50,7 @@ impl<'a> Unverified<'a> {
         if header.crit.is_some() {
             return Err(AuthError::Malformed);
         }
-        Ok(Self {
-            message: message.as_bytes(),
-            payload,
-            signature,
-            header,
-        })
+        Ok(Self { message: message.as_bytes(), payload, signature, header })
     }
 
     /// The claims. To be called after the signature verified.
@@ -65,8 +60,6 @@ impl<'a> Unverified<'a> {
 }
 
 fn decode_json<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, AuthError> {
-    let bytes = URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| AuthError::Malformed)?;
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| AuthError::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| AuthError::Malformed)
 }

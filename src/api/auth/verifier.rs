@@ -61,11 +61,7 @@ impl Verifier {
     /// See [`AuthError`]. [`AuthError::UnknownKey`] and [`AuthError::KeysUnavailable`] mean that a
     /// refresh of the keys may help, which [`Verifier::verify`] does.
     pub fn verify_now(&self, token: &str, now_ms: i64) -> Result<Identity, AuthError> {
-        let Inner {
-            rules,
-            keys,
-            remembered,
-        } = &*self.0;
+        let Inner { rules, keys, remembered } = &*self.0;
         let keys = keys.current();
         let hash = remembered.hash(token);
         let seen = hash.and_then(|hash| {

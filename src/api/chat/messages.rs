@@ -31,29 +31,16 @@ const RECEIPTS_DEFAULT: usize = 100;
 const RECEIPTS_MAX: usize = 1_000;
 
 impl ChatService {
-    pub(super) async fn send_message(
-        &self,
-        caller: &Caller,
-        mut request: pb::SendMessageRequest,
-    ) -> Reply {
+    pub(super) async fn send_message(&self, caller: &Caller, mut request: pb::SendMessageRequest) -> Reply {
         let room = convert::room_id(&request.room_id)?;
         self.door.limits.room(room)?;
-        text(
-            "client_message_id",
-            &request.client_message_id,
-            0,
-            limits::CLIENT_ID_BYTES_MAX,
-        )?;
+        text("client_message_id", &request.client_message_id, 0, limits::CLIENT_ID_BYTES_MAX)?;
         let client_id = match std::mem::take(&mut request.client_message_id) {
             empty if empty.is_empty() => uuid::Uuid::now_v7().to_string().into(),
             given => given.into(),
         };
         let draft = convert::draft(request, &caller.name)?;
-        let ack = self
-            .door
-            .node
-            .send(caller.author, room, draft, ClientMessageId(client_id))
-            .await?;
+        let ack = self.door.node.send(caller.author, room, draft, ClientMessageId(client_id)).await?;
         let rest = pb::SendMessageResponse {
             message: None,
             duplicate: ack.duplicate,
@@ -66,41 +53,26 @@ impl ChatService {
         Ok(out.freeze())
     }
 
-    pub(super) async fn get_message(
-        &self,
-        caller: &Caller,
-        request: pb::GetMessageRequest,
-    ) -> Reply {
+    pub(super) async fn get_message(&self, caller: &Caller, request: pb::GetMessageRequest) -> Reply {
         let node = &self.door.node;
         let page = match request.external_ref {
             Some(external) if request.message_id == 0 => {
-                node.message_by_external(caller.author, &convert::external_in(external))
-                    .await?
+                node.message_by_external(caller.author, &convert::external_in(external)).await?
             }
             Some(_) => return Err(Reject::invalid("external_ref", Flaw::NotAllowedHere).into()),
-            None => {
-                node.message(caller.author, convert::message_id(request.message_id)?)
-                    .await?
-            }
+            None => node.message(caller.author, convert::message_id(request.message_id)?).await?,
         };
         let mut out = BytesMut::new();
         put_page(&mut out, caller.author.user, &page);
         Ok(out.freeze())
     }
 
-    pub(super) async fn get_message_history(
-        &self,
-        caller: &Caller,
-        request: pb::GetMessageHistoryRequest,
-    ) -> Reply {
+    pub(super) async fn get_message_history(&self, caller: &Caller, request: pb::GetMessageHistoryRequest) -> Reply {
         let limit = convert::limit(request.limit, HISTORY_DEFAULT, HISTORY_MAX)?;
         let page = match convert::optional_room_id(&request.room_id)? {
             Some(room) => {
                 let at = self.page_at(caller, room, &request).await?;
-                self.door
-                    .node
-                    .history(caller.author, room, at, limit)
-                    .await?
+                self.door.node.history(caller.author, room, at, limit).await?
             }
             None => {
                 let only_before = request.after_message_id == 0
@@ -110,12 +82,8 @@ impl ChatService {
                 if !only_before {
                     return Err(Reject::invalid("room_id", Flaw::Missing).into());
                 }
-                let before = (request.before_message_id != 0)
-                    .then_some(MessageId(request.before_message_id));
-                self.door
-                    .node
-                    .merged_history(caller.author, before, limit)
-                    .await?
+                let before = (request.before_message_id != 0).then_some(MessageId(request.before_message_id));
+                self.door.node.merged_history(caller.author, before, limit).await?
             }
         };
         let rest = pb::GetMessageHistoryResponse {
@@ -146,53 +114,26 @@ impl ChatService {
             return Err(Reject::invalid("before_message_id", Flaw::NotAllowedHere).into());
         }
         let anchor = async |id| {
-            self.door
-                .node
-                .page_anchor(caller.author, room, convert::message_id(id)?)
-                .await
-                .map_err(ApiError::from)
+            self.door.node.page_anchor(caller.author, room, convert::message_id(id)?).await.map_err(ApiError::from)
         };
         Ok(match given.iter().position(|given| *given) {
             Some(0) => PageAt::Before(anchor(request.before_message_id).await?),
             Some(1) => PageAt::After(anchor(request.after_message_id).await?),
             Some(2) => PageAt::Around(anchor(request.around_message_id).await?),
             Some(3) => PageAt::Before(convert::seq("before_seq", request.before_seq)?),
-            Some(_) => PageAt::After(convert::seq(
-                "after_seq",
-                request.after_seq.unwrap_or_default(),
-            )?),
+            Some(_) => PageAt::After(convert::seq("after_seq", request.after_seq.unwrap_or_default())?),
             None => PageAt::Newest,
         })
     }
 
-    pub(super) async fn edit_message(
-        &self,
-        caller: &Caller,
-        request: pb::EditMessageRequest,
-    ) -> Reply {
+    pub(super) async fn edit_message(&self, caller: &Caller, request: pb::EditMessageRequest) -> Reply {
         let id = convert::message_id(request.message_id)?;
         let mentions: Vec<UserId> = request.mentions.into_iter().map(UserId).collect();
-        let edited = self
-            .door
-            .node
-            .edit(
-                caller.author,
-                id,
-                &request.content,
-                request.encrypted,
-                &mentions,
-            )
-            .await?;
-        encoded(&pb::EditMessageResponse {
-            message: Some(convert::message(&edited)),
-        })
+        let edited = self.door.node.edit(caller.author, id, &request.content, request.encrypted, &mentions).await?;
+        encoded(&pb::EditMessageResponse { message: Some(convert::message(&edited)) })
     }
 
-    pub(super) async fn delete_message(
-        &self,
-        caller: &Caller,
-        request: pb::DeleteMessageRequest,
-    ) -> Reply {
+    pub(super) async fn delete_message(&self, caller: &Caller, request: pb::DeleteMessageRequest) -> Reply {
         let id = convert::message_id(request.message_id)?;
         if request.for_me {
             self.door.node.hide(caller.author, id).await?;
@@ -202,48 +143,23 @@ impl ChatService {
         encoded(&pb::DeleteMessageResponse {})
     }
 
-    pub(super) async fn react_to_message(
-        &self,
-        caller: &Caller,
-        request: pb::ReactToMessageRequest,
-    ) -> Reply {
+    pub(super) async fn react_to_message(&self, caller: &Caller, request: pb::ReactToMessageRequest) -> Reply {
         let id = convert::message_id(request.message_id)?;
-        let message = self
-            .door
-            .node
-            .react(caller.author, id, &request.reaction, request.remove)
-            .await?;
-        encoded(&pb::ReactToMessageResponse {
-            reactions: convert::message(&message).reactions,
-        })
+        let message = self.door.node.react(caller.author, id, &request.reaction, request.remove).await?;
+        encoded(&pb::ReactToMessageResponse { reactions: convert::message(&message).reactions })
     }
 
-    pub(super) async fn mark_messages_as_read(
-        &self,
-        caller: &Caller,
-        request: pb::MarkMessagesAsReadRequest,
-    ) -> Reply {
+    pub(super) async fn mark_messages_as_read(&self, caller: &Caller, request: pb::MarkMessagesAsReadRequest) -> Reply {
         let room = convert::room_id(&request.room_id)?;
         let to = match (request.up_to_message_id, request.up_to_seq) {
             (0, 0) => None,
             (0, seq) => Some(convert::seq("up_to_seq", seq)?),
-            (id, 0) => Some(
-                self.door
-                    .node
-                    .seq_of(caller.author, room, convert::message_id(id)?)
-                    .await?,
-            ),
+            (id, 0) => Some(self.door.node.seq_of(caller.author, room, convert::message_id(id)?).await?),
             _ => return Err(Reject::invalid("up_to_seq", Flaw::NotAllowedHere).into()),
         };
         let (position, unread) = self.door.node.mark(caller.author, room, to, false).await?;
-        let (read_seq, unread_count) = (
-            convert::number(position.read_seq.0),
-            convert::number(unread),
-        );
-        encoded(&pb::MarkMessagesAsReadResponse {
-            read_seq,
-            unread_count,
-        })
+        let (read_seq, unread_count) = (convert::number(position.read_seq.0), convert::number(unread));
+        encoded(&pb::MarkMessagesAsReadResponse { read_seq, unread_count })
     }
 
     pub(super) async fn mark_messages_as_delivered(
@@ -253,120 +169,51 @@ impl ChatService {
     ) -> Reply {
         let room = convert::room_id(&request.room_id)?;
         let to = convert::seq("up_to_seq", request.up_to_seq)?;
-        let (position, _) = self
-            .door
-            .node
-            .mark(caller.author, room, Some(to), true)
-            .await?;
-        encoded(&pb::MarkMessagesAsDeliveredResponse {
-            delivered_seq: convert::number(position.delivered_seq.0),
-        })
+        let (position, _) = self.door.node.mark(caller.author, room, Some(to), true).await?;
+        encoded(&pb::MarkMessagesAsDeliveredResponse { delivered_seq: convert::number(position.delivered_seq.0) })
     }
 
-    pub(super) async fn search_messages(
-        &self,
-        caller: &Caller,
-        request: pb::SearchMessagesRequest,
-    ) -> Reply {
+    pub(super) async fn search_messages(&self, caller: &Caller, request: pb::SearchMessagesRequest) -> Reply {
         let room = convert::optional_room_id(&request.room_id)?;
         let limit = convert::limit(request.limit, SEARCH_DEFAULT, SEARCH_MAX)?;
         let from = search_place(&request.cursor)?;
-        let found = self
-            .door
-            .node
-            .search(caller.author, room, &request.query, from, limit)
-            .await?;
+        let found = self.door.node.search(caller.author, room, &request.query, from, limit).await?;
         let status = |m: &Message| convert::status(m, caller.author.user, Seq(0), Seq(0));
         let mut out = BytesMut::new();
-        found
-            .messages
-            .iter()
-            .for_each(|m| wire::put_message(&mut out, 1, m, status(m)));
+        found.messages.iter().for_each(|m| wire::put_message(&mut out, 1, m, status(m)));
         let next_cursor = found.next.map(search_cursor).unwrap_or_default();
-        pb::SearchMessagesResponse {
-            messages: Vec::new(),
-            next_cursor,
-        }
-        .encode_raw(&mut out);
+        pb::SearchMessagesResponse { messages: Vec::new(), next_cursor }.encode_raw(&mut out);
         Ok(out.freeze())
     }
 
-    pub(super) async fn pin_message(
-        &self,
-        caller: &Caller,
-        request: pb::PinMessageRequest,
-    ) -> Reply {
-        self.door
-            .node
-            .pin(
-                caller.author,
-                convert::message_id(request.message_id)?,
-                true,
-            )
-            .await?;
+    pub(super) async fn pin_message(&self, caller: &Caller, request: pb::PinMessageRequest) -> Reply {
+        self.door.node.pin(caller.author, convert::message_id(request.message_id)?, true).await?;
         encoded(&pb::PinMessageResponse {})
     }
 
-    pub(super) async fn unpin_message(
-        &self,
-        caller: &Caller,
-        request: pb::UnpinMessageRequest,
-    ) -> Reply {
-        self.door
-            .node
-            .pin(
-                caller.author,
-                convert::message_id(request.message_id)?,
-                false,
-            )
-            .await?;
+    pub(super) async fn unpin_message(&self, caller: &Caller, request: pb::UnpinMessageRequest) -> Reply {
+        self.door.node.pin(caller.author, convert::message_id(request.message_id)?, false).await?;
         encoded(&pb::UnpinMessageResponse {})
     }
 
-    pub(super) async fn get_pinned_messages(
-        &self,
-        caller: &Caller,
-        request: pb::GetPinnedMessagesRequest,
-    ) -> Reply {
-        let messages = self
-            .door
-            .node
-            .pinned(caller.author, convert::room_id(&request.room_id)?)
-            .await?;
+    pub(super) async fn get_pinned_messages(&self, caller: &Caller, request: pb::GetPinnedMessagesRequest) -> Reply {
+        let messages = self.door.node.pinned(caller.author, convert::room_id(&request.room_id)?).await?;
         let mut out = BytesMut::new();
-        put_page(
-            &mut out,
-            caller.author.user,
-            &Page {
-                messages,
-                ..Page::default()
-            },
-        );
+        put_page(&mut out, caller.author.user, &Page { messages, ..Page::default() });
         Ok(out.freeze())
     }
 
-    pub(super) async fn get_message_receipts(
-        &self,
-        caller: &Caller,
-        request: pb::GetMessageReceiptsRequest,
-    ) -> Reply {
+    pub(super) async fn get_message_receipts(&self, caller: &Caller, request: pb::GetMessageReceiptsRequest) -> Reply {
         let id = convert::message_id(request.message_id)?;
         let limit = convert::limit(request.limit, RECEIPTS_DEFAULT, RECEIPTS_MAX)?;
-        let found = self
-            .door
-            .node
-            .receipts(caller.author, id, UserId(request.after_user_id), limit)
-            .await?;
+        let found = self.door.node.receipts(caller.author, id, UserId(request.after_user_id), limit).await?;
         let receipt = |receipt: &crate::actors::ops::Receipt| {
             let status = match (receipt.read, receipt.delivered) {
                 (true, _) => pb::MessageStatus::Read,
                 (false, true) => pb::MessageStatus::Delivered,
                 (false, false) => pb::MessageStatus::Sent,
             };
-            pb::Receipt {
-                user_id: receipt.user.0,
-                status: status as i32,
-            }
+            pb::Receipt { user_id: receipt.user.0, status: status as i32 }
         };
         encoded(&pb::GetMessageReceiptsResponse {
             receipts: found.receipts.iter().map(receipt).collect(),
@@ -395,9 +242,7 @@ fn search_place(cursor: &str) -> Result<Option<(RoomId, Seq)>, ApiError> {
     if cursor.is_empty() {
         return Ok(None);
     }
-    let bytes = URL_SAFE_NO_PAD
-        .decode(cursor)
-        .map_err(|_| ApiError::cursor())?;
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| ApiError::cursor())?;
     let (room, seq) = bytes.split_at_checked(16).ok_or_else(ApiError::cursor)?;
     match (room.try_into(), seq.try_into()) {
         (Ok(room), Ok(seq)) => Ok(Some((RoomId(room), Seq(u64::from_be_bytes(seq))))),

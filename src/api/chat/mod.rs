@@ -117,8 +117,8 @@ impl ChatService {
         R: Future<Output = Reply> + Send + 'static,
     {
         let max = self.message_bytes_max;
-        let mut grpc = tonic::server::Grpc::new(RawCodec::<Req>::default())
-            .apply_max_message_size_config(Some(max), None);
+        let mut grpc =
+            tonic::server::Grpc::new(RawCodec::<Req>::default()).apply_max_message_size_config(Some(max), None);
         let serve = tower::service_fn(move |request: tonic::Request<Req>| {
             let (chat, handle) = (self.clone(), handle.clone());
             async move {

@@ -27,13 +27,8 @@ const MEMBERS_DEFAULT: usize = 100;
 const MEMBERS_MAX: usize = 1_000;
 
 impl ChatService {
-    pub(super) async fn create_room(
-        &self,
-        caller: &Caller,
-        request: pb::CreateRoomRequest,
-    ) -> Reply {
-        let room_type =
-            convert::room_type_in(request.r#type)?.ok_or(Reject::invalid("type", Flaw::Missing))?;
+    pub(super) async fn create_room(&self, caller: &Caller, request: pb::CreateRoomRequest) -> Reply {
+        let room_type = convert::room_type_in(request.r#type)?.ok_or(Reject::invalid("type", Flaw::Missing))?;
         let new = NewRoom {
             room_type,
             participants: request.participants.into_iter().map(UserId).collect(),
@@ -50,45 +45,25 @@ impl ChatService {
     }
 
     pub(super) async fn get_room(&self, caller: &Caller, request: pb::GetRoomRequest) -> Reply {
-        let room = self
-            .door
-            .node
-            .room(caller.author, convert::room_id(&request.room_id)?)
-            .await?;
-        encoded(&pb::GetRoomResponse {
-            room: Some(convert::room(caller.author.user, &room)),
-        })
+        let room = self.door.node.room(caller.author, convert::room_id(&request.room_id)?).await?;
+        encoded(&pb::GetRoomResponse { room: Some(convert::room(caller.author.user, &room)) })
     }
 
     pub(super) async fn get_rooms(&self, caller: &Caller, request: pb::GetRoomsRequest) -> Reply {
         let limit = convert::limit(request.limit, ROOMS_DEFAULT, ROOMS_MAX)?;
-        let filter = ListFilter {
-            room_type: convert::room_type_in(request.r#type)?,
-            include_hidden: request.include_hidden,
-        };
+        let filter =
+            ListFilter { room_type: convert::room_type_in(request.r#type)?, include_hidden: request.include_hidden };
         let after = list_key(&request.cursor)?;
-        let page = self
-            .door
-            .node
-            .list(caller.author, &filter, &request.query, after, limit)
-            .await?;
+        let page = self.door.node.list(caller.author, &filter, &request.query, after, limit).await?;
         encoded(&pb::GetRoomsResponse {
-            rooms: page
-                .rooms
-                .iter()
-                .map(|room| convert::room(caller.author.user, room))
-                .collect(),
+            rooms: page.rooms.iter().map(|room| convert::room(caller.author.user, room)).collect(),
             next_cursor: page.next.map(list_cursor).unwrap_or_default(),
             total: convert::small(page.total),
             unread_total: convert::number(page.unread_total),
         })
     }
 
-    pub(super) async fn update_room(
-        &self,
-        caller: &Caller,
-        request: pb::UpdateRoomRequest,
-    ) -> Reply {
+    pub(super) async fn update_room(&self, caller: &Caller, request: pb::UpdateRoomRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
         let patch = InfoPatch {
             name: request.name,
@@ -98,20 +73,11 @@ impl ChatService {
             history_visible: request.history_visible,
         };
         let room = self.door.node.update_room(caller.author, id, patch).await?;
-        encoded(&pb::UpdateRoomResponse {
-            room: Some(convert::room(caller.author.user, &room)),
-        })
+        encoded(&pb::UpdateRoomResponse { room: Some(convert::room(caller.author.user, &room)) })
     }
 
-    pub(super) async fn delete_room(
-        &self,
-        caller: &Caller,
-        request: pb::DeleteRoomRequest,
-    ) -> Reply {
-        self.door
-            .node
-            .delete_room(caller.author, convert::room_id(&request.room_id)?)
-            .await?;
+    pub(super) async fn delete_room(&self, caller: &Caller, request: pb::DeleteRoomRequest) -> Reply {
+        self.door.node.delete_room(caller.author, convert::room_id(&request.room_id)?).await?;
         encoded(&pb::DeleteRoomResponse {})
     }
 
@@ -123,11 +89,7 @@ impl ChatService {
         let id = convert::room_id(&request.room_id)?;
         let limit = convert::limit(request.limit, MEMBERS_DEFAULT, MEMBERS_MAX)?;
         let after = UserId(request.after_user_id);
-        let found = self
-            .door
-            .node
-            .participants(caller.author, id, after, limit, &request.query)
-            .await?;
+        let found = self.door.node.participants(caller.author, id, after, limit, &request.query).await?;
         let (people, has_more, total) = found;
         encoded(&pb::GetRoomParticipantsResponse {
             participants: people.iter().map(convert::person).collect(),
@@ -136,41 +98,21 @@ impl ChatService {
         })
     }
 
-    pub(super) async fn add_participants(
-        &self,
-        caller: &Caller,
-        request: pb::AddParticipantsRequest,
-    ) -> Reply {
+    pub(super) async fn add_participants(&self, caller: &Caller, request: pb::AddParticipantsRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
         let users = request.user_ids.into_iter().map(UserId).collect();
         let added = self.door.node.add_members(caller.author, id, users).await?;
-        encoded(&pb::AddParticipantsResponse {
-            added: added.into_iter().map(|user| user.0).collect(),
-        })
+        encoded(&pb::AddParticipantsResponse { added: added.into_iter().map(|user| user.0).collect() })
     }
 
-    pub(super) async fn remove_participants(
-        &self,
-        caller: &Caller,
-        request: pb::RemoveParticipantsRequest,
-    ) -> Reply {
+    pub(super) async fn remove_participants(&self, caller: &Caller, request: pb::RemoveParticipantsRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
         let users = request.user_ids.into_iter().map(UserId).collect();
-        let removed = self
-            .door
-            .node
-            .remove_members(caller.author, id, users)
-            .await?;
-        encoded(&pb::RemoveParticipantsResponse {
-            removed: removed.into_iter().map(|user| user.0).collect(),
-        })
+        let removed = self.door.node.remove_members(caller.author, id, users).await?;
+        encoded(&pb::RemoveParticipantsResponse { removed: removed.into_iter().map(|user| user.0).collect() })
     }
 
-    pub(super) async fn update_participant(
-        &self,
-        caller: &Caller,
-        request: pb::UpdateParticipantRequest,
-    ) -> Reply {
+    pub(super) async fn update_participant(&self, caller: &Caller, request: pb::UpdateParticipantRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
         let user = match request.user_id {
             0 => caller.author.user,
@@ -183,54 +125,28 @@ impl ChatService {
             Ok(pb::SendRight::Deny) => Some(Some(false)),
             Err(_) => return Err(Reject::invalid("send_right", Flaw::OutOfRange).into()),
         };
-        let patch = MemberPatch {
-            role: convert::role_in(request.role)?,
-            can_send,
-            nickname: request.nickname,
-        };
-        let person = self
-            .door
-            .node
-            .change_member(caller.author, id, user, patch)
-            .await?;
-        encoded(&pb::UpdateParticipantResponse {
-            participant: Some(convert::person(&person)),
-        })
+        let patch = MemberPatch { role: convert::role_in(request.role)?, can_send, nickname: request.nickname };
+        let person = self.door.node.change_member(caller.author, id, user, patch).await?;
+        encoded(&pb::UpdateParticipantResponse { participant: Some(convert::person(&person)) })
     }
 
     pub(super) async fn leave_room(&self, caller: &Caller, request: pb::LeaveRoomRequest) -> Reply {
-        self.door
-            .node
-            .leave(caller.author, convert::room_id(&request.room_id)?)
-            .await?;
+        self.door.node.leave(caller.author, convert::room_id(&request.room_id)?).await?;
         encoded(&pb::LeaveRoomResponse {})
     }
 
-    pub(super) async fn set_room_preferences(
-        &self,
-        caller: &Caller,
-        request: pb::SetRoomPreferencesRequest,
-    ) -> Reply {
+    pub(super) async fn set_room_preferences(&self, caller: &Caller, request: pb::SetRoomPreferencesRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
         let muted = match request.muted_until {
             Some(until) => Some(convert::millis("muted_until", Some(until))?),
             None => None,
         };
-        let (prefs, hidden) = self
-            .door
-            .node
-            .set_prefs(caller.author, id, request.pinned, muted, request.hidden)
-            .await?;
-        encoded(&pb::SetRoomPreferencesResponse {
-            preferences: Some(convert::prefs(prefs, hidden)),
-        })
+        let (prefs, hidden) =
+            self.door.node.set_prefs(caller.author, id, request.pinned, muted, request.hidden).await?;
+        encoded(&pb::SetRoomPreferencesResponse { preferences: Some(convert::prefs(prefs, hidden)) })
     }
 
-    pub(super) async fn get_join_progress(
-        &self,
-        caller: &Caller,
-        request: pb::GetJoinProgressRequest,
-    ) -> Reply {
+    pub(super) async fn get_join_progress(&self, caller: &Caller, request: pb::GetJoinProgressRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
         let (processed, total, done) = self.door.node.join_progress(caller.author, id).await?;
         encoded(&pb::GetJoinProgressResponse {
@@ -240,22 +156,10 @@ impl ChatService {
         })
     }
 
-    pub(super) async fn explain_unread(
-        &self,
-        caller: &Caller,
-        request: pb::ExplainUnreadRequest,
-    ) -> Reply {
+    pub(super) async fn explain_unread(&self, caller: &Caller, request: pb::ExplainUnreadRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
-        let user = if request.user_id == 0 {
-            caller.author.user
-        } else {
-            UserId(request.user_id)
-        };
-        let explained = self
-            .door
-            .node
-            .explain_unread(caller.author, id, user)
-            .await?;
+        let user = if request.user_id == 0 { caller.author.user } else { UserId(request.user_id) };
+        let explained = self.door.node.explain_unread(caller.author, id, user).await?;
         let position = explained.position;
         encoded(&pb::ExplainUnreadResponse {
             unread_count: convert::number(explained.unread),
@@ -267,30 +171,15 @@ impl ChatService {
         })
     }
 
-    pub(super) async fn set_sync_state(
-        &self,
-        caller: &Caller,
-        request: pb::SetSyncStateRequest,
-    ) -> Reply {
+    pub(super) async fn set_sync_state(&self, caller: &Caller, request: pb::SetSyncStateRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
-        self.door
-            .node
-            .set_sync_state(caller.author, id, &request.source, &request.position)
-            .await?;
+        self.door.node.set_sync_state(caller.author, id, &request.source, &request.position).await?;
         encoded(&pb::SetSyncStateResponse {})
     }
 
-    pub(super) async fn get_sync_state(
-        &self,
-        caller: &Caller,
-        request: pb::GetSyncStateRequest,
-    ) -> Reply {
+    pub(super) async fn get_sync_state(&self, caller: &Caller, request: pb::GetSyncStateRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
-        let state = self
-            .door
-            .node
-            .sync_state(caller.author, id, &request.source)
-            .await?;
+        let state = self.door.node.sync_state(caller.author, id, &request.source).await?;
         let source = request.source;
         let state = state.map(|state| pb::SyncState {
             source,
@@ -314,9 +203,7 @@ pub(super) fn list_key(cursor: &str) -> Result<Option<ListKey>, ApiError> {
     if cursor.is_empty() {
         return Ok(None);
     }
-    let bytes = URL_SAFE_NO_PAD
-        .decode(cursor)
-        .map_err(|_| ApiError::cursor())?;
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| ApiError::cursor())?;
     let (Some((flag, rest)), 25) = (bytes.split_first(), bytes.len()) else {
         return Err(ApiError::cursor());
     };
@@ -324,9 +211,5 @@ pub(super) fn list_key(cursor: &str) -> Result<Option<ListKey>, ApiError> {
     let (Ok(older), Ok(room), 0..=1) = (older.try_into(), room.try_into(), *flag) else {
         return Err(ApiError::cursor());
     };
-    Ok(Some(ListKey {
-        unpinned: *flag == 1,
-        older: i64::from_be_bytes(older),
-        room: RoomId(room),
-    }))
+    Ok(Some(ListKey { unpinned: *flag == 1, older: i64::from_be_bytes(older), room: RoomId(room) }))
 }

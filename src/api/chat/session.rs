@@ -39,11 +39,7 @@ type Running = Pin<Box<dyn Future<Output = (u64, u32, Reply)> + Send>>;
 
 enum State {
     Opening(Opening),
-    Open {
-        pump: Box<Pump>,
-        input: Option<Box<Input>>,
-        running: FuturesUnordered<Running>,
-    },
+    Open { pump: Box<Pump>, input: Option<Box<Input>>, running: FuturesUnordered<Running> },
     Ending(Status),
     Ended,
 }
@@ -66,12 +62,7 @@ impl ChatService {
         let decoder = RequestCodec::<pb::SessionRequest>::default().decoder();
         let input = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
         let opening: Opening = Box::pin(open(self.clone(), caller.clone(), parts.headers, input));
-        grpc_response(SessionBody {
-            chat: self,
-            caller,
-            chunk: Chunk::default(),
-            state: State::Opening(opening),
-        })
+        grpc_response(SessionBody { chat: self, caller, chunk: Chunk::default(), state: State::Opening(opening) })
     }
 }
 
@@ -81,18 +72,9 @@ async fn open(
     headers: HeaderMap,
     mut input: Input,
 ) -> Result<(Pump, Input), Status> {
-    let first = std::future::poll_fn(|cx| Pin::new(&mut input).poll_next(cx))
-        .await
-        .transpose()
-        .map_err(with_reason)?;
-    let Some(pb::session_request::Command::Open(open)) = first.and_then(|request| request.command)
-    else {
-        return Err(ApiError::new(
-            Code::FailedPrecondition,
-            "session_not_open",
-            "the first request must open",
-        )
-        .into());
+    let first = std::future::poll_fn(|cx| Pin::new(&mut input).poll_next(cx)).await.transpose().map_err(with_reason)?;
+    let Some(pb::session_request::Command::Open(open)) = first.and_then(|request| request.command) else {
+        return Err(ApiError::new(Code::FailedPrecondition, "session_not_open", "the first request must open").into());
     };
     let commands_only = open.commands_only;
     let request = pb::StreamMessagesRequest {
@@ -104,25 +86,14 @@ async fn open(
     let mut open = open_stream(request, &headers)?;
     open.commands_only = commands_only;
     let reader = chat.open_reader(&caller, open).await?;
-    Ok((
-        Pump::new(chat.door.node.clone(), &caller, Dialect::Session, reader),
-        input,
-    ))
+    Ok((Pump::new(chat.door.node.clone(), &caller, Dialect::Session, reader), input))
 }
 
 /// Does one request of a session.
 async fn run(chat: ChatService, caller: Caller, request: pb::SessionRequest) -> (u64, u32, Reply) {
     let id = request.request_id;
     let Some(command) = request.command else {
-        return (
-            id,
-            0,
-            Err(ApiError::new(
-                Code::InvalidArgument,
-                "unknown_command",
-                "no command",
-            )),
-        );
+        return (id, 0, Err(ApiError::new(Code::InvalidArgument, "unknown_command", "no command")));
     };
     if let Err(error) = chat.door.limits.user(caller.author.user) {
         return (id, 0, Err(error));
@@ -148,12 +119,7 @@ fn put_reply(chunk: &mut Chunk, (id, tag, reply): (u64, u32, Reply)) {
 impl SessionBody {
     /// Moves everything that can move. Ready when the session must end.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        let State::Open {
-            pump,
-            input,
-            running,
-        } = &mut self.state
-        else {
+        let State::Open { pump, input, running } = &mut self.state else {
             return Poll::Pending;
         };
         loop {
@@ -161,11 +127,7 @@ impl SessionBody {
                 let Some(requests) = input else { break };
                 match Pin::new(requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => {
-                        running.push(Box::pin(run(
-                            self.chat.clone(),
-                            self.caller.clone(),
-                            request,
-                        )));
+                        running.push(Box::pin(run(self.chat.clone(), self.caller.clone(), request)));
                     }
                     Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
                     Poll::Ready(None) => *input = None,
@@ -190,20 +152,13 @@ impl http_body::Body for SessionBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         if let State::Opening(opening) = &mut this.state {
             match opening.as_mut().poll(cx) {
                 Poll::Ready(Ok((pump, input))) => {
                     let running = FuturesUnordered::new();
-                    this.state = State::Open {
-                        pump: Box::new(pump),
-                        input: Some(Box::new(input)),
-                        running,
-                    };
+                    this.state = State::Open { pump: Box::new(pump), input: Some(Box::new(input)), running };
                 }
                 Poll::Ready(Err(status)) => this.state = State::Ending(status),
                 Poll::Pending => return Poll::Pending,

@@ -80,9 +80,7 @@ impl Chunk {
     }
 
     pub(super) fn take(&mut self) -> Bytes {
-        self.first
-            .take()
-            .unwrap_or_else(|| self.more.split().freeze())
+        self.first.take().unwrap_or_else(|| self.more.split().freeze())
     }
 }
 
@@ -103,9 +101,7 @@ pub(super) struct Pump {
 
 impl std::fmt::Debug for Pump {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pump")
-            .field("reader", &self.reader)
-            .finish_non_exhaustive()
+        f.debug_struct("Pump").field("reader", &self.reader).finish_non_exhaustive()
     }
 }
 
@@ -159,39 +155,20 @@ impl Pump {
             }
             Output::Announce(room, seq) => self.announce(room, seq, None),
             Output::Left(room) => {
-                let leave = pb::RoomLeave {
-                    user_ids: vec![self.author.user.0],
-                    ..Default::default()
-                };
+                let leave = pb::RoomLeave { user_ids: vec![self.author.user.0], ..Default::default() };
                 self.put(chunk, Some(room), Happened::RoomLeave(leave));
             }
             Output::Resync(room, from, resumed) => {
-                let (from_seq, resumed_after_seq) =
-                    (convert::number(from.0), convert::number(resumed.0));
-                let resync = pb::ResyncRequired {
-                    from_seq,
-                    resumed_after_seq,
-                };
+                let (from_seq, resumed_after_seq) = (convert::number(from.0), convert::number(resumed.0));
+                let resync = pb::ResyncRequired { from_seq, resumed_after_seq };
                 self.put(chunk, Some(room), Happened::ResyncRequired(resync));
             }
             Output::Heartbeat => {
                 if self.node.now_ms() >= self.expires_at_ms {
-                    return Some(
-                        ApiError::new(
-                            Code::Unauthenticated,
-                            "token_expired",
-                            "the token has expired",
-                        )
-                        .into(),
-                    );
+                    return Some(ApiError::new(Code::Unauthenticated, "token_expired", "the token has expired").into());
                 }
-                let interval_s =
-                    i32::try_from(self.node.options().heartbeat.as_secs()).unwrap_or(i32::MAX);
-                self.put(
-                    chunk,
-                    None,
-                    Happened::Connected(pb::Connected { interval_s }),
-                );
+                let interval_s = i32::try_from(self.node.options().heartbeat.as_secs()).unwrap_or(i32::MAX);
+                self.put(chunk, None, Happened::Connected(pb::Connected { interval_s }));
             }
             Output::Closed(reason) => return Some(closed(reason)),
             Output::Failed(error) => return Some(ApiError::from(error).into()),
@@ -213,9 +190,7 @@ impl Pump {
     /// Brings a room into the stream: by the event of joining, if the log has it at hand.
     fn announce(&mut self, room: RoomId, seq: Seq, joining: Option<Event>) {
         let (node, author) = (self.node.clone(), self.author);
-        self.announcing = Some(Box::pin(async move {
-            announce(&node, author, room, seq, joining).await
-        }));
+        self.announcing = Some(Box::pin(async move { announce(&node, author, room, seq, joining).await }));
     }
 
     fn put(&self, chunk: &mut Chunk, room: Option<RoomId>, happened: Happened) {
@@ -241,15 +216,10 @@ fn joins(event: &Event, user: UserId) -> bool {
 
 fn closed(reason: CloseReason) -> Status {
     match reason {
-        CloseReason::Replaced => ApiError::new(
-            Code::Aborted,
-            "stream_replaced",
-            "another stream has this client id",
-        )
-        .into(),
-        CloseReason::Draining => {
-            ApiError::new(Code::Unavailable, "draining", "the server is going down").into()
+        CloseReason::Replaced => {
+            ApiError::new(Code::Aborted, "stream_replaced", "another stream has this client id").into()
         }
+        CloseReason::Draining => ApiError::new(Code::Unavailable, "draining", "the server is going down").into(),
     }
 }
 
@@ -270,10 +240,7 @@ async fn announce(
         (Err(error), _) => return Err(error.into()),
     };
     let me = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
-    let mut join = pb::RoomJoin {
-        participants: vec![me],
-        room: Some(convert::room(author.user, &summary)),
-    };
+    let mut join = pb::RoomJoin { participants: vec![me], room: Some(convert::room(author.user, &summary)) };
     let mut event = pb::Event {
         room_id: room.to_string(),
         seq: convert::number(seq.0),
@@ -292,27 +259,16 @@ async fn announce(
 }
 
 /// Checks what a stream is to be opened with.
-pub(super) fn open_stream(
-    request: pb::StreamMessagesRequest,
-    headers: &HeaderMap,
-) -> Result<OpenStream, ApiError> {
+pub(super) fn open_stream(request: pb::StreamMessagesRequest, headers: &HeaderMap) -> Result<OpenStream, ApiError> {
     let client_id = match request.client_id {
         given if !given.is_empty() => given,
-        _ => headers
-            .get("client-id")
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or_default()
-            .to_owned(),
+        _ => headers.get("client-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned(),
     };
     if client_id.is_empty() {
         return Err(ApiError::client_id_needed());
     }
     text("client_id", &client_id, 1, limits::CLIENT_ID_BYTES_MAX)?;
-    count(
-        "presence_of",
-        request.presence_of.len(),
-        limits::PRESENCE_MAX,
-    )?;
+    count("presence_of", request.presence_of.len(), limits::PRESENCE_MAX)?;
     if request.presence_of.iter().any(|user| *user < 1) {
         return Err(Reject::invalid("presence_of", Flaw::OutOfRange).into());
     }
@@ -327,58 +283,27 @@ pub(super) fn open_stream(
 
 impl ChatService {
     /// Opens a stream for a caller; a single room must be one the caller belongs to.
-    pub(super) async fn open_reader(
-        &self,
-        caller: &Caller,
-        open: OpenStream,
-    ) -> Result<StreamReader, ApiError> {
+    pub(super) async fn open_reader(&self, caller: &Caller, open: OpenStream) -> Result<StreamReader, ApiError> {
         if let Some(room) = open.room {
-            self.door
-                .node
-                .access(caller.author, room)
-                .await?
-                .member
-                .ok_or(Reject::RoomNotFound)?;
+            self.door.node.access(caller.author, room).await?.member.ok_or(Reject::RoomNotFound)?;
         }
-        Ok(self
-            .door
-            .node
-            .users()
-            .open(caller.author.user, open)
-            .await?)
+        Ok(self.door.node.users().open(caller.author.user, open).await?)
     }
 
-    pub(super) async fn stream_messages(
-        self,
-        request: http::Request<Body>,
-    ) -> http::Response<Body> {
+    pub(super) async fn stream_messages(self, request: http::Request<Body>) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let opened = async {
-            let caller = self
-                .door
-                .enter(&parts.headers)
-                .await
-                .map_err(Status::from)?;
+            let caller = self.door.enter(&parts.headers).await.map_err(Status::from)?;
             let decoder = RequestCodec::<pb::StreamMessagesRequest>::default().decoder();
-            let mut requests =
-                Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
+            let mut requests = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
             let request = std::future::poll_fn(|cx| Pin::new(&mut requests).poll_next(cx)).await;
             let request = request.unwrap_or_else(|| Err(Status::invalid_argument("no request")))?;
             let open = open_stream(request, &parts.headers)?;
             let reader = self.open_reader(&caller, open).await?;
-            Ok::<_, Status>(Pump::new(
-                self.door.node.clone(),
-                &caller,
-                Dialect::Stream,
-                reader,
-            ))
+            Ok::<_, Status>(Pump::new(self.door.node.clone(), &caller, Dialect::Stream, reader))
         };
         match opened.await {
-            Ok(pump) => grpc_response(StreamBody {
-                pump,
-                chunk: Chunk::default(),
-                state: State::Open,
-            }),
+            Ok(pump) => grpc_response(StreamBody { pump, chunk: Chunk::default(), state: State::Open }),
             Err(status) => status.into_http(),
         }
     }
@@ -391,9 +316,7 @@ where
 {
     let mut response = http::Response::new(Body::new(body));
     let value = http::HeaderValue::from_static("application/grpc");
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, value);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, value);
     response
 }
 
@@ -425,10 +348,7 @@ impl http_body::Body for StreamBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         if matches!(this.state, State::Open)
             && let Poll::Ready(end) = this.pump.poll_fill(cx, &mut this.chunk)

@@ -46,28 +46,20 @@ impl Codec {
     /// # Errors
     /// `invalid_argument` when JSON is malformed or does not fit the type. Unknown fields are ignored, as in protobuf:
     /// a newer client may talk to an older server.
-    pub(super) fn decode(
-        self,
-        message: &MessageDescriptor,
-        body: Bytes,
-    ) -> Result<Bytes, ConnectError> {
+    pub(super) fn decode(self, message: &MessageDescriptor, body: Bytes) -> Result<Bytes, ConnectError> {
         if self == Self::Proto {
             return Ok(body);
         }
         let invalid = |cause: serde_json::Error| {
             ConnectError::new(
                 Code::InvalidArgument,
-                format!(
-                    "message is not valid JSON for {}: {cause}",
-                    message.full_name()
-                ),
+                format!("message is not valid JSON for {}: {cause}", message.full_name()),
             )
         };
         let mut json = serde_json::Deserializer::from_slice(&body);
         let options = DeserializeOptions::new().deny_unknown_fields(false);
         let decoded =
-            DynamicMessage::deserialize_with_options(message.clone(), &mut json, &options)
-                .map_err(invalid)?;
+            DynamicMessage::deserialize_with_options(message.clone(), &mut json, &options).map_err(invalid)?;
         json.end().map_err(invalid)?;
         Ok(decoded.encode_to_vec().into())
     }
@@ -76,24 +68,14 @@ impl Codec {
     ///
     /// # Errors
     /// `internal` when the inner service sent something that its descriptor does not describe.
-    pub(super) fn encode(
-        self,
-        message: &MessageDescriptor,
-        body: Bytes,
-    ) -> Result<Bytes, ConnectError> {
+    pub(super) fn encode(self, message: &MessageDescriptor, body: Bytes) -> Result<Bytes, ConnectError> {
         if self == Self::Proto {
             return Ok(body);
         }
         let internal = |cause: &dyn std::fmt::Display| {
-            ConnectError::new(
-                Code::Internal,
-                format!("response cannot be written as JSON: {cause}"),
-            )
+            ConnectError::new(Code::Internal, format!("response cannot be written as JSON: {cause}"))
         };
-        let decoded =
-            DynamicMessage::decode(message.clone(), body).map_err(|cause| internal(&cause))?;
-        Ok(serde_json::to_vec(&decoded)
-            .map_err(|cause| internal(&cause))?
-            .into())
+        let decoded = DynamicMessage::decode(message.clone(), body).map_err(|cause| internal(&cause))?;
+        Ok(serde_json::to_vec(&decoded).map_err(|cause| internal(&cause))?.into())
     }
 }

@@ -30,10 +30,7 @@ impl Compression {
             Some(b"gzip") => Ok(Self::Gzip),
             Some(other) => Err(ConnectError::new(
                 Code::Unimplemented,
-                format!(
-                    "unknown compression {:?}: supported encodings are {ACCEPTED}",
-                    String::from_utf8_lossy(other)
-                ),
+                format!("unknown compression {:?}: supported encodings are {ACCEPTED}", String::from_utf8_lossy(other)),
             )),
         }
     }
@@ -42,9 +39,7 @@ impl Compression {
     pub(super) fn accepted(list: &str) -> Self {
         let gzip = list.split(',').any(|entry| {
             let mut parts = entry.split(';').map(str::trim);
-            let named = parts
-                .next()
-                .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
             named && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
         });
         if gzip { Self::Gzip } else { Self::Identity }
@@ -55,28 +50,16 @@ impl Compression {
     /// # Errors
     /// `resource_exhausted` when the result would be larger (a small message may promise gigabytes), and
     /// `invalid_argument` when it is not gzip.
-    pub(super) fn decompress(
-        self,
-        message: Bytes,
-        max_bytes: usize,
-    ) -> Result<Bytes, ConnectError> {
+    pub(super) fn decompress(self, message: Bytes, max_bytes: usize) -> Result<Bytes, ConnectError> {
         // An empty message is allowed to come without the compression's own header.
         if self == Self::Identity || message.is_empty() {
             return Ok(message);
         }
         let mut plain = Vec::with_capacity(message.len().saturating_mul(2).min(max_bytes));
-        let limit = u64::try_from(max_bytes)
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
-        MultiGzDecoder::new(message.as_ref())
-            .take(limit)
-            .read_to_end(&mut plain)
-            .map_err(|cause| {
-                ConnectError::new(
-                    Code::InvalidArgument,
-                    format!("message cannot be decompressed: {cause}"),
-                )
-            })?;
+        let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
+        MultiGzDecoder::new(message.as_ref()).take(limit).read_to_end(&mut plain).map_err(|cause| {
+            ConnectError::new(Code::InvalidArgument, format!("message cannot be decompressed: {cause}"))
+        })?;
         if plain.len() > max_bytes {
             return Err(ConnectError::too_large(max_bytes));
         }
@@ -91,19 +74,11 @@ impl Compression {
         if self == Self::Identity {
             return Ok(message);
         }
-        let mut encoder = GzEncoder::new(
-            Vec::with_capacity(message.len() / 2),
-            flate2::Compression::fast(),
-        );
+        let mut encoder = GzEncoder::new(Vec::with_capacity(message.len() / 2), flate2::Compression::fast());
         encoder
             .write_all(&message)
             .and_then(|()| encoder.finish())
             .map(Bytes::from)
-            .map_err(|cause| {
-                ConnectError::new(
-                    Code::Internal,
-                    format!("response cannot be compressed: {cause}"),
-                )
-            })
+            .map_err(|cause| ConnectError::new(Code::Internal, format!("response cannot be compressed: {cause}")))
     }
 }

@@ -45,10 +45,7 @@ impl Splitter {
             return None;
         }
         self.buffer.advance(PREFIX_LEN);
-        Some(Envelope {
-            flags,
-            message: self.buffer.split_to(length).freeze(),
-        })
+        Some(Envelope { flags, message: self.buffer.split_to(length).freeze() })
     }
 
     /// Whether no part of a frame is left over.
@@ -83,11 +80,7 @@ mod tests {
                     seen.push((envelope.flags, envelope.message.to_vec()));
                 }
             }
-            assert_eq!(
-                seen,
-                [(0, b"one".to_vec()), (1, vec![]), (2, b"three".to_vec())],
-                "pieces of {piece}"
-            );
+            assert_eq!(seen, [(0, b"one".to_vec()), (1, vec![]), (2, b"three".to_vec())], "pieces of {piece}");
             assert!(splitter.is_empty());
         }
     }

@@ -25,9 +25,7 @@ const ERROR_INFO: &str = "chat.v1.ErrorInfo";
 /// Standard alphabet; writes no padding, reads with or without.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 /// gRPC's codes but OK.
@@ -73,14 +71,9 @@ impl Code {
 
     /// The code of a `grpc-status` value that is not `0`; what is no code is unknown.
     fn from_grpc(value: &[u8]) -> Self {
-        let number = std::str::from_utf8(value)
-            .ok()
-            .and_then(|text| text.parse::<usize>().ok());
+        let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<usize>().ok());
         let index = number.and_then(|number| number.checked_sub(1));
-        index
-            .and_then(|index| Self::ALL.get(index))
-            .copied()
-            .unwrap_or(Self::Unknown)
+        index.and_then(|index| Self::ALL.get(index)).copied().unwrap_or(Self::Unknown)
     }
 
     /// The code of an answer that carries no gRPC status, such as a middleware's.
@@ -164,12 +157,7 @@ impl ConnectError {
             Code::Internal => Some("internal"),
             _ => None,
         };
-        Self {
-            code,
-            message: message.into(),
-            details: Vec::new(),
-            reason,
-        }
+        Self { code, message: message.into(), details: Vec::new(), reason }
     }
 
     /// The reason and the detail that carries it, for APIs that know of reasons.
@@ -181,18 +169,12 @@ impl ConnectError {
             ..ErrorInfo::default()
         };
         pool.get_message_by_name(ERROR_INFO)?;
-        let detail = Any {
-            type_url: format!("type.googleapis.com/{ERROR_INFO}"),
-            value: info.encode_to_vec(),
-        };
+        let detail = Any { type_url: format!("type.googleapis.com/{ERROR_INFO}"), value: info.encode_to_vec() };
         Some((reason, detail))
     }
 
     pub(super) fn too_large(max_bytes: usize) -> Self {
-        Self::new(
-            Code::ResourceExhausted,
-            format!("message is larger than {max_bytes} bytes"),
-        )
+        Self::new(Code::ResourceExhausted, format!("message is larger than {max_bytes} bytes"))
     }
 
     pub(super) fn deadline() -> Self {
@@ -201,10 +183,7 @@ impl ConnectError {
 
     /// For an answer that is not gRPC at all.
     pub(super) fn from_http(status: StatusCode) -> Self {
-        Self::new(
-            Code::from_http(status),
-            format!("HTTP status {status} instead of a gRPC answer"),
-        )
+        Self::new(Code::from_http(status), format!("HTTP status {status} instead of a gRPC answer"))
     }
 
     /// How the call ended according to headers or trailers; nothing if they do not say.
@@ -213,38 +192,22 @@ impl ConnectError {
         if status == "0" {
             return Some(Ok(()));
         }
-        let message = fields.get(GRPC_MESSAGE).map_or_else(String::new, |value| {
-            percent_decode(value.as_bytes())
-                .decode_utf8_lossy()
-                .into_owned()
-        });
+        let message = fields
+            .get(GRPC_MESSAGE)
+            .map_or_else(String::new, |value| percent_decode(value.as_bytes()).decode_utf8_lossy().into_owned());
         let details = fields
             .get(GRPC_DETAILS)
             .and_then(|value| BASE64.decode(value.as_bytes()).ok())
             .and_then(|bytes| RpcStatus::decode(bytes.as_slice()).ok())
             .map_or_else(Vec::new, |status| status.details);
-        Some(Err(Self {
-            code: Code::from_grpc(status.as_bytes()),
-            message,
-            details,
-            reason: None,
-        }))
+        Some(Err(Self { code: Code::from_grpc(status.as_bytes()), message, details, reason: None }))
     }
 
     /// The JSON object.
     pub(super) fn to_wire<'a>(&'a self, pool: &DescriptorPool) -> WireError<'a> {
         let own = self.own_detail(pool).map(|(_, detail)| detail);
-        let details = self
-            .details
-            .iter()
-            .chain(&own)
-            .map(|detail| WireDetail::new(detail, pool))
-            .collect();
-        WireError {
-            code: self.code.name(),
-            message: &self.message,
-            details,
-        }
+        let details = self.details.iter().chain(&own).map(|detail| WireDetail::new(detail, pool)).collect();
+        WireError { code: self.code.name(), message: &self.message, details }
     }
 
     /// The whole answer to a unary call.
@@ -253,23 +216,13 @@ impl ConnectError {
     }
 
     /// The whole answer, with a status of HTTP's own making (404, 405, 415).
-    pub(super) fn to_response_with(
-        &self,
-        status: StatusCode,
-        pool: &DescriptorPool,
-    ) -> Response<Body> {
+    pub(super) fn to_response_with(&self, status: StatusCode, pool: &DescriptorPool) -> Response<Body> {
         let json = serde_json::to_vec(&self.to_wire(pool)).unwrap_or_default();
         let mut response = Response::new(Body::from(json));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static(compression::ACCEPTED),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(compression::ACCEPTED));
         if let Some((reason, _)) = self.own_detail(pool) {
             headers.insert(REASON, HeaderValue::from_static(reason));
         }
@@ -303,11 +256,7 @@ impl WireDetail {
             .get_message_by_name(name)
             .and_then(|message| DynamicMessage::decode(message, detail.value.as_slice()).ok())
             .and_then(|message| serde_json::to_value(&message).ok());
-        Self {
-            r#type: name.to_owned(),
-            value: BASE64.encode(&detail.value),
-            debug,
-        }
+        Self { r#type: name.to_owned(), value: BASE64.encode(&detail.value), debug }
     }
 }
 
@@ -338,11 +287,7 @@ mod tests {
         ];
         for (number, name, status) in expected {
             let code = Code::from_grpc(number.to_string().as_bytes());
-            assert_eq!(
-                (code.name(), code.http_status().as_u16()),
-                (name, status),
-                "grpc-status {number}"
-            );
+            assert_eq!((code.name(), code.http_status().as_u16()), (name, status), "grpc-status {number}");
         }
         assert_eq!(Code::from_grpc(b"not a number"), Code::Unknown);
     }
@@ -352,10 +297,7 @@ mod tests {
         let mut trailers = HeaderMap::new();
         assert_eq!(ConnectError::from_grpc(&trailers), None);
         trailers.insert(GRPC_STATUS, HeaderValue::from_static("5"));
-        trailers.insert(
-            GRPC_MESSAGE,
-            HeaderValue::from_static("no room %F0%9F%9A%AA"),
-        );
+        trailers.insert(GRPC_MESSAGE, HeaderValue::from_static("no room %F0%9F%9A%AA"));
         let error = ConnectError::from_grpc(&trailers).unwrap().unwrap_err();
         assert_eq!(error, ConnectError::new(Code::NotFound, "no room 🚪"));
     }

@@ -32,12 +32,7 @@ where
     F: Future<Output = Result<Response<Body>, E>>,
 {
     let (give_back, mut given_back) = oneshot::channel();
-    let request = request.map(|body| {
-        Body::new(Returning {
-            body,
-            give_back: Some(give_back),
-        })
-    });
+    let request = request.map(|body| Body::new(Returning { body, give_back: Some(give_back) }));
     let response = answer(request).await;
     if let Ok(rest) = given_back.try_recv() {
         // Too slow or not: the answer goes out now.
@@ -66,10 +61,7 @@ impl http_body::Body for Returning {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.give_back = None;
@@ -88,11 +80,7 @@ impl http_body::Body for Returning {
 
 impl Drop for Returning {
     fn drop(&mut self) {
-        if let Some(give_back) = self
-            .give_back
-            .take()
-            .filter(|_| !http_body::Body::is_end_stream(&self.body))
-        {
+        if let Some(give_back) = self.give_back.take().filter(|_| !http_body::Body::is_end_stream(&self.body)) {
             // Nobody waits once the answer is out.
             let _ = give_back.send(std::mem::take(&mut self.body));
         }

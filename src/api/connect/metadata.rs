@@ -29,34 +29,16 @@ impl Deadline {
         let Some(value) = headers.get(TIMEOUT) else {
             return Ok(None);
         };
-        let digits = value
-            .to_str()
-            .ok()
-            .filter(|text| text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit()));
-        let millis = digits
-            .and_then(|text| text.parse::<u64>().ok())
-            .ok_or_else(|| {
-                ConnectError::new(
-                    Code::InvalidArgument,
-                    "connect-timeout-ms must be a number of at most ten digits",
-                )
-            })?;
-        // gRPC writes at most eight digits, so long timeouts go in seconds.
-        let text = if millis < 100_000_000 {
-            format!("{millis}m")
-        } else {
-            format!("{}S", millis / 1000)
-        };
-        let grpc_timeout = HeaderValue::from_str(&text).map_err(|cause| {
-            ConnectError::new(
-                Code::Internal,
-                format!("timeout cannot be forwarded: {cause}"),
-            )
+        let digits =
+            value.to_str().ok().filter(|text| text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let millis = digits.and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| {
+            ConnectError::new(Code::InvalidArgument, "connect-timeout-ms must be a number of at most ten digits")
         })?;
-        Ok(Some(Self {
-            at: Instant::now() + Duration::from_millis(millis),
-            grpc_timeout,
-        }))
+        // gRPC writes at most eight digits, so long timeouts go in seconds.
+        let text = if millis < 100_000_000 { format!("{millis}m") } else { format!("{}S", millis / 1000) };
+        let grpc_timeout = HeaderValue::from_str(&text)
+            .map_err(|cause| ConnectError::new(Code::Internal, format!("timeout cannot be forwarded: {cause}")))?;
+        Ok(Some(Self { at: Instant::now() + Duration::from_millis(millis), grpc_timeout }))
     }
 
     pub(super) fn at(&self) -> Instant {
@@ -66,9 +48,7 @@ impl Deadline {
 
 /// Turns a Connect request's headers into those of a gRPC request. All of the client's own metadata stays.
 pub(super) fn to_grpc_request(headers: &mut HeaderMap, deadline: Option<&Deadline>) {
-    retain(headers, |name| {
-        !is_of_connection(name) && !is_of_content(name) && !is_of_protocol(name)
-    });
+    retain(headers, |name| !is_of_connection(name) && !is_of_content(name) && !is_of_protocol(name));
     headers.insert(header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     if let Some(deadline) = deadline {
@@ -78,9 +58,7 @@ pub(super) fn to_grpc_request(headers: &mut HeaderMap, deadline: Option<&Deadlin
 
 /// Leaves only metadata of a gRPC answer's headers or trailers.
 pub(super) fn keep_metadata(fields: &mut HeaderMap) {
-    retain(fields, |name| {
-        !is_of_connection(name) && !is_of_content(name) && !is_of_protocol(name)
-    });
+    retain(fields, |name| !is_of_connection(name) && !is_of_content(name) && !is_of_protocol(name));
 }
 
 /// Adds trailers to a unary answer's headers, each under its prefix.
@@ -96,19 +74,14 @@ pub(super) fn append_trailers(headers: &mut HeaderMap, trailers: &HeaderMap) {
 pub(super) fn to_json(fields: &HeaderMap) -> BTreeMap<&str, Vec<String>> {
     let mut metadata = BTreeMap::<_, Vec<_>>::new();
     for (name, value) in fields {
-        metadata
-            .entry(name.as_str())
-            .or_default()
-            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        metadata.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
     }
     metadata
 }
 
 /// Whether the answer is gRPC's; anything else comes from a middleware.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
@@ -119,29 +92,13 @@ fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
 }
 
 fn is_of_connection(name: &HeaderName) -> bool {
-    [
-        header::CONNECTION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ]
-    .contains(name)
-        || matches!(
-            name.as_str(),
-            "keep-alive" | "proxy-connection" | "http2-settings"
-        )
+    [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE].contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
 fn is_of_content(name: &HeaderName) -> bool {
-    [
-        header::CONTENT_TYPE,
-        header::CONTENT_LENGTH,
-        header::CONTENT_ENCODING,
-        header::ACCEPT_ENCODING,
-        header::EXPECT,
-    ]
-    .contains(name)
+    [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ACCEPT_ENCODING, header::EXPECT]
+        .contains(name)
 }
 
 /// A client must not smuggle `grpc-…` through Connect, either: the inner service would obey it.
@@ -154,15 +111,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
-            .collect()
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
     #[test]
@@ -187,14 +136,8 @@ mod tests {
 
     #[test]
     fn timeouts_fit_into_grpc() {
-        for (sent, expected) in [
-            ("0", "0m"),
-            ("99999999", "99999999m"),
-            ("9999999999", "9999999S"),
-        ] {
-            let deadline = Deadline::from_headers(&headers(&[("connect-timeout-ms", sent)]))
-                .unwrap()
-                .unwrap();
+        for (sent, expected) in [("0", "0m"), ("99999999", "99999999m"), ("9999999999", "9999999S")] {
+            let deadline = Deadline::from_headers(&headers(&[("connect-timeout-ms", sent)])).unwrap().unwrap();
             assert_eq!(deadline.grpc_timeout, expected);
         }
         for refused in ["", "-1", "1.5", "10000000000", "+1"] {
@@ -209,9 +152,6 @@ mod tests {
         let mut trailers = headers(&[("cost", "1")]);
         trailers.append("cost", HeaderValue::from_static("2"));
         append_trailers(&mut answer, &trailers);
-        assert_eq!(
-            answer.get_all("trailer-cost").iter().collect::<Vec<_>>(),
-            ["1", "2"]
-        );
+        assert_eq!(answer.get_all("trailer-cost").iter().collect::<Vec<_>>(), ["1", "2"]);
     }
 }

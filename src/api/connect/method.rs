@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use prost_reflect::{
-    DescriptorPool, MessageDescriptor, MethodDescriptor,
-    prost_types::method_options::IdempotencyLevel,
+    DescriptorPool, MessageDescriptor, MethodDescriptor, prost_types::method_options::IdempotencyLevel,
 };
 
 /// How many messages go each way.
@@ -72,11 +71,6 @@ impl Method {
             .options
             .as_ref()
             .is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects);
-        Self {
-            shape,
-            safe,
-            input: method.input(),
-            output: method.output(),
-        }
+        Self { shape, safe, input: method.input(), output: method.output() }
     }
 }

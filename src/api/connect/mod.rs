@@ -55,10 +55,7 @@ pub struct ConnectOptions {
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self {
-            max_request_bytes: 4 * 1024 * 1024,
-            compress_min_bytes: 1024,
-        }
+        Self { max_request_bytes: 4 * 1024 * 1024, compress_min_bytes: 1024 }
     }
 }
 
@@ -79,12 +76,7 @@ impl ConnectLayer {
     /// A layer for the services in `pool`. Types of error details and of `google.protobuf.Any` are looked up there too.
     #[must_use]
     pub fn new(pool: DescriptorPool, options: ConnectOptions) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                methods: Methods::new(pool),
-                options,
-            }),
-        }
+        Self { shared: Arc::new(Shared { methods: Methods::new(pool), options }) }
     }
 }
 
@@ -92,10 +84,7 @@ impl<S> Layer<S> for ConnectLayer {
     type Service = Connect<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Connect {
-            inner,
-            shared: Arc::clone(&self.shared),
-        }
+        Connect { inner, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -116,9 +105,7 @@ impl<S> Connect<S> {
 
 impl<S> fmt::Debug for Connect<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect")
-            .field("options", &self.shared.options)
-            .finish_non_exhaustive()
+        f.debug_struct("Connect").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
 
@@ -140,20 +127,14 @@ where
         let inner = self.take_ready();
         let shared = Arc::clone(&self.shared);
         if request.version() < Version::HTTP_2 {
-            return Box::pin(linger::hear_out(request, |request| {
-                answer(inner, shared, request)
-            }));
+            return Box::pin(linger::hear_out(request, |request| answer(inner, shared, request)));
         }
         Box::pin(answer(inner, shared, request))
     }
 }
 
 /// Answers a request by the protocol that it speaks.
-async fn answer<S>(
-    mut inner: S,
-    shared: Arc<Shared>,
-    request: Request<Body>,
-) -> Result<Response<Body>, S::Error>
+async fn answer<S>(mut inner: S, shared: Arc<Shared>, request: Request<Body>) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {

@@ -6,10 +6,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderName, Method as Verb, Request, Uri, Version, header, request::Parts,
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderName, Method as Verb, Request, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use percent_encoding::percent_decode;
 
@@ -54,10 +51,9 @@ pub(super) struct Message {
 /// Refuses versions of the protocol that we do not know.
 pub(super) fn check_version(headers: &HeaderMap) -> Result<(), ConnectError> {
     match headers.get(VERSION) {
-        Some(version) if version != "1" => Err(ConnectError::new(
-            Code::InvalidArgument,
-            "connect-protocol-version must be 1",
-        )),
+        Some(version) if version != "1" => {
+            Err(ConnectError::new(Code::InvalidArgument, "connect-protocol-version must be 1"))
+        }
         _ => Ok(()),
     }
 }
@@ -71,10 +67,7 @@ pub(super) async fn read_unary(
 ) -> Result<Message, ConnectError> {
     let compression = declared(headers, &header::CONTENT_ENCODING)?;
     let bytes = read_body(body, max_bytes, max_bytes).await?;
-    Ok(Message {
-        codec,
-        bytes: compression.decompress(bytes, max_bytes)?,
-    })
+    Ok(Message { codec, bytes: compression.decompress(bytes, max_bytes)? })
 }
 
 /// The message of a GET.
@@ -90,27 +83,20 @@ pub(super) fn read_query(query: &str, max_bytes: usize) -> Result<Message, Conne
     if parameter("connect").is_some_and(|version| version != b"v1") {
         return Err(invalid("query parameter connect must be v1"));
     }
-    let encoding =
-        parameter("encoding").ok_or_else(|| invalid("query parameter encoding is missing"))?;
+    let encoding = parameter("encoding").ok_or_else(|| invalid("query parameter encoding is missing"))?;
     let codec = std::str::from_utf8(&encoding)
         .ok()
         .and_then(Codec::by_name)
         .ok_or_else(|| invalid("query parameter encoding must be json or proto"))?;
     let compression = Compression::declared(parameter("compression").as_deref())?;
-    let mut message =
-        parameter("message").ok_or_else(|| invalid("query parameter message is missing"))?;
+    let mut message = parameter("message").ok_or_else(|| invalid("query parameter message is missing"))?;
     if parameter("base64").is_some_and(|flag| flag == b"1") {
-        message = BASE64_URL
-            .decode(&message)
-            .map_err(|_| invalid("query parameter message is not URL-safe base64"))?;
+        message = BASE64_URL.decode(&message).map_err(|_| invalid("query parameter message is not URL-safe base64"))?;
     }
     if message.len() > max_bytes {
         return Err(ConnectError::too_large(max_bytes));
     }
-    Ok(Message {
-        codec,
-        bytes: compression.decompress(message.into(), max_bytes)?,
-    })
+    Ok(Message { codec, bytes: compression.decompress(message.into(), max_bytes)? })
 }
 
 /// The one message of a server-streaming call.
@@ -126,50 +112,28 @@ pub(super) async fn read_enveloped(
     splitter.push(&body);
     let (first, more) = (splitter.next(), splitter.next());
     if !splitter.is_empty() {
-        return Err(ConnectError::new(
-            Code::InvalidArgument,
-            "the request ends within a message",
-        ));
+        return Err(ConnectError::new(Code::InvalidArgument, "the request ends within a message"));
     }
     // gRPC calls a wrong number of messages "unimplemented".
     let (Some(envelope), None) = (first, more) else {
-        return Err(ConnectError::new(
-            Code::Unimplemented,
-            "the method takes exactly one request message",
-        ));
+        return Err(ConnectError::new(Code::Unimplemented, "the method takes exactly one request message"));
     };
     let bytes = open(envelope, compression, max_bytes)?;
     Ok(Message { codec, bytes })
 }
 
-fn open(
-    envelope: Envelope,
-    compression: Compression,
-    max_bytes: usize,
-) -> Result<Bytes, ConnectError> {
+fn open(envelope: Envelope, compression: Compression, max_bytes: usize) -> Result<Bytes, ConnectError> {
     let message = match (envelope.flags, compression) {
         (0, _) => envelope.message,
-        (envelope::COMPRESSED, Compression::Gzip) => {
-            compression.decompress(envelope.message, max_bytes)?
-        }
+        (envelope::COMPRESSED, Compression::Gzip) => compression.decompress(envelope.message, max_bytes)?,
         (envelope::COMPRESSED, Compression::Identity) => {
-            return Err(ConnectError::new(
-                Code::Internal,
-                "a message is compressed, but no compression was declared",
-            ));
+            return Err(ConnectError::new(Code::Internal, "a message is compressed, but no compression was declared"));
         }
         (flags, _) => {
-            return Err(ConnectError::new(
-                Code::InvalidArgument,
-                format!("invalid envelope flags {flags}"),
-            ));
+            return Err(ConnectError::new(Code::InvalidArgument, format!("invalid envelope flags {flags}")));
         }
     };
-    if message.len() > max_bytes {
-        Err(ConnectError::too_large(max_bytes))
-    } else {
-        Ok(message)
-    }
+    if message.len() > max_bytes { Err(ConnectError::too_large(max_bytes)) } else { Ok(message) }
 }
 
 fn declared(headers: &HeaderMap, name: &HeaderName) -> Result<Compression, ConnectError> {
@@ -181,10 +145,7 @@ async fn read_body(body: Body, limit: usize, max_bytes: usize) -> Result<Bytes, 
         if cause.is::<LengthLimitError>() {
             ConnectError::too_large(max_bytes)
         } else {
-            ConnectError::new(
-                Code::InvalidArgument,
-                format!("the request could not be read: {cause}"),
-            )
+            ConnectError::new(Code::InvalidArgument, format!("the request could not be read: {cause}"))
         }
     })?;
     Ok(collected.to_bytes())
@@ -201,8 +162,7 @@ pub(super) fn to_grpc(
 ) -> Result<Request<Body>, ConnectError> {
     let mut frame = BytesMut::new();
     envelope::put(&mut frame, 0, message).ok_or_else(|| ConnectError::too_large(message.len()))?;
-    let get_query =
-        (parts.method == Verb::GET).then(|| parts.uri.query().unwrap_or_default().to_owned());
+    let get_query = (parts.method == Verb::GET).then(|| parts.uri.query().unwrap_or_default().to_owned());
     parts.extensions.insert(ConnectCall { get_query });
     parts.method = Verb::POST;
     // gRPC-Web's layer refuses other requests than its own over HTTP/1.1.

@@ -1,9 +1,7 @@
 //! Which protocol a request speaks, and whether it may.
 
 use axum::body::Body;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 
 use super::{
     codec::Codec,
@@ -47,11 +45,7 @@ pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
     let content = content(request.headers());
     if matches!(content, Content::Grpc) {
         // Whatever gRPC service is not in the pool still belongs to the inner service.
-        return if request.method() == Verb::POST {
-            Route::Grpc
-        } else {
-            wrong_verb("POST")
-        };
+        return if request.method() == Verb::POST { Route::Grpc } else { wrong_verb("POST") };
     }
     let Some(method) = methods.get(request.uri().path()) else {
         let error = ConnectError::new(Code::Unimplemented, "there is no such method");
@@ -59,21 +53,12 @@ pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
     };
     let can_get = method.safe && method.shape == Shape::Unary;
     match (request.method(), content) {
-        (&Verb::GET, _) if can_get => Route::Unary(Call {
-            method: method.clone(),
-            codec: None,
-        }),
+        (&Verb::GET, _) if can_get => Route::Unary(Call { method: method.clone(), codec: None }),
         (&Verb::POST, Content::Unary(codec)) if method.shape == Shape::Unary => {
-            Route::Unary(Call {
-                method: method.clone(),
-                codec: Some(codec),
-            })
+            Route::Unary(Call { method: method.clone(), codec: Some(codec) })
         }
         (&Verb::POST, Content::Stream(codec)) if method.shape != Shape::Unary => {
-            Route::Stream(Call {
-                method: method.clone(),
-                codec: Some(codec),
-            })
+            Route::Stream(Call { method: method.clone(), codec: Some(codec) })
         }
         (&Verb::POST, _) => wrong_type(method.shape),
         _ if can_get => wrong_verb("GET, POST"),
@@ -82,16 +67,8 @@ pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
 }
 
 fn content(headers: &HeaderMap) -> Content {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         "application/grpc" | "application/grpc+proto" => Content::Grpc,
         "application/grpc-web" | "application/grpc-web+proto" => Content::Grpc,
@@ -112,9 +89,7 @@ fn wrong_verb(allowed: &'static str) -> Route {
 /// 415, naming what would do.
 fn wrong_type(shape: Shape) -> Route {
     let accepted = match shape {
-        Shape::Unary => {
-            "application/json, application/proto, application/grpc, application/grpc-web"
-        }
+        Shape::Unary => "application/json, application/proto, application/grpc, application/grpc-web",
         Shape::ServerStream => {
             "application/connect+json, application/connect+proto, application/grpc, application/grpc-web"
         }
@@ -128,10 +103,7 @@ fn refused(status: StatusCode, name: HeaderName, accepted: &'static str) -> Rout
     let mut response = Response::new(Body::from(format!("{status}; accepted: {accepted}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(name, HeaderValue::from_static(accepted));
     Route::Refused(response)
 }

@@ -59,18 +59,12 @@ where
     };
     let (headers, source) = match opened {
         Ok(response) => begin(response),
-        Err(error) => (
-            HeaderMap::new(),
-            Source::Ended(Err(error), HeaderMap::new()),
-        ),
+        Err(error) => (HeaderMap::new(), Source::Ended(Err(error), HeaderMap::new())),
     };
     let body = Translator {
         source,
         splitter: Splitter::default(),
-        deadline: deadline
-            .ok()
-            .flatten()
-            .map(|deadline| Box::pin(tokio::time::sleep_until(deadline.at()))),
+        deadline: deadline.ok().flatten().map(|deadline| Box::pin(tokio::time::sleep_until(deadline.at()))),
         output: call.method.output,
         codec,
         accepted,
@@ -95,23 +89,10 @@ where
     let grpc = async {
         request::check_version(&parts.headers)?;
         if call.method.shape == Shape::ClientStream {
-            return Err(ConnectError::new(
-                Code::Unimplemented,
-                "client streams are served over gRPC only",
-            ));
+            return Err(ConnectError::new(Code::Unimplemented, "client streams are served over gRPC only"));
         }
-        let message = request::read_enveloped(
-            &parts.headers,
-            body,
-            codec,
-            shared.options.max_request_bytes,
-        )
-        .await?;
-        request::to_grpc(
-            parts,
-            &codec.decode(&call.method.input, message.bytes)?,
-            deadline,
-        )
+        let message = request::read_enveloped(&parts.headers, body, codec, shared.options.max_request_bytes).await?;
+        request::to_grpc(parts, &codec.decode(&call.method.input, message.bytes)?, deadline)
     };
     match grpc.await {
         Ok(grpc) => inner.call(grpc).await.map(Ok),
@@ -123,10 +104,7 @@ where
 fn begin(response: Response<Body>) -> (HeaderMap, Source) {
     let (mut parts, body) = response.into_parts();
     if !metadata::is_grpc(&parts.headers) {
-        return (
-            HeaderMap::new(),
-            Source::Ended(Err(ConnectError::from_http(parts.status)), HeaderMap::new()),
-        );
+        return (HeaderMap::new(), Source::Ended(Err(ConnectError::from_http(parts.status)), HeaderMap::new()));
     }
     let status = ConnectError::from_grpc(&parts.headers);
     metadata::keep_metadata(&mut parts.headers);
@@ -137,23 +115,12 @@ fn begin(response: Response<Body>) -> (HeaderMap, Source) {
     }
 }
 
-fn respond(
-    metadata: HeaderMap,
-    codec: Codec,
-    accepted: Compression,
-    body: Translator,
-) -> Response<Body> {
+fn respond(metadata: HeaderMap, codec: Codec, accepted: Compression, body: Translator) -> Response<Body> {
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     *headers = metadata;
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(codec.stream_type()),
-    );
-    headers.insert(
-        ACCEPT_ENCODING,
-        HeaderValue::from_static(compression::ACCEPTED),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(codec.stream_type()));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(compression::ACCEPTED));
     if accepted == Compression::Gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -161,9 +128,7 @@ fn respond(
 }
 
 fn accepted(headers: &HeaderMap) -> Compression {
-    let list = headers
-        .get(ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok());
+    let list = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     list.map_or(Compression::Identity, Compression::accepted)
 }
 
@@ -190,9 +155,7 @@ struct Translator {
 
 impl fmt::Debug for Translator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Translator")
-            .field("codec", &self.codec)
-            .finish_non_exhaustive()
+        f.debug_struct("Translator").field("codec", &self.codec).finish_non_exhaustive()
     }
 }
 
@@ -209,17 +172,10 @@ impl http_body::Body for Translator {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         loop {
-            if this
-                .deadline
-                .as_mut()
-                .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
-            {
+            if this.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
                 this.deadline = None;
                 this.end(Err(ConnectError::deadline()), HeaderMap::new());
             }
@@ -246,19 +202,12 @@ impl Translator {
         let frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(cause)) => {
-                let error =
-                    ConnectError::new(Code::Internal, format!("the response broke off: {cause}"));
+                let error = ConnectError::new(Code::Internal, format!("the response broke off: {cause}"));
                 self.end(Err(error), HeaderMap::new());
                 return Bytes::new();
             }
             None => {
-                self.end(
-                    Err(ConnectError::new(
-                        Code::Internal,
-                        "the response has no status",
-                    )),
-                    HeaderMap::new(),
-                );
+                self.end(Err(ConnectError::new(Code::Internal, "the response has no status")), HeaderMap::new());
                 return Bytes::new();
             }
         };
@@ -288,39 +237,23 @@ impl Translator {
 
     fn append(&self, out: &mut BytesMut, envelope: Envelope) -> Result<(), ConnectError> {
         if envelope.flags != 0 {
-            return Err(ConnectError::new(
-                Code::Internal,
-                "a response message is compressed, which was not asked for",
-            ));
+            return Err(ConnectError::new(Code::Internal, "a response message is compressed, which was not asked for"));
         }
         let message = self.codec.encode(&self.output, envelope.message)?;
-        let compress = self.accepted == Compression::Gzip
-            && message.len() >= self.shared.options.compress_min_bytes;
-        let (flags, message) = if compress {
-            (envelope::COMPRESSED, self.accepted.compress(message)?)
-        } else {
-            (0, message)
-        };
-        envelope::put(out, flags, &message).ok_or_else(|| {
-            ConnectError::new(
-                Code::Internal,
-                "a response message is too large for a frame",
-            )
-        })
+        let compress = self.accepted == Compression::Gzip && message.len() >= self.shared.options.compress_min_bytes;
+        let (flags, message) =
+            if compress { (envelope::COMPRESSED, self.accepted.compress(message)?) } else { (0, message) };
+        envelope::put(out, flags, &message)
+            .ok_or_else(|| ConnectError::new(Code::Internal, "a response message is too large for a frame"))
     }
 
     fn end_with(&mut self, mut trailers: HeaderMap) {
-        let status = ConnectError::from_grpc(&trailers).unwrap_or_else(|| {
-            Err(ConnectError::new(
-                Code::Internal,
-                "the response has no status",
-            ))
-        });
+        let status = ConnectError::from_grpc(&trailers)
+            .unwrap_or_else(|| Err(ConnectError::new(Code::Internal, "the response has no status")));
         let status = match status {
-            Ok(()) if !self.splitter.is_empty() => Err(ConnectError::new(
-                Code::Internal,
-                "the response ends within a message",
-            )),
+            Ok(()) if !self.splitter.is_empty() => {
+                Err(ConnectError::new(Code::Internal, "the response ends within a message"))
+            }
             other => other,
         };
         metadata::keep_metadata(&mut trailers);
@@ -336,19 +269,12 @@ impl Translator {
 
     /// The last envelope; empty when it has been sent.
     fn finish(&mut self) -> Bytes {
-        let Source::Ended(status, trailers) = std::mem::replace(&mut self.source, Source::Done)
-        else {
+        let Source::Ended(status, trailers) = std::mem::replace(&mut self.source, Source::Done) else {
             return Bytes::new();
         };
         self.deadline = None;
-        let error = status
-            .as_ref()
-            .err()
-            .map(|error| error.to_wire(self.shared.methods.pool()));
-        let end = EndStream {
-            error,
-            metadata: metadata::to_json(&trailers),
-        };
+        let error = status.as_ref().err().map(|error| error.to_wire(self.shared.methods.pool()));
+        let end = EndStream { error, metadata: metadata::to_json(&trailers) };
         let json = serde_json::to_vec(&end).unwrap_or_else(|_| b"{}".to_vec());
         let mut out = BytesMut::new();
         // A status that does not fit into four gigabytes cannot come out of HTTP headers.

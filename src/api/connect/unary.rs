@@ -28,11 +28,7 @@ struct Answer {
 
 impl Answer {
     fn failed(error: ConnectError) -> Self {
-        Self {
-            headers: HeaderMap::new(),
-            trailers: HeaderMap::new(),
-            outcome: Err(error),
-        }
+        Self { headers: HeaderMap::new(), trailers: HeaderMap::new(), outcome: Err(error) }
     }
 }
 
@@ -53,14 +49,7 @@ where
         Err(error) => return Ok(error.to_response(shared.methods.pool())),
     };
     let mut codec = call.codec.unwrap_or(Codec::Json);
-    let exchange = exchange(
-        inner,
-        &shared,
-        &call,
-        request,
-        deadline.as_ref(),
-        &mut codec,
-    );
+    let exchange = exchange(inner, &shared, &call, request, deadline.as_ref(), &mut codec);
     let answer = match &deadline {
         None => exchange.await?,
         Some(deadline) => match tokio::time::timeout_at(deadline.at(), exchange).await {
@@ -71,9 +60,7 @@ where
     let mut response = respond(&shared, &call, codec, accepted, answer);
     if by_get {
         // Caches must not give one client's encoding to another.
-        response
-            .headers_mut()
-            .append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
     Ok(response)
 }
@@ -98,10 +85,7 @@ where
             Some(codec) => request::read_unary(&parts.headers, body, codec, max_bytes).await?,
             None => request::read_query(parts.uri.query().unwrap_or_default(), max_bytes)?,
         };
-        let Message {
-            codec: named,
-            bytes,
-        } = message;
+        let Message { codec: named, bytes } = message;
         *codec = named;
         request::to_grpc(parts, &named.decode(&call.method.input, bytes)?, deadline)
     };
@@ -119,19 +103,12 @@ async fn read_answer(response: Response<Body>) -> Answer {
     }
     let in_headers = ConnectError::from_grpc(&parts.headers);
     metadata::keep_metadata(&mut parts.headers);
-    let mut answer = Answer {
-        headers: parts.headers,
-        trailers: HeaderMap::new(),
-        outcome: Ok(Bytes::new()),
-    };
+    let mut answer = Answer { headers: parts.headers, trailers: HeaderMap::new(), outcome: Ok(Bytes::new()) };
     // The service holds its one response message in memory anyway, so collecting it needs no bound of its own.
     let collected = match body.collect().await {
         Ok(collected) => collected,
         Err(cause) => {
-            answer.outcome = Err(ConnectError::new(
-                Code::Internal,
-                format!("the response broke off: {cause}"),
-            ));
+            answer.outcome = Err(ConnectError::new(Code::Internal, format!("the response broke off: {cause}")));
             return answer;
         }
     };
@@ -142,10 +119,7 @@ async fn read_answer(response: Response<Body>) -> Answer {
     answer.outcome = match status {
         Some(Ok(())) => only_message(&collected.to_bytes()),
         Some(Err(error)) => Err(error),
-        None => Err(ConnectError::new(
-            Code::Internal,
-            "the response has no status",
-        )),
+        None => Err(ConnectError::new(Code::Internal, "the response has no status")),
     };
     answer
 }
@@ -155,39 +129,22 @@ fn only_message(body: &[u8]) -> Result<Bytes, ConnectError> {
     splitter.push(body);
     match (splitter.next(), splitter.is_empty()) {
         (Some(envelope), true) if envelope.flags == 0 => Ok(envelope.message),
-        _ => Err(ConnectError::new(
-            Code::Internal,
-            "the response is not exactly one plain message",
-        )),
+        _ => Err(ConnectError::new(Code::Internal, "the response is not exactly one plain message")),
     }
 }
 
 /// Writes the answer as Connect.
-fn respond(
-    shared: &Shared,
-    call: &Call,
-    codec: Codec,
-    accepted: Compression,
-    answer: Answer,
-) -> Response<Body> {
+fn respond(shared: &Shared, call: &Call, codec: Codec, accepted: Compression, answer: Answer) -> Response<Body> {
     let encoded = answer.outcome.and_then(|message| {
         let message = codec.encode(&call.method.output, message)?;
-        let compress =
-            accepted == Compression::Gzip && message.len() >= shared.options.compress_min_bytes;
-        if compress {
-            Ok((accepted.compress(message)?, true))
-        } else {
-            Ok((message, false))
-        }
+        let compress = accepted == Compression::Gzip && message.len() >= shared.options.compress_min_bytes;
+        if compress { Ok((accepted.compress(message)?, true)) } else { Ok((message, false)) }
     });
     let mut response = match encoded {
         Ok((message, compressed)) => {
             let mut response = Response::new(Body::from(message));
             let headers = response.headers_mut();
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static(codec.unary_type()),
-            );
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(codec.unary_type()));
             if compressed {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             }
@@ -204,10 +161,7 @@ fn respond(
 }
 
 fn accepted(headers: &HeaderMap) -> Compression {
-    let mut lists = headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let mut lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     if lists.any(|list| Compression::accepted(list) == Compression::Gzip) {
         Compression::Gzip
     } else {

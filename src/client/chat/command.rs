@@ -6,31 +6,13 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     Say(String),
-    NewGroup {
-        name: String,
-        user_ids: Vec<i64>,
-    },
+    NewGroup { name: String, user_ids: Vec<i64> },
     Dm(i64),
-    Edit {
-        target: Option<i64>,
-        text: String,
-    },
-    Delete {
-        target: Option<i64>,
-    },
-    React {
-        target: Option<i64>,
-        reaction: String,
-        remove: bool,
-    },
-    Reply {
-        target: i64,
-        text: String,
-    },
-    Pin {
-        target: Option<i64>,
-        pinned: bool,
-    },
+    Edit { target: Option<i64>, text: String },
+    Delete { target: Option<i64> },
+    React { target: Option<i64>, reaction: String, remove: bool },
+    Reply { target: i64, text: String },
+    Pin { target: Option<i64>, pinned: bool },
     Star,
     Go(String),
     Leave,
@@ -93,27 +75,17 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
     let rest = rest.trim();
     match name {
         "new" => new_group(rest),
-        "dm" => user_id(rest)
-            .map(Command::Dm)
-            .ok_or_else(|| usage("/dm USERID")),
+        "dm" => user_id(rest).map(Command::Dm).ok_or_else(|| usage("/dm USERID")),
         "edit" => {
             let (target, text) = targeted(rest);
             filled(text, "/edit [#N] TEXT").map(|text| Command::Edit { target, text })
         }
-        "delete" => Ok(Command::Delete {
-            target: targeted(rest).0,
-        }),
+        "delete" => Ok(Command::Delete { target: targeted(rest).0 }),
         "react" => react(rest, false),
         "unreact" => react(rest, true),
         "reply" => reply(rest),
-        "pin" => Ok(Command::Pin {
-            target: targeted(rest).0,
-            pinned: true,
-        }),
-        "unpin" => Ok(Command::Pin {
-            target: targeted(rest).0,
-            pinned: false,
-        }),
+        "pin" => Ok(Command::Pin { target: targeted(rest).0, pinned: true }),
+        "unpin" => Ok(Command::Pin { target: targeted(rest).0, pinned: false }),
         "star" => Ok(Command::Star),
         "go" => filled(rest, "/go NAME").map(Command::Go),
         "leave" => Ok(Command::Leave),
@@ -122,9 +94,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "discard" => Ok(Command::Discard),
         "help" | "?" => Ok(Command::Help),
         "quit" | "exit" => Ok(Command::Quit),
-        _ => Err(format!(
-            "no command /{name}; /help lists them; // begins a message with a slash"
-        )),
+        _ => Err(format!("no command /{name}; /help lists them; // begins a message with a slash")),
     }
 }
 
@@ -135,19 +105,12 @@ fn new_group(rest: &str) -> Result<Command, String> {
     let Some((&"group", words)) = words.split_first() else {
         return Err(usage(USAGE));
     };
-    let users = words
-        .iter()
-        .rev()
-        .take_while(|word| user_id(word).is_some())
-        .count();
+    let users = words.iter().rev().take_while(|word| user_id(word).is_some()).count();
     let (name, users) = words.split_at(words.len() - users);
     if name.is_empty() || users.is_empty() {
         return Err(usage(USAGE));
     }
-    Ok(Command::NewGroup {
-        name: name.join(" "),
-        user_ids: users.iter().filter_map(|word| user_id(word)).collect(),
-    })
+    Ok(Command::NewGroup { name: name.join(" "), user_ids: users.iter().filter_map(|word| user_id(word)).collect() })
 }
 
 fn react(rest: &str, remove: bool) -> Result<Command, String> {
@@ -159,32 +122,19 @@ fn react(rest: &str, remove: bool) -> Result<Command, String> {
     if reaction.is_empty() || reaction.len() > 64 {
         return Err(usage("/react [#N] :emoji"));
     }
-    Ok(Command::React {
-        target,
-        reaction,
-        remove,
-    })
+    Ok(Command::React { target, reaction, remove })
 }
 
 fn reply(rest: &str) -> Result<Command, String> {
     let (number, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    let target = number
-        .trim_start_matches('#')
-        .parse()
-        .map_err(|_| usage("/reply N [TEXT]"))?;
-    Ok(Command::Reply {
-        target,
-        text: text.trim().to_owned(),
-    })
+    let target = number.trim_start_matches('#').parse().map_err(|_| usage("/reply N [TEXT]"))?;
+    Ok(Command::Reply { target, text: text.trim().to_owned() })
 }
 
 /// Splits a leading `#N` off.
 fn targeted(rest: &str) -> (Option<i64>, &str) {
     let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    match word
-        .strip_prefix('#')
-        .and_then(|number| number.parse().ok())
-    {
+    match word.strip_prefix('#').and_then(|number| number.parse().ok()) {
         Some(number) => (Some(number), tail.trim()),
         None => (None, rest),
     }
@@ -195,11 +145,7 @@ fn user_id(word: &str) -> Option<i64> {
 }
 
 fn filled(text: &str, how: &str) -> Result<String, String> {
-    if text.is_empty() {
-        Err(usage(how))
-    } else {
-        Ok(text.to_owned())
-    }
+    if text.is_empty() { Err(usage(how)) } else { Ok(text.to_owned()) }
 }
 
 fn usage(how: &str) -> String {
@@ -212,20 +158,14 @@ mod tests {
 
     #[test]
     fn messages_and_escaped_slashes() {
-        assert_eq!(
-            parse("hello /help"),
-            Ok(Command::Say("hello /help".to_owned()))
-        );
+        assert_eq!(parse("hello /help"), Ok(Command::Say("hello /help".to_owned())));
         assert_eq!(parse("//etc"), Ok(Command::Say("/etc".to_owned())));
         assert!(parse("/nonsense").is_err());
     }
 
     #[test]
     fn groups_have_names_of_several_words() {
-        let expected = Command::NewGroup {
-            name: "Book club".to_owned(),
-            user_ids: vec![2, 3],
-        };
+        let expected = Command::NewGroup { name: "Book club".to_owned(), user_ids: vec![2, 3] };
         assert_eq!(parse("/new group Book club 2 3"), Ok(expected));
         assert!(parse("/new group 2 3").is_err());
         assert!(parse("/new group Book club").is_err());
@@ -234,48 +174,17 @@ mod tests {
 
     #[test]
     fn targets_need_the_sharp() {
-        assert_eq!(
-            parse("/edit 5 apples"),
-            Ok(Command::Edit {
-                target: None,
-                text: "5 apples".to_owned()
-            })
-        );
-        assert_eq!(
-            parse("/edit #5 apples"),
-            Ok(Command::Edit {
-                target: Some(5),
-                text: "apples".to_owned()
-            })
-        );
-        assert_eq!(
-            parse("/delete #12"),
-            Ok(Command::Delete { target: Some(12) })
-        );
-        assert_eq!(
-            parse("/reply 7"),
-            Ok(Command::Reply {
-                target: 7,
-                text: String::new()
-            })
-        );
-        assert_eq!(
-            parse("/reply #7 yes, so"),
-            Ok(Command::Reply {
-                target: 7,
-                text: "yes, so".to_owned()
-            })
-        );
+        assert_eq!(parse("/edit 5 apples"), Ok(Command::Edit { target: None, text: "5 apples".to_owned() }));
+        assert_eq!(parse("/edit #5 apples"), Ok(Command::Edit { target: Some(5), text: "apples".to_owned() }));
+        assert_eq!(parse("/delete #12"), Ok(Command::Delete { target: Some(12) }));
+        assert_eq!(parse("/reply 7"), Ok(Command::Reply { target: 7, text: String::new() }));
+        assert_eq!(parse("/reply #7 yes, so"), Ok(Command::Reply { target: 7, text: "yes, so".to_owned() }));
         assert!(parse("/reply yes").is_err());
     }
 
     #[test]
     fn reactions_by_code_or_as_they_are() {
-        let react = |target, reaction: &str, remove| Command::React {
-            target,
-            reaction: reaction.to_owned(),
-            remove,
-        };
+        let react = |target, reaction: &str, remove| Command::React { target, reaction: reaction.to_owned(), remove };
         assert_eq!(parse("/react :+1:"), Ok(react(None, "👍", false)));
         assert_eq!(parse("/react :tada"), Ok(react(None, "🎉", false)));
         assert_eq!(parse("/react #3 🥳"), Ok(react(Some(3), "🥳", false)));

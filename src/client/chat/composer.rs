@@ -61,9 +61,7 @@ impl Composer {
     }
 
     pub(super) fn end(&mut self) {
-        self.cursor = self.text[self.cursor..]
-            .find('\n')
-            .map_or(self.text.len(), |at| self.cursor + at);
+        self.cursor = self.text[self.cursor..].find('\n').map_or(self.text.len(), |at| self.cursor + at);
     }
 
     pub(super) fn backspace(&mut self) {
@@ -123,17 +121,11 @@ impl Composer {
     }
 
     fn before(&self) -> usize {
-        self.text[..self.cursor]
-            .grapheme_indices(true)
-            .next_back()
-            .map_or(0, |(at, _)| at)
+        self.text[..self.cursor].grapheme_indices(true).next_back().map_or(0, |(at, _)| at)
     }
 
     fn after(&self) -> usize {
-        self.text[self.cursor..]
-            .graphemes(true)
-            .next()
-            .map_or(self.cursor, |next| self.cursor + next.len())
+        self.text[self.cursor..].graphemes(true).next().map_or(self.cursor, |next| self.cursor + next.len())
     }
 
     fn cut(&mut self, from: usize, to: usize) {
@@ -176,10 +168,7 @@ mod tests {
     fn wraps_with_the_cursor_in_its_place() {
         let mut composer = Composer::default();
         composer.insert("abcd");
-        assert_eq!(
-            composer.lines(4),
-            (vec!["abcd".to_owned(), String::new()], 0, 1)
-        );
+        assert_eq!(composer.lines(4), (vec!["abcd".to_owned(), String::new()], 0, 1));
         composer.left();
         assert_eq!(composer.lines(4), (vec!["abcd".to_owned()], 3, 0));
     }

@@ -3,8 +3,7 @@
 use prost_types::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tertulia_proto::chat::v1::{
-    Event, Message, MessageType, Participant, Presence, Room, RoomPreferences, RoomType,
-    event::Event as Body,
+    Event, Message, MessageType, Participant, Presence, Room, RoomPreferences, RoomType, event::Event as Body,
 };
 
 use super::{
@@ -19,10 +18,7 @@ pub(super) const ANN: i64 = 2;
 pub(super) const BOB: i64 = 3;
 
 pub(super) fn at(minute: i64) -> Option<Timestamp> {
-    Some(Timestamp {
-        seconds: MORNING + 60 * minute,
-        nanos: 0,
-    })
+    Some(Timestamp { seconds: MORNING + 60 * minute, nanos: 0 })
 }
 
 fn participant(user_id: i64) -> Participant {
@@ -31,11 +27,7 @@ fn participant(user_id: i64) -> Participant {
         ANN => "Ann",
         _ => "Bob",
     };
-    Participant {
-        user_id,
-        name: name.to_owned(),
-        ..Participant::default()
-    }
+    Participant { user_id, name: name.to_owned(), ..Participant::default() }
 }
 
 /// A group of the three; its log ends at `last_seq`.
@@ -83,13 +75,7 @@ pub(super) fn message(room_id: &str, seq: i64, sender_id: i64, content: &str) ->
 }
 
 pub(super) fn event(room_id: &str, seq: i64, user_id: i64, body: Body) -> Input {
-    Input::Event(Box::new(Event {
-        room_id: room_id.to_owned(),
-        seq,
-        at: at(seq),
-        user_id,
-        event: Some(body),
-    }))
+    Input::Event(Box::new(Event { room_id: room_id.to_owned(), seq, at: at(seq), user_id, event: Some(body) }))
 }
 
 pub(super) fn arrives(message: Message) -> Input {
@@ -106,51 +92,25 @@ pub(super) fn listed(rooms: Vec<Room>) -> Input {
 }
 
 pub(super) fn online(user_id: i64) -> Input {
-    let presence = Presence {
-        user_id,
-        online: true,
-        last_seen_at: None,
-    };
+    let presence = Presence { user_id, online: true, last_seen_at: None };
     done(Outcome::Presence(Ok(vec![presence])))
 }
 
-pub(super) fn page(
-    room_id: &str,
-    before_seq: Option<i64>,
-    messages: Vec<Message>,
-    has_older: bool,
-) -> Input {
-    let result = Ok(Page {
-        messages,
-        has_older,
-    });
-    done(Outcome::History {
-        room_id: room_id.to_owned(),
-        before_seq,
-        result,
-    })
+pub(super) fn page(room_id: &str, before_seq: Option<i64>, messages: Vec<Message>, has_older: bool) -> Input {
+    let result = Ok(Page { messages, has_older });
+    done(Outcome::History { room_id: room_id.to_owned(), before_seq, result })
 }
 
 pub(super) fn sent(room_id: &str, id: &str, result: Result<Message, Failure>) -> Input {
-    done(Outcome::Sent {
-        room_id: room_id.to_owned(),
-        client_message_id: id.to_owned(),
-        result,
-    })
+    done(Outcome::Sent { room_id: room_id.to_owned(), client_message_id: id.to_owned(), result })
 }
 
 pub(super) fn failure(transient: bool) -> Failure {
-    Failure {
-        text: "no such luck".to_owned(),
-        transient,
-    }
+    Failure { text: "no such luck".to_owned(), transient }
 }
 
 pub(super) fn down() -> Input {
-    Input::Down {
-        error: "the stream was lost".to_owned(),
-        retry_in_ms: 3_000,
-    }
+    Input::Down { error: "the stream was lost".to_owned(), retry_in_ms: 3_000 }
 }
 
 /// Up, with these rooms, the first open and its history read.

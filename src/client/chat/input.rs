@@ -49,29 +49,17 @@ pub(super) enum Effect {
     /// Read one room.
     LoadRoom { room_id: String },
     /// Read a page of history: the newest, or the one before a seq.
-    LoadHistory {
-        room_id: String,
-        before_seq: Option<i64>,
-    },
+    LoadHistory { room_id: String, before_seq: Option<i64> },
     /// Read one message again.
     LoadMessage { message_id: i64 },
     /// Send.
-    Send {
-        room_id: String,
-        client_message_id: String,
-        content: String,
-        reply_to: i64,
-    },
+    Send { room_id: String, client_message_id: String, content: String, reply_to: i64 },
     /// Change a message's text.
     Edit { message_id: i64, content: String },
     /// Delete a message for all.
     Delete { message_id: i64 },
     /// Give a reaction or take it back.
-    React {
-        message_id: i64,
-        reaction: String,
-        remove: bool,
-    },
+    React { message_id: i64, reaction: String, remove: bool },
     /// Pin or unpin.
     Pin { message_id: i64, pinned: bool },
     /// Move the read position.
@@ -113,51 +101,25 @@ pub(super) enum Outcome {
     /// Of `LoadRooms`.
     Rooms(Result<Vec<Room>, Failure>),
     /// Of `LoadRoom` and `Star`.
-    Room {
-        room_id: String,
-        result: Result<Room, Failure>,
-    },
+    Room { room_id: String, result: Result<Room, Failure> },
     /// Of `LoadHistory`.
-    History {
-        room_id: String,
-        before_seq: Option<i64>,
-        result: Result<Page, Failure>,
-    },
+    History { room_id: String, before_seq: Option<i64>, result: Result<Page, Failure> },
     /// Of all that answers with one message: `LoadMessage`, `Edit`.
-    Message {
-        what: &'static str,
-        result: Result<Message, Failure>,
-    },
+    Message { what: &'static str, result: Result<Message, Failure> },
     /// Of `Send`.
-    Sent {
-        room_id: String,
-        client_message_id: String,
-        result: Result<Message, Failure>,
-    },
+    Sent { room_id: String, client_message_id: String, result: Result<Message, Failure> },
     /// Of `CreateGroup` and `CreateDm`.
     Created(Result<Room, Failure>),
     /// Of `Leave`.
-    Left {
-        room_id: String,
-        result: Result<(), Failure>,
-    },
+    Left { room_id: String, result: Result<(), Failure> },
     /// Of `Search`.
-    Found {
-        query: String,
-        result: Result<Vec<Message>, Failure>,
-    },
+    Found { query: String, result: Result<Vec<Message>, Failure> },
     /// Of `LoadPresence`.
     Presence(Result<Vec<Presence>, Failure>),
     /// Of `MarkRead`.
-    Read {
-        room_id: String,
-        result: Result<(), Failure>,
-    },
+    Read { room_id: String, result: Result<(), Failure> },
     /// Of what has no answer worth keeping.
-    Other {
-        what: &'static str,
-        result: Result<(), Failure>,
-    },
+    Other { what: &'static str, result: Result<(), Failure> },
 }
 
 /// A page of history.

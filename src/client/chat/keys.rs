@@ -67,11 +67,7 @@ impl Model {
         };
         let history = self.pane == Pane::History;
         if let Some(room) = self.room_mut() {
-            room.picked = if history {
-                room.timeline.newest_seq()
-            } else {
-                None
-            };
+            room.picked = if history { room.timeline.newest_seq() } else { None };
         }
     }
 
@@ -84,11 +80,7 @@ impl Model {
 
     fn highlight(&mut self, down: bool) {
         let last = self.order.len().saturating_sub(1);
-        self.highlighted = if down {
-            (self.highlighted + 1).min(last)
-        } else {
-            self.highlighted.saturating_sub(1)
-        };
+        self.highlighted = if down { (self.highlighted + 1).min(last) } else { self.highlighted.saturating_sub(1) };
     }
 
     fn page_up(&mut self, effects: &mut Vec<Effect>) {
@@ -96,17 +88,12 @@ impl Model {
             *scroll = scroll.saturating_sub(10);
             return;
         }
-        let rows = self
-            .window()
-            .map_or(1, |window| window.rows.saturating_sub(2).max(1));
+        let rows = self.window().map_or(1, |window| window.rows.saturating_sub(2).max(1));
         self.scroll_up(rows, effects);
     }
 
     fn page_down(&mut self) {
-        if let Some(Overlay::Found {
-            scroll, messages, ..
-        }) = &mut self.overlay
-        {
+        if let Some(Overlay::Found { scroll, messages, .. }) = &mut self.overlay {
             *scroll = (*scroll + 10).min(messages.len().saturating_sub(1));
             return;
         }
@@ -125,10 +112,7 @@ impl Model {
     }
 
     fn overlay_key(&mut self, key: KeyEvent) {
-        let Some(Overlay::Found {
-            scroll, messages, ..
-        }) = &mut self.overlay
-        else {
+        let Some(Overlay::Found { scroll, messages, .. }) = &mut self.overlay else {
             self.overlay = None;
             return;
         };
@@ -176,9 +160,7 @@ impl Model {
         let up = self.is_up();
         let Some(room) = self.room_mut() else { return };
         let from = room.picked.or_else(|| room.timeline.newest_seq());
-        let found = from
-            .and_then(|from| room.neighbour(from, later))
-            .map(|(seq, _)| seq);
+        let found = from.and_then(|from| room.neighbour(from, later)).map(|(seq, _)| seq);
         match found {
             Some(seq) => {
                 room.picked = Some(seq);
@@ -192,9 +174,7 @@ impl Model {
     /// Puts a command about the picked message into the composer.
     fn prefill(&mut self, command: impl Fn(i64, &str) -> String) {
         let Some(room) = self.room_mut() else { return };
-        let picked = room
-            .picked
-            .and_then(|seq| room.timeline.entries().get(&seq));
+        let picked = room.picked.and_then(|seq| room.timeline.entries().get(&seq));
         if let Some(Entry::Message(message)) = picked {
             let line = command(message.n, &message.content);
             room.draft.set(line);
@@ -205,11 +185,7 @@ impl Model {
 
     fn composer_key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        if key.code == KeyCode::Enter
-            && !key
-                .modifiers
-                .intersects(KeyModifiers::ALT | KeyModifiers::SHIFT)
-        {
+        if key.code == KeyCode::Enter && !key.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SHIFT) {
             self.submit(effects);
             return;
         }
@@ -247,20 +223,13 @@ impl Model {
 
 fn load_older(room: &mut RoomState, effects: &mut Vec<Effect>) {
     let timeline = &mut room.timeline;
-    if let Some(oldest) = timeline
-        .oldest_seq()
-        .filter(|_| timeline.has_older && !timeline.loading_older)
-    {
+    if let Some(oldest) = timeline.oldest_seq().filter(|_| timeline.has_older && !timeline.loading_older) {
         timeline.loading_older = true;
-        effects.push(Effect::LoadHistory {
-            room_id: room.id().to_owned(),
-            before_seq: Some(oldest),
-        });
+        effects.push(Effect::LoadHistory { room_id: room.id().to_owned(), before_seq: Some(oldest) });
     }
 }
 
 /// A character as such, not as a shortcut.
 fn plain(key: KeyEvent) -> bool {
-    !key.modifiers
-        .intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
+    !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
 }

@@ -65,18 +65,11 @@ impl Panes {
 }
 
 /// The lines of an entry, a line with the date before the first of a day included.
-pub(super) fn entry_lines(
-    room: &RoomState,
-    me: i64,
-    seq: i64,
-    entry: &Entry,
-    columns: usize,
-) -> Vec<Line<'static>> {
+pub(super) fn entry_lines(room: &RoomState, me: i64, seq: i64, entry: &Entry, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let today = day(entry.at());
     let before = room.neighbour(seq, false).map(|(_, entry)| day(entry.at()));
-    if before.is_none_or(|before| before < today) && !(before.is_none() && room.timeline.has_older)
-    {
+    if before.is_none_or(|before| before < today) && !(before.is_none() && room.timeline.has_older) {
         lines.push(dim(format!("── {} ──", date(today))));
     }
     match entry {
@@ -90,43 +83,19 @@ pub(super) fn entry_lines(
 }
 
 /// The lines of a message that is not yet in the log.
-pub(super) fn pending_lines(
-    room: &RoomState,
-    me: i64,
-    pending: &Pending,
-    columns: usize,
-) -> Vec<Line<'static>> {
+pub(super) fn pending_lines(room: &RoomState, me: i64, pending: &Pending, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     quote(&mut lines, room, pending.reply_to, columns);
     let (mark, style) = match &pending.state {
         PendingState::Queued | PendingState::InFlight => (" …".to_owned(), faint()),
-        PendingState::Failed(why) => (
-            format!(" ✗ not sent: {why} (/retry, /discard)"),
-            Style::new().fg(Color::Red),
-        ),
+        PendingState::Failed(why) => (format!(" ✗ not sent: {why} (/retry, /discard)"), Style::new().fg(Color::Red)),
     };
-    let head = vec![
-        Span::styled(" ".repeat(GUTTER), faint()),
-        name_span(room, me, me),
-    ];
-    body(
-        &mut lines,
-        head,
-        &clean(&pending.content),
-        style,
-        vec![Span::styled(mark, style)],
-        columns,
-    );
+    let head = vec![Span::styled(" ".repeat(GUTTER), faint()), name_span(room, me, me)];
+    body(&mut lines, head, &clean(&pending.content), style, vec![Span::styled(mark, style)], columns);
     lines
 }
 
-fn message_lines(
-    lines: &mut Vec<Line<'static>>,
-    room: &RoomState,
-    me: i64,
-    message: &Message,
-    columns: usize,
-) {
+fn message_lines(lines: &mut Vec<Line<'static>>, room: &RoomState, me: i64, message: &Message, columns: usize) {
     quote(lines, room, message.reply_to, columns);
     let number = format!("{:>5} {} ", message.n, clock(message.created_at.as_ref()));
     let mut head = vec![Span::styled(number, faint())];
@@ -138,27 +107,12 @@ fn message_lines(
     let marks = marks(message, me);
     body(lines, head, &text, style, marks, columns);
     for attachment in &message.attachments {
-        let name = if attachment.name.is_empty() {
-            &attachment.url
-        } else {
-            &attachment.name
-        };
-        let text = format!(
-            "[file] {} ({}, {} bytes)",
-            clean(name),
-            clean(&attachment.mime),
-            attachment.size
-        );
-        lines.push(Line::styled(
-            format!("{:GUTTER$}{}", "", shorten(&text, columns - GUTTER)),
-            faint(),
-        ));
+        let name = if attachment.name.is_empty() { &attachment.url } else { &attachment.name };
+        let text = format!("[file] {} ({}, {} bytes)", clean(name), clean(&attachment.mime), attachment.size);
+        lines.push(Line::styled(format!("{:GUTTER$}{}", "", shorten(&text, columns - GUTTER)), faint()));
     }
     if !message.reactions.is_empty() {
-        let each = message
-            .reactions
-            .iter()
-            .map(|given| format!("{} {}", clean(&given.reaction), given.count));
+        let each = message.reactions.iter().map(|given| format!("{} {}", clean(&given.reaction), given.count));
         let text = each.collect::<Vec<_>>().join("  ");
         lines.push(Line::styled(
             format!("{:GUTTER$}{}", "", shorten(&text, columns - GUTTER)),
@@ -169,10 +123,7 @@ fn message_lines(
 
 fn content(message: &Message, system: bool) -> (String, Style) {
     if message.deleted {
-        (
-            "message deleted".to_owned(),
-            faint().add_modifier(Modifier::ITALIC),
-        )
+        ("message deleted".to_owned(), faint().add_modifier(Modifier::ITALIC))
     } else if message.encrypted {
         ("[encrypted]".to_owned(), faint())
     } else if system {
@@ -213,29 +164,18 @@ fn body(
     marks: Vec<Span<'static>>,
     columns: usize,
 ) {
-    let name = head
-        .iter()
-        .map(Span::width)
-        .sum::<usize>()
-        .saturating_sub(GUTTER);
+    let name = head.iter().map(Span::width).sum::<usize>().saturating_sub(GUTTER);
     let wrapped = wrap(text, columns.saturating_sub(GUTTER), name);
     let mut first = Some(head);
     for part in wrapped {
-        let mut spans = first
-            .take()
-            .unwrap_or_else(|| vec![Span::raw(" ".repeat(GUTTER))]);
+        let mut spans = first.take().unwrap_or_else(|| vec![Span::raw(" ".repeat(GUTTER))]);
         spans.push(Span::styled(part, style));
         lines.push(Line::from(spans));
     }
     for mark in marks {
         match lines.last_mut() {
             Some(line) if line.width() + mark.width() <= columns => line.push_span(mark),
-            _ => lines.extend(indented(
-                mark.content.trim_start().to_owned(),
-                columns,
-                GUTTER,
-                mark.style,
-            )),
+            _ => lines.extend(indented(mark.content.trim_start().to_owned(), columns, GUTTER, mark.style)),
         }
     }
 }
@@ -247,53 +187,29 @@ fn quote(lines: &mut Vec<Line<'static>>, room: &RoomState, id: i64, columns: usi
     let quoted = match room.timeline.by_id(id) {
         Some(message) => {
             let text = content(message, false).0;
-            format!(
-                "┌ {} #{}: {text}",
-                room.name_of(message.sender_id),
-                message.n
-            )
+            format!("┌ {} #{}: {text}", room.name_of(message.sender_id), message.n)
         }
         None => "┌ an earlier message".to_owned(),
     };
-    lines.push(dim(format!(
-        "{:GUTTER$}{}",
-        "",
-        shorten(&quoted, columns.saturating_sub(GUTTER))
-    )));
+    lines.push(dim(format!("{:GUTTER$}{}", "", shorten(&quoted, columns.saturating_sub(GUTTER)))));
 }
 
 fn indented(text: String, columns: usize, indent: usize, style: Style) -> Vec<Line<'static>> {
     let parts = wrap(&text, columns.saturating_sub(indent), 0);
-    parts
-        .into_iter()
-        .map(|part| Line::styled(format!("{:indent$}{part}", ""), style))
-        .collect()
+    parts.into_iter().map(|part| Line::styled(format!("{:indent$}{part}", ""), style)).collect()
 }
 
 fn name_span(room: &RoomState, me: i64, user_id: i64) -> Span<'static> {
-    const COLORS: [Color; 6] = [
-        Color::Green,
-        Color::Blue,
-        Color::Magenta,
-        Color::Yellow,
-        Color::LightBlue,
-        Color::LightGreen,
-    ];
+    const COLORS: [Color; 6] =
+        [Color::Green, Color::Blue, Color::Magenta, Color::Yellow, Color::LightBlue, Color::LightGreen];
     let mine = user_id == me;
-    let name = if mine {
-        "you".to_owned()
-    } else {
-        room.name_of(user_id)
-    };
+    let name = if mine { "you".to_owned() } else { room.name_of(user_id) };
     let color = match usize::try_from(user_id) {
         _ if mine => Color::Cyan,
         Ok(id) => COLORS[id % COLORS.len()],
         Err(_) => Color::Gray,
     };
-    Span::styled(
-        format!("{name}: "),
-        Style::new().fg(color).add_modifier(Modifier::BOLD),
-    )
+    Span::styled(format!("{name}: "), Style::new().fg(color).add_modifier(Modifier::BOLD))
 }
 
 fn dim(text: String) -> Line<'static> {

@@ -3,8 +3,8 @@
 //! Events come once and in order; what they leave open is read again by an effect.
 
 use tertulia_proto::chat::v1::{
-    Event, Message, MessageReaction, MessageStatus, ParticipantUpdate, Role, Room, RoomJoin,
-    RoomLeave, RoomUpdate, StatusUpdate, Typing, event::Event as Body,
+    Event, Message, MessageReaction, MessageStatus, ParticipantUpdate, Role, Room, RoomJoin, RoomLeave, RoomUpdate,
+    StatusUpdate, Typing, event::Event as Body,
 };
 
 use super::{
@@ -16,14 +16,7 @@ use super::{
 
 impl Model {
     pub(super) fn event(&mut self, event: Event, effects: &mut Vec<Effect>) {
-        let Event {
-            room_id,
-            seq,
-            at,
-            user_id,
-            event: Some(body),
-        } = event
-        else {
+        let Event { room_id, seq, at, user_id, event: Some(body) } = event else {
             return;
         };
         if let Body::Presence(presence) = &body {
@@ -52,9 +45,7 @@ impl Model {
             }
             Body::Deleted(deleted) => room.deleted(deleted.message_id),
             Body::Hidden(hidden) => room.timeline.remove(hidden.message_id),
-            Body::Reaction(MessageReaction { message_id, .. }) => {
-                room.timeline.mark_stale(message_id)
-            }
+            Body::Reaction(MessageReaction { message_id, .. }) => room.timeline.mark_stale(message_id),
             Body::Pinned(pinned) => {
                 room.timeline.mark_stale(pinned.message_id);
                 if let Some(message) = room.timeline.by_id_mut(pinned.message_id) {
@@ -64,9 +55,7 @@ impl Model {
             Body::Status(status) => room.status(me, status),
             Body::Read(moved) if user_id == me && moved.read_seq > 0 => {
                 // Read on another device: how much is left only the server knows.
-                effects.push(Effect::LoadRoom {
-                    room_id: room_id.clone(),
-                });
+                effects.push(Effect::LoadRoom { room_id: room_id.clone() });
             }
             Body::Typing(typing) if user_id != me => {
                 let now_ms = self.now_ms;
@@ -74,9 +63,7 @@ impl Model {
             }
             Body::RoomLeave(left) => self.left(&room_id, seq, at, &left, effects),
             Body::RoomUpdate(update) => self.room_updated(&room_id, seq, at, update),
-            Body::ParticipantUpdate(ParticipantUpdate {
-                participant: Some(participant),
-            }) => {
+            Body::ParticipantUpdate(ParticipantUpdate { participant: Some(participant) }) => {
                 room.learn_participant(&participant);
                 if participant.user_id == me {
                     room.info.role = participant.role;
@@ -90,10 +77,7 @@ impl Model {
 
     /// Something happened in a room that is not in the list: it is read, and once more if that was not the end of it.
     fn meet(&mut self, room_id: String, body: &Body, effects: &mut Vec<Effect>) {
-        let passing = matches!(
-            body,
-            Body::RoomLeave(_) | Body::Typing(_) | Body::Status(_) | Body::Read(_)
-        );
+        let passing = matches!(body, Body::RoomLeave(_) | Body::Typing(_) | Body::Status(_) | Body::Read(_));
         if room_id.is_empty() || passing {
             return;
         }
@@ -107,10 +91,7 @@ impl Model {
 
     /// The room has caught up once the stream has come to where the list said its log ends.
     pub(super) fn note_progress(&mut self, room_id: &str) {
-        let caught_up = self
-            .rooms
-            .get(room_id)
-            .is_none_or(|room| room.seen_seq >= room.info.last_seq);
+        let caught_up = self.rooms.get(room_id).is_none_or(|room| room.seen_seq >= room.info.last_seq);
         if let Link::Up { behind } = &mut self.link
             && caught_up
         {
@@ -134,13 +115,7 @@ impl Model {
         self.place(room_id);
     }
 
-    fn joined(
-        &mut self,
-        room_id: &str,
-        seq: i64,
-        at: Option<prost_types::Timestamp>,
-        join: RoomJoin,
-    ) {
+    fn joined(&mut self, room_id: &str, seq: i64, at: Option<prost_types::Timestamp>, join: RoomJoin) {
         if let Some(info) = join.room {
             match self.rooms.get_mut(room_id) {
                 Some(room) => room.update(info),
@@ -156,14 +131,9 @@ impl Model {
             for participant in &join.participants {
                 room.learn_participant(participant);
             }
-            let names: Vec<String> = join
-                .participants
-                .iter()
-                .map(|who| person(room, me, who.user_id))
-                .collect();
+            let names: Vec<String> = join.participants.iter().map(|who| person(room, me, who.user_id)).collect();
             if !names.is_empty() {
-                room.timeline
-                    .remark(seq, format!("{} joined", names.join(", ")), at);
+                room.timeline.remark(seq, format!("{} joined", names.join(", ")), at);
             }
         }
         self.note_progress(room_id);
@@ -179,39 +149,23 @@ impl Model {
         effects: &mut Vec<Effect>,
     ) {
         if left.user_ids.contains(&self.me) {
-            self.forget_room(
-                room_id,
-                if left.removed {
-                    "you were removed from"
-                } else {
-                    "you left"
-                },
-                effects,
-            );
+            self.forget_room(room_id, if left.removed { "you were removed from" } else { "you left" }, effects);
             return;
         }
         let me = self.me;
         if let Some(room) = self.rooms.get_mut(room_id) {
-            let names: Vec<String> = left
-                .user_ids
-                .iter()
-                .map(|user| person(room, me, *user))
-                .collect();
+            let names: Vec<String> = left.user_ids.iter().map(|user| person(room, me, *user)).collect();
             let did = if left.removed { "was removed" } else { "left" };
             let mut text = format!("{} {did}", names.join(", "));
             if left.new_owner_id != 0 {
-                text = format!(
-                    "{text}; the room's owner is now {}",
-                    person(room, me, left.new_owner_id)
-                );
+                text = format!("{text}; the room's owner is now {}", person(room, me, left.new_owner_id));
             }
             if left.new_owner_id == me {
                 room.info.role = Role::Owner.into();
             }
             room.timeline.remark(seq, text, at);
             let fewer = i32::try_from(left.user_ids.len()).unwrap_or(i32::MAX);
-            room.info.participants_count =
-                room.info.participants_count.saturating_sub(fewer).max(1);
+            room.info.participants_count = room.info.participants_count.saturating_sub(fewer).max(1);
         }
     }
 
@@ -234,13 +188,7 @@ impl Model {
         }
     }
 
-    fn room_updated(
-        &mut self,
-        room_id: &str,
-        seq: i64,
-        at: Option<prost_types::Timestamp>,
-        update: RoomUpdate,
-    ) {
+    fn room_updated(&mut self, room_id: &str, seq: i64, at: Option<prost_types::Timestamp>, update: RoomUpdate) {
         if update.deleted {
             self.forget_room(room_id, "someone deleted", &mut Vec::new());
             return;
@@ -249,25 +197,10 @@ impl Model {
             return;
         };
         if room.info.name != info.name {
-            room.timeline
-                .remark(seq, format!("the room is now called {}", info.name), at);
+            room.timeline.remark(seq, format!("the room is now called {}", info.name), at);
         }
-        let Room {
-            name,
-            description,
-            picture,
-            members_can_send,
-            history_visible,
-            ..
-        } = info;
-        room.info = Room {
-            name,
-            description,
-            picture,
-            members_can_send,
-            history_visible,
-            ..room.info.clone()
-        };
+        let Room { name, description, picture, members_can_send, history_visible, .. } = info;
+        room.info = Room { name, description, picture, members_can_send, history_visible, ..room.info.clone() };
     }
 
     /// Part of the past is missing: what is shown must be read again.
@@ -277,9 +210,7 @@ impl Model {
             room.anchor = None;
             room.picked = None;
         }
-        effects.push(Effect::LoadRoom {
-            room_id: room_id.to_owned(),
-        });
+        effects.push(Effect::LoadRoom { room_id: room_id.to_owned() });
         if self.open.as_deref() == Some(room_id) {
             self.load_history(effects);
         }
@@ -288,12 +219,7 @@ impl Model {
 
 impl RoomState {
     fn edited(&mut self, message: Message, me: i64) {
-        if self
-            .info
-            .last_message
-            .as_ref()
-            .is_some_and(|last| last.id == message.id)
-        {
+        if self.info.last_message.as_ref().is_some_and(|last| last.id == message.id) {
             self.info.last_message = Some(message.clone());
         }
         if self.timeline.by_id(message.id).is_some() {
@@ -315,18 +241,12 @@ impl RoomState {
 
     fn status(&mut self, me: i64, update: StatusUpdate) {
         if self.is_p2p() {
-            self.timeline
-                .raise_status(me, update.up_to_seq, update.status());
+            self.timeline.raise_status(me, update.up_to_seq, update.status());
             return;
         }
         // One more member; whether it was the last, the newest message concerned tells.
         let below = |message: &&Message| message.sender_id == me && message.seq <= update.up_to_seq;
-        let newest = self
-            .timeline
-            .messages()
-            .rev()
-            .find(below)
-            .map(|message| message.id);
+        let newest = self.timeline.messages().rev().find(below).map(|message| message.id);
         if let Some(id) = newest.filter(|_| update.status() != MessageStatus::Unspecified) {
             self.timeline.mark_stale(id);
         }
@@ -334,10 +254,7 @@ impl RoomState {
 
     fn typing(&mut self, user_id: i64, typing: Typing, now_ms: i64) {
         if typing.typing {
-            self.typing.insert(
-                user_id,
-                now_ms + i64::from(typing.ttl_ms.clamp(1_000, 60_000)),
-            );
+            self.typing.insert(user_id, now_ms + i64::from(typing.ttl_ms.clamp(1_000, 60_000)));
         } else {
             self.typing.remove(&user_id);
         }
@@ -354,9 +271,5 @@ fn brings_room(body: &Body) -> bool {
 }
 
 fn person(room: &RoomState, me: i64, user_id: i64) -> String {
-    if user_id == me {
-        "you".to_owned()
-    } else {
-        room.name_of(user_id)
-    }
+    if user_id == me { "you".to_owned() } else { room.name_of(user_id) }
 }

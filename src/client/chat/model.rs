@@ -48,11 +48,7 @@ pub(super) enum Overlay {
     /// Keys and commands.
     Help,
     /// What a search found.
-    Found {
-        query: String,
-        messages: Vec<Message>,
-        scroll: usize,
-    },
+    Found { query: String, messages: Vec<Message>, scroll: usize },
 }
 
 /// A short word to the user.
@@ -142,10 +138,7 @@ impl Model {
             Input::Tick { now_ms } => self.tick(now_ms, &mut effects),
             Input::Up => self.up(&mut effects),
             Input::Down { error, retry_in_ms } => {
-                self.link = Link::Down {
-                    error,
-                    retry_at_ms: self.now_ms + retry_in_ms,
-                };
+                self.link = Link::Down { error, retry_at_ms: self.now_ms + retry_in_ms };
                 self.typing_told = None;
                 self.online.clear();
             }
@@ -178,11 +171,7 @@ impl Model {
     /// The window over the open room's history; none if the terminal is too small.
     pub(super) fn window(&self) -> Option<Window> {
         let history = self.panes()?.history;
-        Some(Window {
-            columns: usize::from(history.width),
-            rows: usize::from(history.height),
-            me: self.me,
-        })
+        Some(Window { columns: usize::from(history.width), rows: usize::from(history.height), me: self.me })
     }
 
     pub(super) fn panes(&self) -> Option<Panes> {
@@ -204,30 +193,18 @@ impl Model {
     }
 
     pub(super) fn tell(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice {
-            text: text.into(),
-            is_error: false,
-            until_ms: self.now_ms + NOTICE_MS,
-        });
+        self.notice = Some(Notice { text: text.into(), is_error: false, until_ms: self.now_ms + NOTICE_MS });
     }
 
     pub(super) fn complain(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice {
-            text: text.into(),
-            is_error: true,
-            until_ms: self.now_ms + NOTICE_MS,
-        });
+        self.notice = Some(Notice { text: text.into(), is_error: true, until_ms: self.now_ms + NOTICE_MS });
     }
 
     /// Puts the list in order: pinned rooms, then the latest activity; the highlight stays with its room.
     pub(super) fn sort(&mut self) {
         let highlighted = self.order.get(self.highlighted).cloned();
-        let mut order: Vec<String> = self
-            .rooms
-            .values()
-            .filter(|room| !room.is_hidden())
-            .map(|room| room.id().to_owned())
-            .collect();
+        let mut order: Vec<String> =
+            self.rooms.values().filter(|room| !room.is_hidden()).map(|room| room.id().to_owned()).collect();
         order.sort_by_cached_key(|id| (self.rooms[id].rank(), id.clone()));
         self.order = order;
         let place = |id: &String| self.order.iter().position(|other| other == id);
@@ -245,9 +222,7 @@ impl Model {
             self.order.remove(from);
         }
         let key = (room.rank(), id);
-        let to = self
-            .order
-            .partition_point(|other| (self.rooms[other].rank(), other.as_str()) < key);
+        let to = self.order.partition_point(|other| (self.rooms[other].rank(), other.as_str()) < key);
         if !room.is_hidden() {
             self.order.insert(to, id.to_owned());
         }
@@ -274,10 +249,7 @@ impl Model {
         let Some(room) = self.room_mut() else { return };
         if up && room.timeline.loaded == Loaded::No {
             room.timeline.loaded = Loaded::Loading;
-            effects.push(Effect::LoadHistory {
-                room_id: room.id().to_owned(),
-                before_seq: None,
-            });
+            effects.push(Effect::LoadHistory { room_id: room.id().to_owned(), before_seq: None });
         }
     }
 
@@ -293,11 +265,7 @@ impl Model {
             return;
         }
         let now_ms = self.now_ms;
-        let Some(room) = self
-            .rooms
-            .get_mut(room_id)
-            .filter(|room| room.send_after_ms <= now_ms)
-        else {
+        let Some(room) = self.rooms.get_mut(room_id).filter(|room| room.send_after_ms <= now_ms) else {
             return;
         };
         if let Some(pending) = room.timeline.next_to_send() {
@@ -313,10 +281,7 @@ impl Model {
 
     pub(super) fn stop_typing(&mut self, effects: &mut Vec<Effect>) {
         if let Some((room_id, _)) = self.typing_told.take() {
-            effects.push(Effect::Typing {
-                room_id,
-                typing: false,
-            });
+            effects.push(Effect::Typing { room_id, typing: false });
         }
     }
 }

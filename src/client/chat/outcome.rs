@@ -18,10 +18,7 @@ impl Model {
     pub(super) fn done(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
         match outcome {
             Outcome::Rooms(Ok(rooms)) => self.rooms_listed(rooms, effects),
-            Outcome::Room {
-                room_id,
-                result: Ok(info),
-            } => {
+            Outcome::Room { room_id, result: Ok(info) } => {
                 self.room_read(&room_id, info);
                 if self.unknown.remove(&room_id) == Some(true) {
                     effects.push(Effect::LoadRoom { room_id });
@@ -30,20 +27,9 @@ impl Model {
                     self.open_first(effects);
                 }
             }
-            Outcome::History {
-                room_id,
-                before_seq,
-                result,
-            } => self.page(&room_id, before_seq, result),
-            Outcome::Message {
-                result: Ok(message),
-                ..
-            } => self.message_read(message),
-            Outcome::Sent {
-                room_id,
-                client_message_id,
-                result,
-            } => {
+            Outcome::History { room_id, before_seq, result } => self.page(&room_id, before_seq, result),
+            Outcome::Message { result: Ok(message), .. } => self.message_read(message),
+            Outcome::Sent { room_id, client_message_id, result } => {
                 self.sent(&room_id, &client_message_id, result, effects);
             }
             Outcome::Created(Ok(info)) => {
@@ -52,66 +38,29 @@ impl Model {
                 self.open_room(&id, effects);
                 self.want_presence();
             }
-            Outcome::Left {
-                room_id,
-                result: Ok(()),
-            } => self.forget_room(&room_id, "you left", effects),
-            Outcome::Found {
-                query,
-                result: Ok(messages),
-            } => {
-                self.overlay = Some(Overlay::Found {
-                    query,
-                    messages,
-                    scroll: 0,
-                });
+            Outcome::Left { room_id, result: Ok(()) } => self.forget_room(&room_id, "you left", effects),
+            Outcome::Found { query, result: Ok(messages) } => {
+                self.overlay = Some(Overlay::Found { query, messages, scroll: 0 });
             }
             Outcome::Presence(Ok(presences)) => {
-                self.online.extend(presences.iter().map(
-                    |Presence {
-                         user_id, online, ..
-                     }| (*user_id, *online),
-                ));
+                self.online.extend(presences.iter().map(|Presence { user_id, online, .. }| (*user_id, *online)));
             }
-            Outcome::Read {
-                room_id,
-                result: Err(_),
-            } => {
+            Outcome::Read { room_id, result: Err(_) } => {
                 // The number shown is a promise that was not kept; the server's is true.
                 effects.push(Effect::LoadRoom { room_id });
             }
             Outcome::Rooms(Err(failure)) => self.failed("cannot read the list of rooms", &failure),
             // Not ours after all, or ours no more.
-            Outcome::Room {
-                room_id,
-                result: Err(failure),
-            } if self.unknown.remove(&room_id).is_some() && !failure.transient => {}
-            Outcome::Room {
-                result: Err(failure),
-                ..
-            } => self.failed("cannot read the room", &failure),
+            Outcome::Room { room_id, result: Err(failure) }
+                if self.unknown.remove(&room_id).is_some() && !failure.transient => {}
+            Outcome::Room { result: Err(failure), .. } => self.failed("cannot read the room", &failure),
             Outcome::Created(Err(failure)) => self.failed("cannot make the room", &failure),
-            Outcome::Left {
-                result: Err(failure),
-                ..
-            } => self.failed("cannot leave", &failure),
-            Outcome::Found {
-                result: Err(failure),
-                ..
-            } => self.failed("cannot search", &failure),
-            Outcome::Message {
-                what,
-                result: Err(failure),
-            }
-            | Outcome::Other {
-                what,
-                result: Err(failure),
-            } => {
+            Outcome::Left { result: Err(failure), .. } => self.failed("cannot leave", &failure),
+            Outcome::Found { result: Err(failure), .. } => self.failed("cannot search", &failure),
+            Outcome::Message { what, result: Err(failure) } | Outcome::Other { what, result: Err(failure) } => {
                 self.failed(what, &failure);
             }
-            Outcome::Presence(Err(_))
-            | Outcome::Read { .. }
-            | Outcome::Other { result: Ok(()), .. } => {}
+            Outcome::Presence(Err(_)) | Outcome::Read { .. } | Outcome::Other { result: Ok(()), .. } => {}
         }
     }
 
@@ -147,10 +96,7 @@ impl Model {
     }
 
     fn refresh_behind(&mut self) {
-        let rooms = self
-            .rooms
-            .values()
-            .filter(|room| room.seen_seq < room.info.last_seq);
+        let rooms = self.rooms.values().filter(|room| room.seen_seq < room.info.last_seq);
         let still: BTreeSet<String> = rooms.map(|room| room.id().to_owned()).collect();
         if let Link::Up { behind } = &mut self.link {
             behind.retain(|id| still.contains(id));
@@ -185,9 +131,7 @@ impl Model {
             Err(failure) => return self.failed("cannot read the history", &failure),
         };
         // A page asked for before the timeline was forgotten would leave a hole.
-        if before_seq
-            .is_some_and(|before| timeline.oldest_seq().is_none_or(|oldest| oldest > before))
-        {
+        if before_seq.is_some_and(|before| timeline.oldest_seq().is_none_or(|oldest| oldest > before)) {
             return;
         }
         timeline.has_older = page.has_older;
@@ -227,15 +171,10 @@ impl Model {
             return;
         };
         let timeline = &mut room.timeline;
-        let pending = timeline
-            .pending
-            .iter_mut()
-            .find(|pending| pending.client_message_id == client_message_id);
+        let pending = timeline.pending.iter_mut().find(|pending| pending.client_message_id == client_message_id);
         match (result, pending) {
             (Ok(message), _) => {
-                timeline
-                    .pending
-                    .retain(|pending| pending.client_message_id != client_message_id);
+                timeline.pending.retain(|pending| pending.client_message_id != client_message_id);
                 room.send_failures = 0;
                 room.count(&message, me);
                 if room.timeline.by_id(message.id).is_none() {

@@ -98,11 +98,7 @@ impl RoomState {
     }
 
     pub(super) fn learn_participant(&mut self, participant: &Participant) {
-        let name = if participant.nickname.is_empty() {
-            &participant.name
-        } else {
-            &participant.nickname
-        };
+        let name = if participant.nickname.is_empty() { &participant.name } else { &participant.nickname };
         if !name.is_empty() {
             self.names.insert(participant.user_id, short_name(name));
         }
@@ -111,9 +107,7 @@ impl RoomState {
     pub(super) fn learn_sender(&mut self, message: &Message) {
         if !message.sender_name.is_empty() {
             // A nickname from the list of participants is better than the name at the time of sending.
-            self.names
-                .entry(message.sender_id)
-                .or_insert_with(|| short_name(&message.sender_name));
+            self.names.entry(message.sender_id).or_insert_with(|| short_name(&message.sender_name));
         }
     }
 
@@ -126,33 +120,20 @@ impl RoomState {
     }
 
     pub(super) fn partner(&self) -> Option<i64> {
-        self.info
-            .partner
-            .as_ref()
-            .filter(|_| self.is_p2p())
-            .map(|partner| partner.user_id)
+        self.info.partner.as_ref().filter(|_| self.is_p2p()).map(|partner| partner.user_id)
     }
 
     pub(super) fn is_pinned(&self) -> bool {
-        self.info
-            .preferences
-            .as_ref()
-            .is_some_and(|preferences| preferences.pinned)
+        self.info.preferences.as_ref().is_some_and(|preferences| preferences.pinned)
     }
 
     pub(super) fn is_hidden(&self) -> bool {
-        self.info
-            .preferences
-            .as_ref()
-            .is_some_and(|preferences| preferences.hidden)
+        self.info.preferences.as_ref().is_some_and(|preferences| preferences.hidden)
     }
 
     /// What to call a user.
     pub(super) fn name_of(&self, user_id: i64) -> String {
-        self.names
-            .get(&user_id)
-            .cloned()
-            .unwrap_or_else(|| format!("user {user_id}"))
+        self.names.get(&user_id).cloned().unwrap_or_else(|| format!("user {user_id}"))
     }
 
     /// What to call the room.
@@ -182,11 +163,7 @@ impl RoomState {
             return;
         }
         self.counted_seq = message.seq;
-        self.unread = if message.sender_id == me {
-            0
-        } else {
-            self.unread + 1
-        };
+        self.unread = if message.sender_id == me { 0 } else { self.unread + 1 };
         self.info.last_n = self.info.last_n.max(message.n);
         self.info.last_activity_at = message.created_at;
         self.info.last_message = Some(message.clone());
@@ -198,11 +175,7 @@ impl RoomState {
     /// The entry before or after another one.
     pub(super) fn neighbour(&self, seq: i64, later: bool) -> Option<(i64, &Entry)> {
         let entries = self.timeline.entries();
-        let found = if later {
-            entries.range(seq + 1..).next()
-        } else {
-            entries.range(..seq).next_back()
-        };
+        let found = if later { entries.range(seq + 1..).next() } else { entries.range(..seq).next_back() };
         found.map(|(seq, entry)| (*seq, entry))
     }
 

@@ -21,9 +21,7 @@ use super::{
     terminal::Borrowed,
     view::draw,
 };
-use crate::client::{
-    Backoff, Client, ClientError, ClientOptions, LiveClient, LiveItem, LiveOptions,
-};
+use crate::client::{Backoff, Client, ClientError, ClientOptions, LiveClient, LiveItem, LiveOptions};
 
 /// Between two ticks of the model.
 const TICK: Duration = Duration::from_millis(250);
@@ -71,10 +69,7 @@ pub enum ChatError {
 /// # Errors
 /// When the terminal cannot be used, or the server refuses for good.
 pub async fn run(options: ChatOptions) -> Result<(), ChatError> {
-    let client = Client::connect_lazy(&ClientOptions::new(
-        options.server.as_str(),
-        options.token.as_str(),
-    ))?;
+    let client = Client::connect_lazy(&ClientOptions::new(options.server.as_str(), options.token.as_str()))?;
     let mut borrowed = Borrowed::take().map_err(ChatError::Terminal)?;
     let mut chat = Chat::new(client, options.user_id);
     let result = chat.run(&mut borrowed).await;
@@ -125,10 +120,7 @@ impl Chat {
         let mut next_frame = Instant::now();
         let mut boots = Backoff::default();
         let size = borrowed.terminal.size().map_err(ChatError::Terminal)?;
-        self.update(Input::Resize {
-            width: size.width,
-            height: size.height,
-        });
+        self.update(Input::Resize { width: size.width, height: size.height });
         while !self.model.quitting {
             let turn = tokio::select! {
                 event = keys.next() => Turn::Terminal(event),
@@ -166,10 +158,7 @@ impl Chat {
             Turn::Booted(Ok(rooms)) => self.go_live(rooms),
             Turn::Booted(Err(error)) if error.is_transient() => {
                 let wait = boots.next_wait(error.retry_after());
-                self.update(Input::Down {
-                    error: describe(&error),
-                    retry_in_ms: millis(wait),
-                });
+                self.update(Input::Down { error: describe(&error), retry_in_ms: millis(wait) });
                 self.live = Source::Boot(boot(self.client.clone(), wait));
             }
             Turn::Live(Ok(LiveItem::Up)) => self.update(Input::Up),
@@ -177,10 +166,7 @@ impl Chat {
                 if let Source::Live(live) = &mut self.live {
                     live.set_presence_of(self.model.partners());
                 }
-                self.update(Input::Down {
-                    error: describe(&error),
-                    retry_in_ms: millis(retry_in),
-                });
+                self.update(Input::Down { error: describe(&error), retry_in_ms: millis(retry_in) });
             }
             Turn::Live(Ok(LiveItem::Event(event))) => self.update(Input::Event(event)),
             Turn::Booted(Err(error)) | Turn::Live(Err(error)) => {
@@ -196,8 +182,7 @@ impl Chat {
             if effect == Effect::Reconnect {
                 self.reconnect();
             } else if effect != Effect::Quit {
-                self.calls
-                    .push(perform(self.client.clone(), effect).boxed());
+                self.calls.push(perform(self.client.clone(), effect).boxed());
             }
         }
     }
@@ -210,10 +195,7 @@ impl Chat {
     }
 
     fn go_live(&mut self, rooms: Vec<Room>) {
-        let cursors = rooms
-            .iter()
-            .map(|room| (room.id.clone(), room.last_seq))
-            .collect();
+        let cursors = rooms.iter().map(|room| (room.id.clone(), room.last_seq)).collect();
         self.update(Input::Done(Box::new(Outcome::Rooms(Ok(rooms)))));
         let options = LiveOptions {
             client_id: self.client_id.clone(),

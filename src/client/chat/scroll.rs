@@ -39,13 +39,7 @@ impl Window {
                 break;
             }
             let lines = entry_lines(room, self.me, *seq, entry, self.columns);
-            shown.extend(
-                lines
-                    .into_iter()
-                    .rev()
-                    .skip(cut)
-                    .map(|line| (Some(*seq), line)),
-            );
+            shown.extend(lines.into_iter().rev().skip(cut).map(|line| (Some(*seq), line)));
             cut = 0;
         }
         shown.truncate(self.rows);
@@ -55,10 +49,7 @@ impl Window {
 
     /// Moves the window towards older lines, not beyond the oldest; true if it can go no further.
     pub(super) fn up(&self, room: &mut RoomState, lines: usize) -> bool {
-        let Some(start) = room
-            .anchor
-            .or_else(|| room.timeline.newest_seq().map(|seq| Anchor { seq, cut: 0 }))
-        else {
+        let Some(start) = room.anchor.or_else(|| room.timeline.newest_seq().map(|seq| Anchor { seq, cut: 0 })) else {
             return true;
         };
         // What lies above the window decides how far it may move.
@@ -99,12 +90,7 @@ impl Window {
         while lines > anchor.cut {
             lines -= anchor.cut;
             match room.neighbour(anchor.seq, true) {
-                Some((seq, _)) => {
-                    anchor = Anchor {
-                        seq,
-                        cut: self.height(room, seq),
-                    }
-                }
+                Some((seq, _)) => anchor = Anchor { seq, cut: self.height(room, seq) },
                 None => {
                     room.anchor = None;
                     return;
@@ -145,16 +131,11 @@ impl Window {
             }
             below += self.height(room, seq);
         }
-        room.anchor = Some(Anchor {
-            seq,
-            cut: below - self.rows,
-        });
+        room.anchor = Some(Anchor { seq, cut: below - self.rows });
     }
 
     fn height(&self, room: &RoomState, seq: i64) -> usize {
         let entry = room.timeline.entries().get(&seq);
-        entry.map_or(0, |entry| {
-            entry_lines(room, self.me, seq, entry, self.columns).len()
-        })
+        entry.map_or(0, |entry| entry_lines(room, self.me, seq, entry, self.columns).len())
     }
 }

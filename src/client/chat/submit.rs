@@ -28,16 +28,10 @@ impl Model {
         let Some(room_id) = self.open.clone().filter(|_| up && is_message) else {
             return;
         };
-        let told = self
-            .typing_told
-            .as_ref()
-            .is_some_and(|(told, at)| *told == room_id && now_ms < at + TYPING_MS);
+        let told = self.typing_told.as_ref().is_some_and(|(told, at)| *told == room_id && now_ms < at + TYPING_MS);
         if !told {
             self.typing_told = Some((room_id.clone(), now_ms));
-            effects.push(Effect::Typing {
-                room_id,
-                typing: true,
-            });
+            effects.push(Effect::Typing { room_id, typing: true });
         }
     }
 
@@ -64,9 +58,7 @@ impl Model {
         match command {
             Command::Help => self.overlay = Some(Overlay::Help),
             Command::Quit => self.quit(effects),
-            Command::NewGroup { name, user_ids } => {
-                effects.push(Effect::CreateGroup { name, user_ids })
-            }
+            Command::NewGroup { name, user_ids } => effects.push(Effect::CreateGroup { name, user_ids }),
             Command::Dm(user_id) if user_id == self.me => return Err("that is you".to_owned()),
             Command::Dm(user_id) => effects.push(Effect::CreateDm { user_id }),
             Command::Go(name) => self.go(&name, effects)?,
@@ -77,15 +69,10 @@ impl Model {
 
     /// Commands that need an open room.
     fn in_room(&mut self, command: Command, effects: &mut Vec<Effect>) -> Result<(), String> {
-        let room_id = self
-            .open
-            .clone()
-            .ok_or("open a room first; /help tells how")?;
+        let room_id = self.open.clone().ok_or("open a room first; /help tells how")?;
         match command {
             Command::Say(content) => {
-                let reply_to = self
-                    .room_mut()
-                    .map_or(0, |room| std::mem::take(&mut room.reply_to));
+                let reply_to = self.room_mut().map_or(0, |room| std::mem::take(&mut room.reply_to));
                 self.say(&room_id, content, reply_to, effects);
             }
             Command::Reply { target, text } => {
@@ -98,33 +85,19 @@ impl Model {
                     self.say(&room_id, text, reply_to, effects);
                 }
             }
-            Command::Edit {
-                target,
-                text: content,
-            } => {
+            Command::Edit { target, text: content } => {
                 let me = self.me;
                 let message_id = self.target(target, |message| message.sender_id == me)?.id;
-                effects.push(Effect::Edit {
-                    message_id,
-                    content,
-                });
+                effects.push(Effect::Edit { message_id, content });
             }
             Command::Delete { target } => {
                 let me = self.me;
                 let message_id = self.target(target, |message| message.sender_id == me)?.id;
                 effects.push(Effect::Delete { message_id });
             }
-            Command::React {
-                target,
-                reaction,
-                remove,
-            } => {
+            Command::React { target, reaction, remove } => {
                 let message_id = self.target(target, |_| true)?.id;
-                effects.push(Effect::React {
-                    message_id,
-                    reaction,
-                    remove,
-                });
+                effects.push(Effect::React { message_id, reaction, remove });
             }
             Command::Pin { target, pinned } => {
                 let message_id = self.target(target, |_| true)?.id;
@@ -139,16 +112,10 @@ impl Model {
             Command::Retry => self.retry(&room_id, effects),
             Command::Discard => {
                 if let Some(room) = self.room_mut() {
-                    room.timeline
-                        .pending
-                        .retain(|pending| !matches!(pending.state, PendingState::Failed(_)));
+                    room.timeline.pending.retain(|pending| !matches!(pending.state, PendingState::Failed(_)));
                 }
             }
-            Command::Help
-            | Command::Quit
-            | Command::NewGroup { .. }
-            | Command::Dm(_)
-            | Command::Go(_) => {}
+            Command::Help | Command::Quit | Command::NewGroup { .. } | Command::Dm(_) | Command::Go(_) => {}
         }
         Ok(())
     }
@@ -156,12 +123,7 @@ impl Model {
     fn say(&mut self, room_id: &str, content: String, reply_to: i64, effects: &mut Vec<Effect>) {
         let client_message_id = self.next_message_id();
         if let Some(room) = self.rooms.get_mut(room_id) {
-            let pending = Pending {
-                client_message_id,
-                content,
-                reply_to,
-                state: PendingState::Queued,
-            };
+            let pending = Pending { client_message_id, content, reply_to, state: PendingState::Queued };
             room.timeline.pending.push(pending);
             // Who writes wants to see it.
             room.anchor = None;
@@ -182,18 +144,11 @@ impl Model {
     }
 
     /// The message meant by its number, or the newest that fits.
-    fn target(
-        &self,
-        number: Option<i64>,
-        fits: impl Fn(&Message) -> bool,
-    ) -> Result<&Message, String> {
+    fn target(&self, number: Option<i64>, fits: impl Fn(&Message) -> bool) -> Result<&Message, String> {
         let timeline = &self.room().ok_or("open a room first")?.timeline;
         let found = match number {
             Some(n) => timeline.by_number(n),
-            None => timeline
-                .messages()
-                .rev()
-                .find(|message| !message.deleted && fits(message)),
+            None => timeline.messages().rev().find(|message| !message.deleted && fits(message)),
         };
         found.ok_or_else(|| match number {
             Some(n) => format!("message {n} is not among those shown; scroll up to it"),

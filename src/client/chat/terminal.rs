@@ -5,9 +5,7 @@ use std::io::{self, stdout};
 use ratatui::{
     DefaultTerminal,
     crossterm::{
-        event::{
-            DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
-        },
+        event::{DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange},
         execute,
     },
 };

@@ -100,11 +100,7 @@ pub(super) fn date(day: i64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day_of_month = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day_of_month:02}")
 }
@@ -128,10 +124,7 @@ mod tests {
         let text = "The quick brown fox 日本語テキスト jumps über 👩‍👩‍👧 the_very_long_lazy_dog_without_spaces";
         for columns in 2..40 {
             let lines = wrap(text, columns, 0);
-            assert!(
-                lines.iter().all(|line| width(line) <= columns),
-                "{columns}: {lines:?}"
-            );
+            assert!(lines.iter().all(|line| width(line) <= columns), "{columns}: {lines:?}");
             let squeezed = |text: &str| text.replace(' ', "");
             assert_eq!(squeezed(&lines.concat()), squeezed(text), "{columns}");
         }
@@ -148,10 +141,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_and_overrides_are_defused() {
-        assert_eq!(
-            clean("a\u{1b}[2Jb\rc\u{202e}d"),
-            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d"
-        );
+        assert_eq!(clean("a\u{1b}[2Jb\rc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
         assert_eq!(clean("a\nb\tc"), "a\nb c");
     }
 
@@ -161,12 +151,6 @@ mod tests {
         assert_eq!(date(19_782), "2024-02-29");
         assert_eq!(date(20_778), "2026-11-21");
         assert_eq!(date(-1), "1969-12-31");
-        assert_eq!(
-            clock(Some(&Timestamp {
-                seconds: 1_795_254_300,
-                nanos: 0
-            })),
-            "09:45"
-        );
+        assert_eq!(clock(Some(&Timestamp { seconds: 1_795_254_300, nanos: 0 })), "09:45");
     }
 }

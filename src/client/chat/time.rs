@@ -22,14 +22,10 @@ impl Model {
     pub(super) fn up(&mut self, effects: &mut Vec<Effect>) {
         if self.listed && self.link == Link::Connecting {
             // The stream began where the list just read ends.
-            self.link = Link::Up {
-                behind: BTreeSet::new(),
-            };
+            self.link = Link::Up { behind: BTreeSet::new() };
         } else {
             // Until the list says otherwise every room may be behind.
-            self.link = Link::Up {
-                behind: self.rooms.keys().cloned().collect(),
-            };
+            self.link = Link::Up { behind: self.rooms.keys().cloned().collect() };
             effects.push(Effect::LoadRooms);
         }
         self.load_history(effects);
@@ -44,11 +40,7 @@ impl Model {
 
     pub(super) fn tick(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
         self.now_ms = now_ms;
-        if self
-            .notice
-            .as_ref()
-            .is_some_and(|notice| notice.until_ms <= now_ms)
-        {
+        if self.notice.as_ref().is_some_and(|notice| notice.until_ms <= now_ms) {
             self.notice = None;
         }
         for room in self.rooms.values_mut() {
@@ -71,18 +63,11 @@ impl Model {
         }
         let Some(room) = self.room_mut() else { return };
         let at_newest = room.anchor.is_none() && room.timeline.loaded == Loaded::Yes;
-        if let Some(up_to_seq) = room
-            .timeline
-            .newest_seq()
-            .filter(|_| at_newest && room.unread > 0)
-        {
+        if let Some(up_to_seq) = room.timeline.newest_seq().filter(|_| at_newest && room.unread > 0) {
             room.unread = 0;
             // Read is delivered as well.
             room.delivered_seq = room.delivered_seq.max(up_to_seq);
-            effects.push(Effect::MarkRead {
-                room_id: room.id().to_owned(),
-                up_to_seq,
-            });
+            effects.push(Effect::MarkRead { room_id: room.id().to_owned(), up_to_seq });
         }
     }
 
@@ -100,10 +85,7 @@ impl Model {
             if room.unread > 0 && room.counted_seq > room.delivered_seq {
                 left -= 1;
                 room.delivered_seq = room.counted_seq;
-                effects.push(Effect::MarkDelivered {
-                    room_id: room.id().to_owned(),
-                    up_to_seq: room.counted_seq,
-                });
+                effects.push(Effect::MarkDelivered { room_id: room.id().to_owned(), up_to_seq: room.counted_seq });
             }
             for message_id in room.timeline.take_stale() {
                 left = left.saturating_sub(1);
@@ -132,9 +114,6 @@ impl Model {
     /// Those we talk to alone, most recent first, as many as one may ask for.
     pub(super) fn partners(&self) -> Vec<i64> {
         let rooms = self.order.iter().filter_map(|id| self.rooms.get(id));
-        rooms
-            .filter_map(RoomState::partner)
-            .take(PRESENCE_MAX)
-            .collect()
+        rooms.filter_map(RoomState::partner).take(PRESENCE_MAX).collect()
     }
 }

@@ -117,21 +117,18 @@ impl Timeline {
         }
         if message.sender_id == me {
             self.pending.retain(|pending| {
-                pending.client_message_id.is_empty()
-                    || pending.client_message_id != message.client_message_id
+                pending.client_message_id.is_empty() || pending.client_message_id != message.client_message_id
             });
         }
         self.seq_of.insert(message.id, message.seq);
-        self.entries
-            .insert(message.seq, Entry::Message(Box::new(message)));
+        self.entries.insert(message.seq, Entry::Message(Box::new(message)));
     }
 
     /// Puts a message in its place if the room's history is, or is being, read up to there.
     pub(super) fn put_live(&mut self, message: Message, me: i64) {
         if self.loaded == Loaded::No {
-            self.pending.retain(|pending| {
-                message.sender_id != me || pending.client_message_id != message.client_message_id
-            });
+            self.pending
+                .retain(|pending| message.sender_id != me || pending.client_message_id != message.client_message_id);
             return;
         }
         self.put(message, me);
@@ -154,10 +151,7 @@ impl Timeline {
     /// Forgets what was read, not what is on its way out.
     pub(super) fn forget(&mut self) {
         let pending = std::mem::take(&mut self.pending);
-        *self = Self {
-            pending,
-            ..Self::default()
-        };
+        *self = Self { pending, ..Self::default() };
     }
 
     /// The message changed in a way that only the server knows; read it again. One that is not here matters only
@@ -196,10 +190,7 @@ impl Timeline {
 
     /// The next of ours to go out: one at a time, so that they arrive in the order they were written in.
     pub(super) fn next_to_send(&mut self) -> Option<&mut Pending> {
-        let next = self
-            .pending
-            .iter_mut()
-            .find(|pending| !matches!(pending.state, PendingState::Failed(_)))?;
+        let next = self.pending.iter_mut().find(|pending| !matches!(pending.state, PendingState::Failed(_)))?;
         (next.state == PendingState::Queued).then_some(next)
     }
 

@@ -2,8 +2,7 @@
 
 use ratatui::{Terminal, backend::TestBackend, crossterm::event::KeyCode};
 use tertulia_proto::chat::v1::{
-    Attachment, Message, MessageStatus, MessageType, ReactionCount, Room, RoomPreferences, Typing,
-    event::Event as Body,
+    Attachment, Message, MessageStatus, MessageType, ReactionCount, Room, RoomPreferences, Typing, event::Event as Body,
 };
 
 use super::{
@@ -26,28 +25,16 @@ fn rooms() -> Vec<Room> {
     let mut books = group("b", "Books and everything one may say of them", 30);
     books.unread_count = 12;
     let mut pinned = group("p", "Notice board", 2);
-    pinned.preferences = Some(RoomPreferences {
-        pinned: true,
-        ..RoomPreferences::default()
-    });
+    pinned.preferences = Some(RoomPreferences { pinned: true, ..RoomPreferences::default() });
     vec![garden, books, pinned, dm("d", 20)]
 }
 
 fn history() -> Vec<Message> {
-    let mut first = message(
-        "g",
-        1,
-        ANN,
-        "Good morning! Who has seen the tomatoes that were on the window sill?",
-    );
+    let mut first = message("g", 1, ANN, "Good morning! Who has seen the tomatoes that were on the window sill?");
     first.created_at = at(-600);
     first.pinned = true;
-    first.reactions = [("👍", 2), ("🎉", 1)]
-        .map(|(reaction, count)| ReactionCount {
-            reaction: reaction.to_owned(),
-            count,
-        })
-        .into();
+    first.reactions =
+        [("👍", 2), ("🎉", 1)].map(|(reaction, count)| ReactionCount { reaction: reaction.to_owned(), count }).into();
     let mut mine = message("g", 2, ME, "Not me.");
     mine.reply_to = first.id;
     mine.status = MessageStatus::Read.into();
@@ -83,15 +70,7 @@ fn everything_at_once_in_80_by_24() {
     let mut model = garden();
     say(&mut model, "on its way");
     say(&mut model, "refused");
-    model.update(event(
-        "g",
-        0,
-        ANN,
-        Body::Typing(Typing {
-            typing: true,
-            ttl_ms: 10_000,
-        }),
-    ));
+    model.update(event("g", 0, ANN, Body::Typing(Typing { typing: true, ttl_ms: 10_000 })));
     for c in "half a sent".chars() {
         press(&mut model, KeyCode::Char(c));
     }
@@ -131,14 +110,8 @@ fn help_and_findings() {
     let mut model = garden();
     press(&mut model, KeyCode::F(1));
     insta::assert_snapshot!("help", screen(&mut model, 80, 24));
-    let found = vec![
-        message("g", 6, ANN, "evidence"),
-        message("g", 1, BOB, "evidently not"),
-    ];
-    model.update(done(Outcome::Found {
-        query: "evid".to_owned(),
-        result: Ok(found),
-    }));
+    let found = vec![message("g", 6, ANN, "evidence"), message("g", 1, BOB, "evidently not")];
+    model.update(done(Outcome::Found { query: "evid".to_owned(), result: Ok(found) }));
     insta::assert_snapshot!("found", screen(&mut model, 80, 12));
 }
 
@@ -155,9 +128,7 @@ fn the_beginning_and_the_empty_list() {
 fn no_size_breaks_it() {
     let mut model = garden();
     model.draft_mut().insert(&"long ".repeat(200));
-    for (width, height) in (1..=120)
-        .step_by(7)
-        .flat_map(|width| (1..=40).step_by(3).map(move |height| (width, height)))
+    for (width, height) in (1..=120).step_by(7).flat_map(|width| (1..=40).step_by(3).map(move |height| (width, height)))
     {
         screen(&mut model, width, height);
     }

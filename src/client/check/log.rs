@@ -49,9 +49,7 @@ impl RoomLog {
                 let Some(message) = &edited.message else {
                     return;
                 };
-                self.change(message.id, |present| {
-                    present.content.clone_from(&message.content)
-                });
+                self.change(message.id, |present| present.content.clone_from(&message.content));
             }
             Some(event::Event::Deleted(deleted)) => self.change(deleted.message_id, |present| {
                 present.deleted = true;
@@ -63,11 +61,7 @@ impl RoomLog {
 
     fn change(&mut self, id: i64, change: impl FnOnce(&mut Present)) {
         // A message that is not there is the checker's finding.
-        if let Some(present) = self
-            .seqs
-            .get(&id)
-            .and_then(|seq| self.messages.get_mut(seq))
-        {
+        if let Some(present) = self.seqs.get(&id).and_then(|seq| self.messages.get_mut(seq)) {
             change(present);
         }
     }
@@ -87,14 +81,8 @@ impl RoomLog {
     /// Holds the list of members and their positions against the log.
     pub(super) fn check_positions(&mut self, positions: &[MemberPosition]) {
         for user in self.checker.members() {
-            if positions
-                .binary_search_by_key(user, |position| position.user_id)
-                .is_err()
-            {
-                self.found.push(Violation::MembersDiffer {
-                    user: *user,
-                    by_log: true,
-                });
+            if positions.binary_search_by_key(user, |position| position.user_id).is_err() {
+                self.found.push(Violation::MembersDiffer { user: *user, by_log: true });
             }
         }
         for position in positions {
@@ -106,20 +94,10 @@ impl RoomLog {
         let user = at.user_id;
         let last_seq = self.last_seq();
         if !self.checker.members().contains(&user) {
-            self.found.push(Violation::MembersDiffer {
-                user,
-                by_log: false,
-            });
+            self.found.push(Violation::MembersDiffer { user, by_log: false });
         }
-        for position in [at.read_seq, at.delivered_seq]
-            .into_iter()
-            .filter(|position| *position > last_seq)
-        {
-            self.found.push(Violation::PositionBeyondLog {
-                user,
-                position,
-                last_seq,
-            });
+        for position in [at.read_seq, at.delivered_seq].into_iter().filter(|position| *position > last_seq) {
+            self.found.push(Violation::PositionBeyondLog { user, position, last_seq });
         }
         // A message before the floor counts for nothing, so what was sent before a member came back may be forgotten.
         let own_last_n = self.checker.own_last_n(user).max(at.floor_n);
@@ -127,26 +105,13 @@ impl RoomLog {
             ("read_n", self.checker.ordinal_at(at.read_seq), at.read_n),
             ("own_last_n", own_last_n, at.own_last_n.max(at.floor_n)),
         ];
-        for (what, expected, found) in ordinals
-            .into_iter()
-            .filter(|(_, expected, found)| expected != found)
-        {
-            self.found.push(Violation::PositionOrdinal {
-                user,
-                what,
-                expected,
-                found,
-            });
+        for (what, expected, found) in ordinals.into_iter().filter(|(_, expected, found)| expected != found) {
+            self.found.push(Violation::PositionOrdinal { user, what, expected, found });
         }
-        self.checker
-            .set_position(user, at.read_seq, Some(at.floor_n));
+        self.checker.set_position(user, at.read_seq, Some(at.floor_n));
         let (counted, reported) = (self.checker.naive_unread(user), at.unread_count);
         if counted != reported {
-            self.found.push(Violation::Unread {
-                user,
-                counted,
-                reported,
-            });
+            self.found.push(Violation::Unread { user, counted, reported });
         }
     }
 
@@ -155,20 +120,9 @@ impl RoomLog {
         let user = at.user_id;
         let counted = (why.last_n - why.read_n.max(why.own_last_n).max(why.floor_n)).max(0);
         let same_moment = why.last_n == self.last_n() && why.read_seq == at.read_seq;
-        let expected = if same_moment {
-            at.unread_count
-        } else {
-            counted
-        };
-        for counted in [counted, expected]
-            .into_iter()
-            .filter(|counted| *counted != why.unread_count)
-        {
-            self.found.push(Violation::Unread {
-                user,
-                counted,
-                reported: why.unread_count,
-            });
+        let expected = if same_moment { at.unread_count } else { counted };
+        for counted in [counted, expected].into_iter().filter(|counted| *counted != why.unread_count) {
+            self.found.push(Violation::Unread { user, counted, reported: why.unread_count });
         }
     }
 
@@ -176,44 +130,26 @@ impl RoomLog {
     /// ordinal after which it claims to be complete; none if it is only the newest part.
     pub(super) fn check_history(&mut self, history: &[Message], whole_after: Option<i64>) {
         let last_seq = self.last_seq();
-        let history: Vec<_> = history
-            .iter()
-            .filter(|message| message.seq <= last_seq)
-            .collect();
+        let history: Vec<_> = history.iter().filter(|message| message.seq <= last_seq).collect();
         let first = history.first().map_or(i64::MAX, |message| message.seq);
-        let expected = self
-            .messages
-            .iter()
-            .filter(|(seq, present)| match whole_after {
-                Some(floor_n) => present.n > floor_n,
-                None => **seq >= first,
-            });
+        let expected = self.messages.iter().filter(|(seq, present)| match whole_after {
+            Some(floor_n) => present.n > floor_n,
+            None => **seq >= first,
+        });
         let mut expected = expected.peekable();
         for message in history {
             while let Some((seq, missing)) = expected.next_if(|(seq, _)| **seq < message.seq) {
-                self.found.push(Violation::HistoryLacks {
-                    seq: *seq,
-                    id: missing.id,
-                });
+                self.found.push(Violation::HistoryLacks { seq: *seq, id: missing.id });
             }
-            match expected
-                .next_if(|(seq, present)| **seq == message.seq && present.id == message.id)
-            {
+            match expected.next_if(|(seq, present)| **seq == message.seq && present.id == message.id) {
                 Some((_, present)) => self.found.extend(difference(present, message)),
                 None => {
                     let expected = expected.peek().map_or(0, |(_, present)| present.id);
-                    self.found.push(Violation::HistoryExtra {
-                        seq: message.seq,
-                        id: message.id,
-                        expected,
-                    });
+                    self.found.push(Violation::HistoryExtra { seq: message.seq, id: message.id, expected });
                 }
             }
         }
-        let missing = expected.map(|(seq, missing)| Violation::HistoryLacks {
-            seq: *seq,
-            id: missing.id,
-        });
+        let missing = expected.map(|(seq, missing)| Violation::HistoryLacks { seq: *seq, id: missing.id });
         self.found.extend(missing);
     }
 
@@ -231,17 +167,10 @@ fn difference(present: &Present, message: &Message) -> Option<Violation> {
         ("sender", present.sender == message.sender_id),
         ("deletion", present.deleted == message.deleted),
         ("content", present.content == message.content),
-        (
-            "client message id",
-            present.deleted || present.client_message_id == message.client_message_id,
-        ),
+        ("client message id", present.deleted || present.client_message_id == message.client_message_id),
     ];
     let (what, _) = same.into_iter().find(|(_, same)| !same)?;
-    Some(Violation::HistoryDiffers {
-        seq: message.seq,
-        id: message.id,
-        what,
-    })
+    Some(Violation::HistoryDiffers { seq: message.seq, id: message.id, what })
 }
 
 fn present(message: &Message) -> Present {
@@ -262,24 +191,14 @@ fn observed(entry: &LogEntry, event: &Event) -> ObservedEvent {
             message = Some(observed_message(sent));
             Kind::Message
         }
-        Some(event::Event::Edited(edited)) => Kind::About {
-            message_id: edited.message.as_ref().map_or(0, |message| message.id),
-        },
-        Some(event::Event::Deleted(deleted)) => Kind::About {
-            message_id: deleted.message_id,
-        },
-        Some(event::Event::Reaction(reaction)) => Kind::About {
-            message_id: reaction.message_id,
-        },
-        Some(event::Event::Pinned(pinned)) => Kind::About {
-            message_id: pinned.message_id,
-        },
+        Some(event::Event::Edited(edited)) => {
+            Kind::About { message_id: edited.message.as_ref().map_or(0, |message| message.id) }
+        }
+        Some(event::Event::Deleted(deleted)) => Kind::About { message_id: deleted.message_id },
+        Some(event::Event::Reaction(reaction)) => Kind::About { message_id: reaction.message_id },
+        Some(event::Event::Pinned(pinned)) => Kind::About { message_id: pinned.message_id },
         Some(event::Event::RoomJoin(join)) => {
-            joined.extend(
-                join.participants
-                    .iter()
-                    .map(|participant| participant.user_id),
-            );
+            joined.extend(join.participants.iter().map(|participant| participant.user_id));
             Kind::Members
         }
         Some(event::Event::RoomLeave(leave)) => {
@@ -289,15 +208,7 @@ fn observed(entry: &LogEntry, event: &Event) -> ObservedEvent {
         Some(event::Event::RoomUpdate(update)) if update.deleted => Kind::RoomDeleted,
         _ => Kind::Other,
     };
-    ObservedEvent {
-        seq: event.seq,
-        epoch: entry.epoch,
-        head_n: Some(entry.n),
-        kind,
-        message,
-        joined,
-        left,
-    }
+    ObservedEvent { seq: event.seq, epoch: entry.epoch, head_n: Some(entry.n), kind, message, joined, left }
 }
 
 fn observed_message(sent: &Message) -> ObservedMessage {

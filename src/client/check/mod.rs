@@ -59,10 +59,8 @@ impl CheckOptions {
 impl fmt::Debug for CheckOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut all = f.debug_struct("CheckOptions");
-        all.field("server", &self.server)
-            .field("rooms", &self.rooms);
-        all.field("sample_history", &self.sample_history)
-            .finish_non_exhaustive()
+        all.field("server", &self.server).field("rooms", &self.rooms);
+        all.field("sample_history", &self.sample_history).finish_non_exhaustive()
     }
 }
 
@@ -128,32 +126,21 @@ pub struct RoomReport {
     pub notes: Vec<String>,
 }
 
-fn as_text<S: serde::Serializer>(
-    violations: &[Violation],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_text<S: serde::Serializer>(violations: &[Violation], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(violations.iter().map(ToString::to_string))
 }
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for room in &self.rooms {
-            let state = if room.violations.is_empty() {
-                "ok"
-            } else {
-                "WRONG"
-            };
+            let state = if room.violations.is_empty() { "ok" } else { "WRONG" };
             writeln!(
                 f,
                 "{state:5} {} {:?}: {} events, {} messages, {} members, {} compared with history",
                 room.id, room.name, room.events, room.messages, room.members, room.history_compared
             )?;
-            room.violations
-                .iter()
-                .try_for_each(|violation| writeln!(f, "      {violation}"))?;
-            room.notes
-                .iter()
-                .try_for_each(|note| writeln!(f, "      note: {note}"))?;
+            room.violations.iter().try_for_each(|violation| writeln!(f, "      {violation}"))?;
+            room.notes.iter().try_for_each(|note| writeln!(f, "      note: {note}"))?;
         }
         writeln!(
             f,
@@ -183,10 +170,7 @@ pub async fn check(options: CheckOptions) -> Result<CheckReport, CheckError> {
         .try_collect()
         .await?;
     reports.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut report = CheckReport {
-        seconds: began.elapsed().as_secs_f64(),
-        ..CheckReport::default()
-    };
+    let mut report = CheckReport { seconds: began.elapsed().as_secs_f64(), ..CheckReport::default() };
     for room in &reports {
         report.events += room.events;
         report.messages += room.messages;
@@ -200,8 +184,5 @@ pub async fn check(options: CheckOptions) -> Result<CheckReport, CheckError> {
 fn chosen(all: Vec<Room>, wanted: Option<&[String]>) -> Result<Vec<Room>, CheckError> {
     let Some(wanted) = wanted else { return Ok(all) };
     let find = |id: &String| all.iter().find(|room| room.id == *id).cloned();
-    wanted
-        .iter()
-        .map(|id| find(id).ok_or_else(|| CheckError::NoRoom(id.clone())))
-        .collect()
+    wanted.iter().map(|id| find(id).ok_or_else(|| CheckError::NoRoom(id.clone()))).collect()
 }

@@ -8,8 +8,8 @@ use tertulia_proto::{
         admin_service_client::AdminServiceClient,
     },
     chat::v1::{
-        ExplainUnreadRequest, ExplainUnreadResponse, GetMessageHistoryRequest, GetRoomRequest,
-        Message, Room, chat_service_client::ChatServiceClient,
+        ExplainUnreadRequest, ExplainUnreadResponse, GetMessageHistoryRequest, GetRoomRequest, Message, Room,
+        chat_service_client::ChatServiceClient,
     },
 };
 use tonic::{
@@ -35,22 +35,10 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(
-        channel: Channel,
-        bearer: MetadataValue<Ascii>,
-        policy: RetryPolicy,
-        deadline: Duration,
-    ) -> Self {
-        let chat =
-            ChatServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+    pub(super) fn new(channel: Channel, bearer: MetadataValue<Ascii>, policy: RetryPolicy, deadline: Duration) -> Self {
+        let chat = ChatServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let admin = AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        Self {
-            chat,
-            admin,
-            bearer,
-            policy,
-            deadline,
-        }
+        Self { chat, admin, bearer, policy, deadline }
     }
 
     /// Every room of the store.
@@ -58,10 +46,7 @@ impl Remote {
         let mut rooms: Vec<Room> = Vec::new();
         loop {
             let after_room_id = rooms.last().map(|room| room.id.clone()).unwrap_or_default();
-            let request = ListRoomsRequest {
-                after_room_id,
-                limit: ROOMS_PAGE,
-            };
+            let request = ListRoomsRequest { after_room_id, limit: ROOMS_PAGE };
             let call = |request| async { self.admin.clone().list_rooms(request).await };
             let page = self.call("ListRooms", request, call).await?;
             let more = page.has_more && !page.rooms.is_empty();
@@ -73,16 +58,8 @@ impl Remote {
     }
 
     /// A page of the log, and whether there is more.
-    pub(super) async fn log(
-        &self,
-        room_id: &str,
-        after_seq: i64,
-    ) -> Result<(Vec<LogEntry>, bool), CheckError> {
-        let request = ReadLogRequest {
-            room_id: room_id.to_owned(),
-            after_seq,
-            limit: LOG_PAGE,
-        };
+    pub(super) async fn log(&self, room_id: &str, after_seq: i64) -> Result<(Vec<LogEntry>, bool), CheckError> {
+        let request = ReadLogRequest { room_id: room_id.to_owned(), after_seq, limit: LOG_PAGE };
         let call = |request| async { self.admin.clone().read_log(request).await };
         let page = self.call("ReadLog", request, call).await?;
         let more = page.has_more && !page.entries.is_empty();
@@ -94,11 +71,7 @@ impl Remote {
         let mut positions: Vec<MemberPosition> = Vec::new();
         loop {
             let after_user_id = positions.last().map_or(0, |position| position.user_id);
-            let request = ReadPositionsRequest {
-                room_id: room_id.to_owned(),
-                after_user_id,
-                limit: POSITIONS_PAGE,
-            };
+            let request = ReadPositionsRequest { room_id: room_id.to_owned(), after_user_id, limit: POSITIONS_PAGE };
             let call = |request| async { self.admin.clone().read_positions(request).await };
             let page = self.call("ReadPositions", request, call).await?;
             let more = page.has_more && !page.positions.is_empty();
@@ -110,24 +83,15 @@ impl Remote {
     }
 
     /// Where a user's unread number comes from; `user_id` 0 for the admin's own.
-    pub(super) async fn unread(
-        &self,
-        room_id: &str,
-        user_id: i64,
-    ) -> Result<ExplainUnreadResponse, CheckError> {
-        let request = ExplainUnreadRequest {
-            room_id: room_id.to_owned(),
-            user_id,
-        };
+    pub(super) async fn unread(&self, room_id: &str, user_id: i64) -> Result<ExplainUnreadResponse, CheckError> {
+        let request = ExplainUnreadRequest { room_id: room_id.to_owned(), user_id };
         let call = |request| async { self.chat.clone().explain_unread(request).await };
         self.call("ExplainUnread", request, call).await
     }
 
     /// The room as the admin sees it; none if the admin is no member.
     pub(super) async fn own_view(&self, room_id: &str) -> Result<Option<Room>, CheckError> {
-        let request = GetRoomRequest {
-            room_id: room_id.to_owned(),
-        };
+        let request = GetRoomRequest { room_id: room_id.to_owned() };
         let call = |request| async { self.chat.clone().get_room(request).await };
         match self.call("GetRoom", request, call).await {
             Ok(answer) => Ok(answer.room),
@@ -141,11 +105,7 @@ impl Remote {
     }
 
     /// The page of history before a seq (0: the newest), oldest first, and whether there is an older one.
-    pub(super) async fn history(
-        &self,
-        room_id: &str,
-        before_seq: i64,
-    ) -> Result<(Vec<Message>, bool), CheckError> {
+    pub(super) async fn history(&self, room_id: &str, before_seq: i64) -> Result<(Vec<Message>, bool), CheckError> {
         let request = GetMessageHistoryRequest {
             room_id: room_id.to_owned(),
             before_seq,
@@ -169,16 +129,12 @@ impl Remote {
     {
         let mut retries = Retries::new(self.policy);
         loop {
-            let status =
-                match call(wire::request(message.clone(), &self.bearer, self.deadline)).await {
-                    Ok(answer) => return Ok(answer.into_inner()),
-                    Err(status) => status,
-                };
+            let status = match call(wire::request(message.clone(), &self.bearer, self.deadline)).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) => status,
+            };
             let paused = retries.pause(status).await;
-            paused.map_err(|status| CheckError::Call {
-                call: name,
-                status: Box::new(status),
-            })?;
+            paused.map_err(|status| CheckError::Call { call: name, status: Box::new(status) })?;
         }
     }
 }

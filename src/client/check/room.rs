@@ -14,11 +14,7 @@ const EXPLAINED_MAX: usize = 200;
 const SAMPLE_PAGES: usize = 5;
 
 /// Checks one room.
-pub(super) async fn check(
-    remote: &Remote,
-    room: Room,
-    sample: bool,
-) -> Result<RoomReport, CheckError> {
+pub(super) async fn check(remote: &Remote, room: Room, sample: bool) -> Result<RoomReport, CheckError> {
     let mut rounds = 0;
     loop {
         rounds += 1;
@@ -27,32 +23,20 @@ pub(super) async fn check(
             return Ok(report);
         }
         if rounds == ROUNDS_MAX {
-            report.notes.push(
-                "the room changed while it was checked; check it again when it is quiet".to_owned(),
-            );
+            report.notes.push("the room changed while it was checked; check it again when it is quiet".to_owned());
             return Ok(report);
         }
     }
 }
 
 /// One round; and whether the room changed meanwhile.
-async fn round(
-    remote: &Remote,
-    room: &Room,
-    sample: bool,
-) -> Result<(RoomReport, bool), CheckError> {
-    let mut report = RoomReport {
-        id: room.id.clone(),
-        name: room.name.clone(),
-        ..RoomReport::default()
-    };
+async fn round(remote: &Remote, room: &Room, sample: bool) -> Result<(RoomReport, bool), CheckError> {
+    let mut report = RoomReport { id: room.id.clone(), name: room.name.clone(), ..RoomReport::default() };
     let mut log = RoomLog::default();
     read_log(remote, &room.id, &mut log).await?;
     (report.events, report.messages) = (log.last_seq(), log.last_n());
     if log.is_deleted() {
-        report
-            .notes
-            .push("deleted: only its log was checked".to_owned());
+        report.notes.push("deleted: only its log was checked".to_owned());
     } else {
         check_members(remote, &mut log, &mut report).await?;
         check_history(remote, room, sample, &mut log, &mut report).await?;
@@ -73,17 +57,11 @@ async fn read_log(remote: &Remote, room_id: &str, log: &mut RoomLog) -> Result<(
     }
 }
 
-async fn check_members(
-    remote: &Remote,
-    log: &mut RoomLog,
-    report: &mut RoomReport,
-) -> Result<(), CheckError> {
+async fn check_members(remote: &Remote, log: &mut RoomLog, report: &mut RoomReport) -> Result<(), CheckError> {
     let positions = remote.positions(&report.id).await?;
     if positions.len() > MEMBERS_MAX {
         let len = positions.len();
-        report.notes.push(format!(
-            "{len} members: positions and unread numbers were not counted"
-        ));
+        report.notes.push(format!("{len} members: positions and unread numbers were not counted"));
         return Ok(());
     }
     log.check_positions(&positions);
@@ -93,9 +71,7 @@ async fn check_members(
         log.check_explanation(position, &why);
     }
     if positions.len() > EXPLAINED_MAX {
-        report.notes.push(format!(
-            "unread numbers of {EXPLAINED_MAX} members were asked to be explained"
-        ));
+        report.notes.push(format!("unread numbers of {EXPLAINED_MAX} members were asked to be explained"));
     }
     Ok(())
 }
@@ -108,17 +84,11 @@ async fn check_history(
     report: &mut RoomReport,
 ) -> Result<(), CheckError> {
     let Some(own_view) = remote.own_view(&room.id).await? else {
-        report
-            .notes
-            .push("the admin is no member: history was not compared".to_owned());
+        report.notes.push("the admin is no member: history was not compared".to_owned());
         return Ok(());
     };
     let whole = own_view.history_visible && own_view.r#type != i32::from(RoomType::P2p);
-    let floor_n = if whole {
-        0
-    } else {
-        remote.unread(&room.id, 0).await?.floor_n
-    };
+    let floor_n = if whole { 0 } else { remote.unread(&room.id, 0).await?.floor_n };
     let (history, complete) = read_history(remote, &room.id, sample).await?;
     log.check_history(&history, complete.then_some(floor_n));
     report.history_compared = history.len();
@@ -126,11 +96,7 @@ async fn check_history(
 }
 
 /// Oldest first; and whether it goes back as far as the reader may see.
-async fn read_history(
-    remote: &Remote,
-    room_id: &str,
-    sample: bool,
-) -> Result<(Vec<Message>, bool), CheckError> {
+async fn read_history(remote: &Remote, room_id: &str, sample: bool) -> Result<(Vec<Message>, bool), CheckError> {
     let mut newest_first: Vec<Message> = Vec::new();
     let mut pages = 0;
     loop {
@@ -139,10 +105,7 @@ async fn read_history(
         newest_first.extend(page.into_iter().rev());
         pages += 1;
         // A page that does not go back would be read for ever.
-        let stuck = before_seq != 0
-            && newest_first
-                .last()
-                .is_some_and(|message| message.seq >= before_seq);
+        let stuck = before_seq != 0 && newest_first.last().is_some_and(|message| message.seq >= before_seq);
         if !more || stuck || (sample && pages == SAMPLE_PAGES) {
             newest_first.reverse();
             return Ok((newest_first, !more));

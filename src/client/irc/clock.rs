@@ -17,8 +17,7 @@ pub(crate) fn midnight_of(name: &str) -> Option<i64> {
     let (year, rest) = date.split_once('-')?;
     let (month, day) = rest.split_once('-')?;
     let digits = |text: &str, len: usize| {
-        (text.len() == len && text.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| text.parse::<i64>().ok())?
+        (text.len() == len && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<i64>().ok())?
     };
     let (year, month, day) = (digits(year, 4)?, digits(month, 2)?, digits(day, 2)?);
     let valid = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
@@ -36,11 +35,7 @@ fn days_in(year: i64, month: i64) -> i64 {
 
 /// Days from 1970-01-01 in the Gregorian calendar, counting years from March so that leap days come last.
 fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month <= 2 {
-        (year - 1, month + 9)
-    } else {
-        (year, month - 3)
-    };
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     year * 365 + leap_days + day_of_year - 719_468
@@ -48,15 +43,8 @@ fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
 
 /// Seconds since 1970-01-01 UTC for each line, never going back. `clock` holds minutes since midnight where known.
 pub(crate) fn times(midnight: i64, clock: &[Option<i64>]) -> Vec<i64> {
-    let twelve_hours = clock
-        .iter()
-        .flatten()
-        .all(|minutes| (60..60 * 13).contains(minutes));
-    let period = if twelve_hours {
-        MINUTES_HALF_DAY
-    } else {
-        2 * MINUTES_HALF_DAY
-    };
+    let twelve_hours = clock.iter().flatten().all(|minutes| (60..60 * 13).contains(minutes));
+    let period = if twelve_hours { MINUTES_HALF_DAY } else { 2 * MINUTES_HALF_DAY };
     let mut newest = clock.iter().copied().flatten().next().unwrap_or(0);
     let mut rounds = 0;
     let mut times = Vec::with_capacity(clock.len());
@@ -89,15 +77,7 @@ mod tests {
         assert_eq!(midnight_of("2004-11-15_03"), Some(1_100_476_800));
         assert_eq!(midnight_of("2016-12-19"), Some(1_482_105_600));
         assert_eq!(midnight_of("2000-02-29x"), Some(951_782_400));
-        for bad in [
-            "",
-            "2004-11",
-            "2004-13-01",
-            "2005-02-29",
-            "x004-11-15",
-            "2004-1-015",
-            "２００４-11-15",
-        ] {
+        for bad in ["", "2004-11", "2004-13-01", "2005-02-29", "x004-11-15", "2004-1-015", "２００４-11-15"] {
             assert_eq!(midnight_of(bad), None, "{bad}");
         }
     }
@@ -109,10 +89,7 @@ mod tests {
 
     #[test]
     fn a_twelve_hour_clock_goes_round_in_twelve_hours() {
-        assert_eq!(
-            minutes(&[(12, 59), (1, 0), (12, 1), (1, 5)]),
-            [779, 780, 1441, 1505]
-        );
+        assert_eq!(minutes(&[(12, 59), (1, 0), (12, 1), (1, 5)]), [779, 780, 1441, 1505]);
         // The same step in a log that also has a 15th hour is a day.
         assert_eq!(minutes(&[(15, 0), (1, 0)]), [900, 1500]);
     }
@@ -124,10 +101,7 @@ mod tests {
 
     #[test]
     fn lines_without_a_time_have_that_of_the_line_before() {
-        assert_eq!(
-            times(60, &[None, Some(600), None, Some(601)]),
-            [36_060, 36_060, 36_060, 36_120]
-        );
+        assert_eq!(times(60, &[None, Some(600), None, Some(601)]), [36_060, 36_060, 36_060, 36_120]);
         assert_eq!(times(7, &[None]), [7]);
     }
 }

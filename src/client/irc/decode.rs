@@ -30,10 +30,10 @@ impl Encoding {
 
 /// Windows-1252 from 0x80 to 0x9F; above that it is Latin-1, where the byte is the code point.
 const HIGH_CONTROLS: [char; 32] = [
-    '\u{20AC}', '\u{81}', '\u{201A}', '\u{0192}', '\u{201E}', '\u{2026}', '\u{2020}', '\u{2021}',
-    '\u{02C6}', '\u{2030}', '\u{0160}', '\u{2039}', '\u{0152}', '\u{8D}', '\u{017D}', '\u{8F}',
-    '\u{90}', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}', '\u{2022}', '\u{2013}', '\u{2014}',
-    '\u{02DC}', '\u{2122}', '\u{0161}', '\u{203A}', '\u{0153}', '\u{9D}', '\u{017E}', '\u{0178}',
+    '\u{20AC}', '\u{81}', '\u{201A}', '\u{0192}', '\u{201E}', '\u{2026}', '\u{2020}', '\u{2021}', '\u{02C6}',
+    '\u{2030}', '\u{0160}', '\u{2039}', '\u{0152}', '\u{8D}', '\u{017D}', '\u{8F}', '\u{90}', '\u{2018}', '\u{2019}',
+    '\u{201C}', '\u{201D}', '\u{2022}', '\u{2013}', '\u{2014}', '\u{02DC}', '\u{2122}', '\u{0161}', '\u{203A}',
+    '\u{0153}', '\u{9D}', '\u{017E}', '\u{0178}',
 ];
 
 /// Reads one line's bytes by the rule above.
@@ -63,10 +63,7 @@ mod tests {
 
     #[test]
     fn valid_text_stays_as_it_is() {
-        assert_eq!(
-            decode("naïve – 😀".as_bytes()),
-            ("naïve – 😀".into(), Encoding::Utf8)
-        );
+        assert_eq!(decode("naïve – 😀".as_bytes()), ("naïve – 😀".into(), Encoding::Utf8));
         assert_eq!(decode(b""), ("".into(), Encoding::Utf8));
     }
 

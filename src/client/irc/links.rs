@@ -35,29 +35,19 @@ pub(crate) struct Links {
 }
 
 /// Reads an annotation file for a log of `lines` lines, of which `is_message` tells the messages.
-pub(crate) fn resolve(
-    annotation: &[u8],
-    lines: usize,
-    is_message: impl Fn(usize) -> bool,
-) -> Links {
+pub(crate) fn resolve(annotation: &[u8], lines: usize, is_message: impl Fn(usize) -> bool) -> Links {
     let mut links = Links::default();
-    let rows = annotation
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii);
+    let rows = annotation.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     for row in rows.filter(|row| !row.is_empty()) {
         links.counts.total += 1;
         match parse(row) {
             None => links.counts.malformed += 1,
-            Some((earlier, later)) if later >= lines || earlier >= lines => {
-                links.counts.out_of_range += 1
-            }
+            Some((earlier, later)) if later >= lines || earlier >= lines => links.counts.out_of_range += 1,
             Some((earlier, later)) if earlier == later => {
                 links.counts.starts += 1;
                 links.starts.push(later);
             }
-            Some((earlier, later)) if is_message(earlier) && is_message(later) => {
-                links.keep_nearest(earlier, later)
-            }
+            Some((earlier, later)) if is_message(earlier) && is_message(later) => links.keep_nearest(earlier, later),
             Some(_) => links.counts.not_messages += 1,
         }
     }
@@ -84,8 +74,7 @@ fn parse(row: &[u8]) -> Option<(usize, usize)> {
     let row = std::str::from_utf8(row).ok()?;
     let mut words = row.split_ascii_whitespace();
     let (a, b) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    (words.next() == Some("-") && words.next().is_none())
-        .then_some((std::cmp::min(a, b), std::cmp::max(a, b)))
+    (words.next() == Some("-") && words.next().is_none()).then_some((std::cmp::min(a, b), std::cmp::max(a, b)))
 }
 
 #[cfg(test)]
@@ -102,15 +91,7 @@ mod tests {
         let counts = links.counts;
         assert_eq!(
             counts,
-            LinkCounts {
-                total: 10,
-                replies: 2,
-                starts: 1,
-                farther: 2,
-                not_messages: 1,
-                out_of_range: 2,
-                malformed: 2
-            }
+            LinkCounts { total: 10, replies: 2, starts: 1, farther: 2, not_messages: 1, out_of_range: 2, malformed: 2 }
         );
     }
 }

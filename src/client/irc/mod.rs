@@ -54,11 +54,7 @@ pub fn read_dir(dir: &Path) -> Result<Vec<Hour>, DirError> {
     let mut stems = Vec::new();
     for entry in fs::read_dir(dir).map_err(io_at(dir))? {
         let name = entry.map_err(io_at(dir))?.file_name();
-        stems.extend(
-            name.to_str()
-                .and_then(|name| name.strip_suffix(RAW_SUFFIX))
-                .map(str::to_owned),
-        );
+        stems.extend(name.to_str().and_then(|name| name.strip_suffix(RAW_SUFFIX)).map(str::to_owned));
     }
     stems.sort_unstable();
     if stems.is_empty() {
@@ -79,8 +75,5 @@ fn read_hour(dir: &Path, stem: &str) -> Result<Hour, DirError> {
 }
 
 fn io_at(path: &Path) -> impl Fn(io::Error) -> DirError {
-    move |source| DirError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| DirError::Io { path: path.to_owned(), source }
 }

@@ -27,11 +27,7 @@ pub(crate) fn is_nick(word: &str) -> bool {
 }
 
 fn is_nick_char(c: char) -> bool {
-    if c.is_ascii() {
-        c.is_ascii_alphanumeric() || "[]\\`_^{|}~-".contains(c)
-    } else {
-        !c.is_whitespace()
-    }
+    if c.is_ascii() { c.is_ascii_alphanumeric() || "[]\\`_^{|}~-".contains(c) } else { !c.is_whitespace() }
 }
 
 #[cfg(test)]
@@ -47,9 +43,7 @@ mod tests {
 
     #[test]
     fn odd_nicks_are_nicks_and_server_words_are_not() {
-        for nick in [
-            "|fern|", "[kettle]", "assam^_", "lapsang`", "_", "cup[]", "Chai-", "Zoë",
-        ] {
+        for nick in ["|fern|", "[kettle]", "assam^_", "lapsang`", "_", "cup[]", "Chai-", "Zoë"] {
             assert!(is_nick(nick), "{nick}");
         }
         for word in ["", "mode/#tea", "..[topic/#tea:Samovar]", "#tea", "a b"] {

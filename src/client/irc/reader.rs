@@ -113,8 +113,7 @@ impl Counts {
     /// All lines.
     #[must_use]
     pub fn total(&self) -> usize {
-        let people =
-            self.messages + self.actions + self.joins + self.leaves + self.quits + self.renames;
+        let people = self.messages + self.actions + self.joins + self.leaves + self.quits + self.renames;
         people + self.topics + self.notices
     }
 }
@@ -169,13 +168,8 @@ pub enum ReadError {
 /// # Errors
 /// When `name` does not begin with a date. No content is refused.
 pub fn parse(name: &str, raw: &[u8], annotation: &[u8]) -> Result<Hour, ReadError> {
-    let midnight = clock::midnight_of(name).ok_or_else(|| ReadError::NoDate {
-        name: name.to_owned(),
-    })?;
-    let (clock, mut lines): (Vec<_>, Vec<_>) = rows(raw)
-        .enumerate()
-        .map(|(number, row)| read_row(number, row))
-        .unzip();
+    let midnight = clock::midnight_of(name).ok_or_else(|| ReadError::NoDate { name: name.to_owned() })?;
+    let (clock, mut lines): (Vec<_>, Vec<_>) = rows(raw).enumerate().map(|(number, row)| read_row(number, row)).unzip();
     for (line, at) in lines.iter_mut().zip(clock::times(midnight, &clock)) {
         line.at = at;
     }
@@ -187,11 +181,7 @@ pub fn parse(name: &str, raw: &[u8], annotation: &[u8]) -> Result<Hour, ReadErro
     for number in &found.starts {
         lines[*number].starts_conversation = true;
     }
-    Ok(Hour {
-        name: name.to_owned(),
-        lines,
-        links: found.counts,
-    })
+    Ok(Hour { name: name.to_owned(), lines, links: found.counts })
 }
 
 /// Lines end with `\n` or `\r\n`; the last may lack it.
@@ -209,11 +199,7 @@ fn read_row(number: usize, row: &[u8]) -> (Option<i64>, Line) {
         Some((minutes, rest)) => (Some(minutes), spoken(rest)),
         None => (None, text.strip_prefix("=== ").map(announced)),
     };
-    let shape = shape.unwrap_or(Shape {
-        kind: Kind::Notice,
-        nick: "",
-        text: &text,
-    });
+    let shape = shape.unwrap_or(Shape { kind: Kind::Notice, nick: "", text: &text });
     let line = Line {
         number,
         at: 0,
@@ -240,9 +226,7 @@ fn read_clock(text: &str) -> Option<(i64, &str)> {
     let (hours, minutes) = clock.split_once(':')?;
     let number = |digits: &str, below: i64| {
         let plain = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        plain
-            .then(|| digits.parse::<i64>().ok())?
-            .filter(|number| *number < below)
+        plain.then(|| digits.parse::<i64>().ok())?.filter(|number| *number < below)
     };
     Some((number(hours, 24)? * 60 + number(minutes, 60)?, rest))
 }
@@ -254,46 +238,23 @@ fn spoken(rest: &str) -> Option<Shape<'_>> {
         // Some loggers pad nicks.
         let nick = nick.trim_end_matches(' ');
         let valid = !nick.is_empty() && !nick.contains(char::is_whitespace);
-        return valid.then(|| Shape {
-            kind: Kind::Message,
-            nick,
-            text: text.strip_prefix(' ').unwrap_or(text),
-        });
+        return valid.then(|| Shape { kind: Kind::Message, nick, text: text.strip_prefix(' ').unwrap_or(text) });
     }
     let (nick, text) = first_word(rest.trim_start().strip_prefix("* ")?);
-    (!nick.is_empty()).then_some(Shape {
-        kind: Kind::Action,
-        nick,
-        text,
-    })
+    (!nick.is_empty()).then_some(Shape { kind: Kind::Action, nick, text })
 }
 
 /// What follows `=== `.
 fn announced(rest: &str) -> Shape<'_> {
     let (nick, text) = first_word(rest);
     if nick.starts_with("..[topic/") {
-        return Shape {
-            kind: Kind::Topic,
-            nick: "",
-            text: rest,
-        };
+        return Shape { kind: Kind::Topic, nick: "", text: rest };
     }
     if !is_nick(nick) {
-        return Shape {
-            kind: Kind::Notice,
-            nick: "",
-            text: rest,
-        };
+        return Shape { kind: Kind::Notice, nick: "", text: rest };
     }
-    if let Some(new) = text
-        .strip_prefix("is now known as ")
-        .filter(|new| is_nick(new))
-    {
-        return Shape {
-            kind: Kind::Rename,
-            nick,
-            text: new,
-        };
+    if let Some(new) = text.strip_prefix("is now known as ").filter(|new| is_nick(new)) {
+        return Shape { kind: Kind::Rename, nick, text: new };
     }
     let (kind, text) = arrival_or_departure(text).unwrap_or((Kind::Action, text));
     Shape { kind, nick, text }
@@ -305,25 +266,14 @@ fn arrival_or_departure(text: &str) -> Option<(Kind, &str)> {
     if !host.starts_with('[') {
         return None;
     }
-    [
-        (Kind::Join, " has joined #"),
-        (Kind::Leave, " has left #"),
-        (Kind::Quit, " has quit"),
-    ]
-    .into_iter()
-    .find_map(|(kind, words)| {
-        let (host, rest) = host.split_once(words)?;
-        let reason = if kind == Kind::Quit {
-            rest.trim_start()
-        } else {
-            first_word(rest).1
-        };
-        let reason = reason
-            .strip_prefix('[')
-            .and_then(|reason| reason.strip_suffix(']'))
-            .unwrap_or(reason);
-        host.trim_end().ends_with(']').then_some((kind, reason))
-    })
+    [(Kind::Join, " has joined #"), (Kind::Leave, " has left #"), (Kind::Quit, " has quit")].into_iter().find_map(
+        |(kind, words)| {
+            let (host, rest) = host.split_once(words)?;
+            let reason = if kind == Kind::Quit { rest.trim_start() } else { first_word(rest).1 };
+            let reason = reason.strip_prefix('[').and_then(|reason| reason.strip_suffix(']')).unwrap_or(reason);
+            host.trim_end().ends_with(']').then_some((kind, reason))
+        },
+    )
 }
 
 fn first_word(text: &str) -> (&str, &str) {
@@ -336,9 +286,7 @@ fn find_mentions(lines: &mut [Line]) {
     let mut present: HashMap<String, String> = HashMap::new();
     for line in lines {
         if line.kind == Kind::Message {
-            line.mention = addressed(&line.text)
-                .and_then(|head| present.get(&fold(head)))
-                .cloned();
+            line.mention = addressed(&line.text).and_then(|head| present.get(&fold(head))).cloned();
         }
         match line.kind {
             Kind::Message | Kind::Action | Kind::Join => {

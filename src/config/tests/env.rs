@@ -13,22 +13,10 @@ fn every_key_has_a_variable() {
             _ => key.default.to_owned(),
         };
         let env = map(&[(&key.variable(), &value)]);
-        let settings = Settings::collect(
-            &Sources {
-                file: ConfigFile::None,
-                env,
-                flags: Vec::new(),
-            },
-            &mut Vec::new(),
-        )
-        .unwrap();
+        let settings =
+            Settings::collect(&Sources { file: ConfigFile::None, env, flags: Vec::new() }, &mut Vec::new()).unwrap();
         let origin = &settings.get(key.path).unwrap().origin;
-        assert_eq!(
-            *origin,
-            Origin::Env {
-                name: key.variable()
-            }
-        );
+        assert_eq!(*origin, Origin::Env { name: key.variable() });
     }
 }
 
@@ -44,9 +32,7 @@ fn unknown_variables_of_ours_are_errors() {
     );
     assert!(message(from_env(&[("CHAT_KEYS", KEY)])).contains("did you mean `CHAT_KEY`?"));
     assert!(message(from_env(&[("CHAT_SECRET", "")])).contains("CHAT_SECRET"));
-    assert!(
-        message(from_env(&[("TERTULIA_SERVER_PORT", "8080")])).contains("TERTULIA_SERVER_PORT")
-    );
+    assert!(message(from_env(&[("TERTULIA_SERVER_PORT", "8080")])).contains("TERTULIA_SERVER_PORT"));
     assert!(message(from_env(&[("TERTULIA_PORT_A_B", "x")])).contains("TERTULIA_PORT_A_B"));
 }
 
@@ -74,13 +60,9 @@ fn other_variables_are_left_alone() {
 
 #[test]
 fn an_empty_value_is_not_set() {
-    let config = from_env(&[
-        ("TERTULIA_SERVER_MAX_CONNECTIONS", ""),
-        ("CHAT_KEY", ""),
-        ("NATS_URL", ""),
-        ("USE_SCYLLADB", ""),
-    ])
-    .unwrap();
+    let config =
+        from_env(&[("TERTULIA_SERVER_MAX_CONNECTIONS", ""), ("CHAT_KEY", ""), ("NATS_URL", ""), ("USE_SCYLLADB", "")])
+            .unwrap();
     assert_eq!(config.server.max_connections, 50_000);
     assert!(config.encryption.current.is_none());
 }
@@ -89,22 +71,11 @@ fn an_empty_value_is_not_set() {
 fn chat_key_and_chat_iv_are_the_master_key() {
     let config = from_env(&[("CHAT_KEY", KEY), ("CHAT_IV", IV)]).unwrap();
     assert_eq!(config.encryption.current.as_ref().unwrap().key_id, 1);
-    assert_eq!(
-        config.origin("encryption.key").unwrap().to_string(),
-        "env CHAT_KEY"
-    );
-    let twice = [
-        ("CHAT_KEY", KEY),
-        ("TERTULIA_ENCRYPTION_KEY", KEY),
-        ("CHAT_IV", IV),
-    ];
+    assert_eq!(config.origin("encryption.key").unwrap().to_string(), "env CHAT_KEY");
+    let twice = [("CHAT_KEY", KEY), ("TERTULIA_ENCRYPTION_KEY", KEY), ("CHAT_IV", IV)];
     assert!(from_env(&twice).is_ok(), "the same value is no conflict");
     let other = KEY.replace('0', "1");
-    let conflict = [
-        ("CHAT_KEY", KEY),
-        ("TERTULIA_ENCRYPTION_KEY", &other),
-        ("CHAT_IV", IV),
-    ];
+    let conflict = [("CHAT_KEY", KEY), ("TERTULIA_ENCRYPTION_KEY", &other), ("CHAT_IV", IV)];
     assert_eq!(
         message(from_env(&conflict)),
         "env CHAT_KEY: `encryption.key` is set to something else by TERTULIA_ENCRYPTION_KEY"
@@ -118,23 +89,12 @@ fn a_backend_that_is_not_there_is_refused() {
         "env USE_SCYLLADB: the ScyllaDB store is not supported by this build yet; \
          unset USE_SCYLLADB to go on without it"
     );
-    for name in [
-        "SCYLLA_ENABLED",
-        "USE_SCYLLA_READS",
-        "USE_SCYLLA_WRITES",
-        "SYNC_TO_SCYLLA",
-    ] {
+    for name in ["SCYLLA_ENABLED", "USE_SCYLLA_READS", "USE_SCYLLA_WRITES", "SYNC_TO_SCYLLA"] {
         for value in ["1", "True", "yes", "ON"] {
-            assert!(
-                message(from_env(&[(name, value)])).contains("not supported"),
-                "{name}={value}"
-            );
+            assert!(message(from_env(&[(name, value)])).contains("not supported"), "{name}={value}");
         }
         for value in ["0", "false", "No", "off"] {
-            assert!(
-                from_env(&[(name, value)]).unwrap().warnings().is_empty(),
-                "{name}={value}"
-            );
+            assert!(from_env(&[(name, value)]).unwrap().warnings().is_empty(), "{name}={value}");
         }
         assert!(message(from_env(&[(name, "maybe")])).contains("expected \"true\" or \"false\""));
     }
@@ -144,19 +104,11 @@ fn a_backend_that_is_not_there_is_refused() {
 
 #[test]
 fn what_does_nothing_is_a_warning() {
-    let config = from_env(&[
-        ("REDIS_HOST", "r"),
-        ("REDIS_PORT", "6379"),
-        ("SCYLLA_HOSTS", "a,b"),
-        ("USE_SCYLLADB", "false"),
-    ])
-    .unwrap();
+    let config =
+        from_env(&[("REDIS_HOST", "r"), ("REDIS_PORT", "6379"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")])
+            .unwrap();
     assert_eq!(config.warnings().len(), 3);
-    assert!(
-        config
-            .warnings()
-            .contains(&"env REDIS_HOST does nothing in this build".to_owned())
-    );
+    assert!(config.warnings().contains(&"env REDIS_HOST does nothing in this build".to_owned()));
 }
 
 #[test]

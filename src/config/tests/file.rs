@@ -6,10 +6,7 @@ use super::*;
 fn error(content: &str) -> String {
     let (_dir, path) = written(content);
     let shown = path.display().to_string();
-    let sources = Sources {
-        file: ConfigFile::Required(path),
-        ..Sources::default()
-    };
+    let sources = Sources { file: ConfigFile::Required(path), ..Sources::default() };
     message(Config::load(&sources)).replace(&shown, "FILE")
 }
 
@@ -33,10 +30,7 @@ fn unknown_keys_are_named_with_their_line() {
         error("[server]\nlisten = \"a:1\"\nlistn = \"b:1\"\n"),
         "file FILE:3: unknown key `server.listn`, did you mean `server.listen`?"
     );
-    assert_eq!(
-        error("\n[sever]\nlisten = \"a:1\"\n"),
-        "file FILE:2: unknown key `sever`, did you mean `server`?"
-    );
+    assert_eq!(error("\n[sever]\nlisten = \"a:1\"\n"), "file FILE:2: unknown key `sever`, did you mean `server`?");
     assert_eq!(error("colour = 1\n"), "file FILE:1: unknown key `colour`");
     assert_eq!(
         error("[log.level]\nx = 1\n").split(": expected").next(),
@@ -54,10 +48,7 @@ fn wrong_types_and_values_are_named_with_what_was_expected() {
         error("[server]\n\nlisten = 8080\n"),
         "file FILE:3: `server.listen` = \"8080\": expected HOST:PORT, such as \"127.0.0.1:8080\""
     );
-    assert_eq!(
-        error("server = 5\n"),
-        "file FILE:1: `server`: expected a table, [server]"
-    );
+    assert_eq!(error("server = 5\n"), "file FILE:1: `server`: expected a table, [server]");
     for value in ["true", "1.5", "2020-01-01", "[1]", "99999999999999999999"] {
         let content = format!("[rooms]\nidle_ms = {value}\n");
         assert!(error(&content).contains("expected an integer"), "{value}");
@@ -68,10 +59,7 @@ fn wrong_types_and_values_are_named_with_what_was_expected() {
 fn broken_files_are_named_with_line_and_column() {
     let message = error("[server]\nlisten = \n");
     assert!(message.starts_with("FILE:2:10: "), "{message}");
-    assert!(
-        error("[server]\n[server]\n").starts_with("FILE:2:"),
-        "{message}"
-    );
+    assert!(error("[server]\n[server]\n").starts_with("FILE:2:"), "{message}");
 }
 
 #[test]
@@ -88,19 +76,9 @@ fn old_keys_are_a_list_of_tables() {
         "[encryption]\nkey = \"{KEY}\"\niv = \"{IV}\"\n[[encryption.old_keys]]\nkey_id = 2\nkey = \"{KEY}\"\niv = \"{IV}\"\n"
     );
     assert_eq!(from_file(&tables).unwrap().encryption.old.len(), 1);
-    for bad in [
-        "",
-        "key_id = 0",
-        "key_id = 256",
-        "key_id = 2, extra = 1",
-        "key_id = \"2\"",
-    ] {
+    for bad in ["", "key_id = 0", "key_id = 256", "key_id = 2, extra = 1", "key_id = \"2\""] {
         let file =
-            format!("[encryption]\nold_keys = [{{ {bad}, key = \"{KEY}\", iv = \"{IV}\" }}]\n")
-                .replace("{ ,", "{");
-        assert!(
-            error(&file).contains("FILE:2: `encryption.old_keys`: expected a list of"),
-            "{bad}"
-        );
+            format!("[encryption]\nold_keys = [{{ {bad}, key = \"{KEY}\", iv = \"{IV}\" }}]\n").replace("{ ,", "{");
+        assert!(error(&file).contains("FILE:2: `encryption.old_keys`: expected a list of"), "{bad}");
     }
 }

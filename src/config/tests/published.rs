@@ -19,11 +19,7 @@ fn assert_published(path: &str, expected: &str) {
         fs::write(&path, expected).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap();
-    assert!(
-        found == expected,
-        "{} is out of date: run with BLESS=1",
-        path.display()
-    );
+    assert!(found == expected, "{} is out of date: run with BLESS=1", path.display());
 }
 
 #[test]
@@ -35,27 +31,17 @@ fn the_example_is_up_to_date() {
 fn the_example_parses_names_every_key_and_changes_nothing() {
     let path = repository("deploy/config/tertulia.toml");
     let content = fs::read_to_string(&path).unwrap();
-    let sources = Sources {
-        file: ConfigFile::Required(path),
-        ..Sources::default()
-    };
+    let sources = Sources { file: ConfigFile::Required(path), ..Sources::default() };
     let config = Config::load(&sources).unwrap();
     let defaults = from_env(&[]).unwrap();
     for key in KEYS {
         let origin = config.origin(key.path).unwrap();
-        assert!(
-            matches!(origin, Origin::File { .. }),
-            "{} is not in the example",
-            key.path
-        );
+        assert!(matches!(origin, Origin::File { .. }), "{} is not in the example", key.path);
         let value = |config: &Config| config.settings.get(key.path).unwrap().value.clone();
         assert_eq!(value(&config), value(&defaults), "{}", key.path);
     }
     let lines: Vec<_> = content.lines().collect();
-    for pair in lines
-        .windows(2)
-        .filter(|pair| pair[1].contains(" = ") && !pair[1].starts_with('#'))
-    {
+    for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ") && !pair[1].starts_with('#')) {
         assert!(pair[0].starts_with("# "), "no comment before {}", pair[1]);
     }
 }

@@ -18,14 +18,7 @@ fn with_secrets() -> Config {
 }
 
 fn assert_hides_secrets(shown: &str) {
-    for secret in [
-        SECRET,
-        KEY,
-        IV,
-        &KEY.replace('0', "9"),
-        "swordfish",
-        &KEY[..8],
-    ] {
+    for secret in [SECRET, KEY, IV, &KEY.replace('0', "9"), "swordfish", &KEY[..8]] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
 }
@@ -36,10 +29,7 @@ fn nothing_shows_them() {
     assert_hides_secrets(&format!("{config:?}"));
     assert_hides_secrets(&format!("{config:#?}"));
     assert_hides_secrets(&config.render());
-    let keys = config
-        .encryption
-        .resolve(std::path::Path::new("/nonexistent"))
-        .unwrap();
+    let keys = config.encryption.resolve(std::path::Path::new("/nonexistent")).unwrap();
     assert_hides_secrets(&format!("{keys:?}"));
     assert_eq!(keys.current.key.expose_secret(), KEY);
     assert!(!keys.is_generated);
@@ -73,10 +63,7 @@ fn no_error_shows_them() {
         let error = from_file(content).unwrap_err();
         assert_hides_secrets(&format!("{error} {error:?}"));
     }
-    let sources = Sources {
-        env: map(&[("X", SECRET)]),
-        ..Sources::default()
-    };
+    let sources = Sources { env: map(&[("X", SECRET)]), ..Sources::default() };
     assert_hides_secrets(&format!("{sources:?}"));
 }
 
@@ -92,19 +79,12 @@ fn the_effective_configuration_says_where_values_come_from() {
         "key = \"<redacted>\" # env CHAT_KEY",
         "old_keys = [{ key_id = 7, key = \"<redacted>\", iv = \"<redacted>\" }] # env TERTULIA_ENCRYPTION_OLD_KEYS",
     ] {
-        assert!(
-            rendered.lines().any(|found| found == line),
-            "{line} in {rendered}"
-        );
+        assert!(rendered.lines().any(|found| found == line), "{line} in {rendered}");
     }
     let tables: toml::Table = rendered.parse().unwrap();
     assert_eq!(tables.len(), SECTIONS.len());
     // What was not secret can be loaded again.
-    let config = from_flags(&[
-        ("rooms.idle_ms", "7000"),
-        ("auth.issuer", "a \"quoted\"\\ one"),
-    ])
-    .unwrap();
+    let config = from_flags(&[("rooms.idle_ms", "7000"), ("auth.issuer", "a \"quoted\"\\ one")]).unwrap();
     let again = from_file(&config.render()).unwrap();
     assert_eq!(again.rooms.idle_ms, 7000);
     assert_eq!(again.auth.issuer, config.auth.issuer);
@@ -118,32 +98,16 @@ fn without_a_master_key_one_is_made_and_kept() {
     let second = config.encryption.resolve(dir.path()).unwrap();
     assert!(first.is_generated);
     assert_eq!(first.current.key_id, 1);
-    assert_eq!(
-        first.current.key.expose_secret(),
-        second.current.key.expose_secret()
-    );
+    assert_eq!(first.current.key.expose_secret(), second.current.key.expose_secret());
     let path = dir.path().join(DEV_CHAT_KEY_FILE_NAME);
     assert!(!crate::secret_file::is_open_to_others(&path).unwrap());
     // Its lines are the variables that replace it.
     let text = fs::read_to_string(&path).unwrap();
-    let pairs: Vec<_> = text
-        .lines()
-        .map(|line| line.split_once('=').unwrap())
-        .collect();
-    let replaced = from_env(&pairs)
-        .unwrap()
-        .encryption
-        .resolve(dir.path())
-        .unwrap();
+    let pairs: Vec<_> = text.lines().map(|line| line.split_once('=').unwrap()).collect();
+    let replaced = from_env(&pairs).unwrap().encryption.resolve(dir.path()).unwrap();
     assert!(!replaced.is_generated);
-    assert_eq!(
-        replaced.current.key.expose_secret(),
-        first.current.key.expose_secret()
-    );
-    assert_eq!(
-        replaced.current.iv.expose_secret(),
-        first.current.iv.expose_secret()
-    );
+    assert_eq!(replaced.current.key.expose_secret(), first.current.key.expose_secret());
+    assert_eq!(replaced.current.iv.expose_secret(), first.current.iv.expose_secret());
 }
 
 #[test]

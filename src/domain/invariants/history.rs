@@ -113,47 +113,28 @@ impl HistoryChecker {
         }
         match event.kind {
             Kind::About { message_id } if !self.ids.contains(&message_id) => {
-                self.found.push(Violation::UnknownMessage {
-                    seq: event.seq,
-                    message_id,
-                });
+                self.found.push(Violation::UnknownMessage { seq: event.seq, message_id });
             }
             Kind::RoomDeleted => self.deleted_at = Some(event.seq),
             Kind::About { .. } | Kind::Message | Kind::Members | Kind::Other => {}
         }
         if let Some(found) = event.head_n.filter(|found| *found != self.last_n()) {
-            self.found.push(Violation::HeadOrdinal {
-                seq: event.seq,
-                expected: self.last_n(),
-                found,
-            });
+            self.found.push(Violation::HeadOrdinal { seq: event.seq, expected: self.last_n(), found });
         }
-        self.found
-            .get(before)
-            .map_or(Ok(()), |first| Err(first.clone()))
+        self.found.get(before).map_or(Ok(()), |first| Err(first.clone()))
     }
 
     fn check_place(&mut self, event: &ObservedEvent) {
         let expected = self.last_seq + 1;
         if event.seq != expected {
-            self.found.push(Violation::SeqGap {
-                expected,
-                found: event.seq,
-            });
+            self.found.push(Violation::SeqGap { expected, found: event.seq });
         }
         if event.epoch != 0 && event.epoch < self.last_epoch {
             let (seq, before) = (event.seq, self.last_epoch);
-            self.found.push(Violation::EpochWentBack {
-                seq,
-                before,
-                found: event.epoch,
-            });
+            self.found.push(Violation::EpochWentBack { seq, before, found: event.epoch });
         }
         if let Some(deleted_at) = self.deleted_at {
-            self.found.push(Violation::AfterDeletion {
-                seq: event.seq,
-                deleted_at,
-            });
+            self.found.push(Violation::AfterDeletion { seq: event.seq, deleted_at });
         }
         self.last_seq = self.last_seq.max(event.seq);
         self.last_epoch = self.last_epoch.max(event.epoch);
@@ -162,20 +143,14 @@ impl HistoryChecker {
     fn check_members(&mut self, event: &ObservedEvent) {
         for user in &event.joined {
             if !self.members.insert(*user) {
-                self.found.push(Violation::JoinedTwice {
-                    seq: event.seq,
-                    user: *user,
-                });
+                self.found.push(Violation::JoinedTwice { seq: event.seq, user: *user });
             }
             let floor_n = self.last_n();
             self.standings.entry(*user).or_default().floor_n = floor_n;
         }
         for user in &event.left {
             if !self.members.remove(user) {
-                self.found.push(Violation::LeftNotMember {
-                    seq: event.seq,
-                    user: *user,
-                });
+                self.found.push(Violation::LeftNotMember { seq: event.seq, user: *user });
             }
         }
     }
@@ -183,28 +158,13 @@ impl HistoryChecker {
     fn check_message(&mut self, seq: i64, message: &ObservedMessage) {
         let expected = self.last_n() + 1;
         if message.n != expected {
-            self.found.push(Violation::OrdinalGap {
-                seq,
-                expected,
-                found: message.n,
-            });
+            self.found.push(Violation::OrdinalGap { seq, expected, found: message.n });
         }
-        if let Some((_, last)) = self
-            .messages
-            .last()
-            .filter(|(_, last)| last.id >= message.id)
-        {
-            self.found.push(Violation::IdNotGrowing {
-                seq,
-                before: last.id,
-                found: message.id,
-            });
+        if let Some((_, last)) = self.messages.last().filter(|(_, last)| last.id >= message.id) {
+            self.found.push(Violation::IdNotGrowing { seq, before: last.id, found: message.id });
         }
         if !message.system && !self.members.contains(&message.sender) {
-            self.found.push(Violation::SenderNotMember {
-                seq,
-                user: message.sender,
-            });
+            self.found.push(Violation::SenderNotMember { seq, user: message.sender });
         }
         let client_message_id = message.client_message_id.clone();
         if !client_message_id.is_empty() {
@@ -213,12 +173,7 @@ impl HistoryChecker {
             let first = *self.sends.entry(key).or_insert(index);
             if first != index {
                 let (sender, first) = (message.sender, self.messages[first].0);
-                self.found.push(Violation::Doubled {
-                    sender,
-                    client_message_id,
-                    first,
-                    second: seq,
-                });
+                self.found.push(Violation::Doubled { sender, client_message_id, first, second: seq });
             }
         }
         self.ids.insert(message.id);
@@ -227,12 +182,7 @@ impl HistoryChecker {
 
     /// States that a send was acknowledged; [`Self::finish`] looks for it. Before or after the event is observed.
     pub fn expect_acked(&mut self, seq: i64, id: i64, sender: i64, client_message_id: &str) {
-        self.acked.push(Acked {
-            seq,
-            id,
-            sender,
-            client_message_id: client_message_id.to_owned(),
-        });
+        self.acked.push(Acked { seq, id, sender, client_message_id: client_message_id.to_owned() });
     }
 
     /// States a member's positions, for [`Self::naive_unread`]. `floor_n` is the newest ordinal that the member may
@@ -263,11 +213,7 @@ impl HistoryChecker {
     /// Ordinal of the newest message with this sender, system messages included; 0 if there is none.
     #[must_use]
     pub fn own_last_n(&self, user: i64) -> i64 {
-        let own = self
-            .messages
-            .iter()
-            .rev()
-            .find(|(_, message)| message.sender == user);
+        let own = self.messages.iter().rev().find(|(_, message)| message.sender == user);
         own.map_or(0, |(_, message)| message.n)
     }
 
@@ -298,10 +244,7 @@ impl HistoryChecker {
     /// Seq and content of the message with this id.
     #[must_use]
     pub fn find(&self, id: i64) -> Option<(i64, &ObservedMessage)> {
-        let at = self
-            .messages
-            .iter()
-            .position(|(_, message)| message.id == id)?;
+        let at = self.messages.iter().position(|(_, message)| message.id == id)?;
         self.messages.get(at).map(|(seq, message)| (*seq, message))
     }
 
@@ -315,40 +258,13 @@ impl HistoryChecker {
     }
 
     fn check_acked(&mut self, acked: Acked) {
-        let Acked {
-            seq,
-            id,
-            sender,
-            client_message_id,
-        } = acked;
-        let by_send = self
-            .sends
-            .get(&(sender, client_message_id.clone()))
-            .copied();
-        let by_id = || {
-            self.messages
-                .iter()
-                .position(|(_, message)| message.id == id && message.sender == sender)
-        };
-        match by_send
-            .or_else(by_id)
-            .map(|index| (self.messages[index].0, self.messages[index].1.id))
-        {
-            None => self.found.push(Violation::AckedLost {
-                seq,
-                id,
-                sender,
-                client_message_id,
-            }),
+        let Acked { seq, id, sender, client_message_id } = acked;
+        let by_send = self.sends.get(&(sender, client_message_id.clone())).copied();
+        let by_id = || self.messages.iter().position(|(_, message)| message.id == id && message.sender == sender);
+        match by_send.or_else(by_id).map(|index| (self.messages[index].0, self.messages[index].1.id)) {
+            None => self.found.push(Violation::AckedLost { seq, id, sender, client_message_id }),
             Some((found_seq, found_id)) if (found_seq, found_id) != (seq, id) => {
-                let moved = Violation::AckedMoved {
-                    seq,
-                    id,
-                    sender,
-                    client_message_id,
-                    found_seq,
-                    found_id,
-                };
+                let moved = Violation::AckedMoved { seq, id, sender, client_message_id, found_seq, found_id };
                 self.found.push(moved);
             }
             Some(_) => {}

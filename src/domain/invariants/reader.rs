@@ -17,23 +17,13 @@ impl ReaderChecker {
     /// For a reader that has seen everything up to `cursor`: the first event must be the next one.
     #[must_use]
     pub fn resuming(reader: impl Into<String>, cursor: i64) -> Self {
-        Self {
-            reader: reader.into(),
-            last: Some(cursor),
-            gaps: Vec::new(),
-            seen: 0,
-        }
+        Self { reader: reader.into(), last: Some(cursor), gaps: Vec::new(), seen: 0 }
     }
 
     /// For a reader without a cursor: the first event may be any, the others must follow it.
     #[must_use]
     pub fn live(reader: impl Into<String>) -> Self {
-        Self {
-            reader: reader.into(),
-            last: None,
-            gaps: Vec::new(),
-            seen: 0,
-        }
+        Self { reader: reader.into(), last: None, gaps: Vec::new(), seen: 0 }
     }
 
     /// Takes the next event. Moments that are not in the log (seq 0) are left alone.
@@ -51,16 +41,8 @@ impl ReaderChecker {
         let reader = || self.reader.clone();
         match seq - last {
             1 => Ok(()),
-            ..1 => Err(Violation::ReaderWentBack {
-                reader: reader(),
-                last,
-                found: seq,
-            }),
-            _ => Err(Violation::ReaderGap {
-                reader: reader(),
-                expected: last + 1,
-                found: seq,
-            }),
+            ..1 => Err(Violation::ReaderWentBack { reader: reader(), last, found: seq }),
+            _ => Err(Violation::ReaderGap { reader: reader(), expected: last + 1, found: seq }),
         }
     }
 
@@ -77,12 +59,7 @@ impl ReaderChecker {
         }
         if from_seq > last + 1 || resumed_after_seq < last {
             let reader = self.reader.clone();
-            return Err(Violation::ResyncLeavesGap {
-                reader,
-                last,
-                from_seq,
-                resumed_after_seq,
-            });
+            return Err(Violation::ResyncLeavesGap { reader, last, from_seq, resumed_after_seq });
         }
         Ok(())
     }
@@ -112,11 +89,7 @@ impl ReaderChecker {
     pub fn finish(&self, last_seq: i64) -> Result<(), Violation> {
         let last = self.cursor();
         if last < last_seq {
-            return Err(Violation::ReaderBehind {
-                reader: self.reader.clone(),
-                last,
-                last_seq,
-            });
+            return Err(Violation::ReaderBehind { reader: self.reader.clone(), last, last_seq });
         }
         Ok(())
     }
@@ -145,17 +118,9 @@ mod tests {
 
     #[test]
     fn a_first_event_that_is_not_the_cursors_next_is_found() {
-        let gap = Violation::ReaderGap {
-            reader: "r".to_owned(),
-            expected: 5,
-            found: 6,
-        };
+        let gap = Violation::ReaderGap { reader: "r".to_owned(), expected: 5, found: 6 };
         assert_eq!(at(4).observe(6), Err(gap));
-        let back = Violation::ReaderWentBack {
-            reader: "r".to_owned(),
-            last: 4,
-            found: 4,
-        };
+        let back = Violation::ReaderWentBack { reader: "r".to_owned(), last: 4, found: 4 };
         assert_eq!(at(4).observe(4), Err(back));
     }
 
@@ -163,17 +128,9 @@ mod tests {
     fn gaps_and_repeats_are_found_and_the_reader_goes_on() {
         let mut reader = ReaderChecker::live("r");
         reader.observe(1).unwrap();
-        let gap = Violation::ReaderGap {
-            reader: "r".to_owned(),
-            expected: 2,
-            found: 4,
-        };
+        let gap = Violation::ReaderGap { reader: "r".to_owned(), expected: 2, found: 4 };
         assert_eq!(reader.observe(4), Err(gap));
-        let back = Violation::ReaderWentBack {
-            reader: "r".to_owned(),
-            last: 4,
-            found: 3,
-        };
+        let back = Violation::ReaderWentBack { reader: "r".to_owned(), last: 4, found: 3 };
         assert_eq!(reader.observe(3), Err(back));
         reader.observe(5).unwrap();
     }
@@ -197,11 +154,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_misses_the_end_is_found() {
-        let behind = Violation::ReaderBehind {
-            reader: "r".to_owned(),
-            last: 6,
-            last_seq: 7,
-        };
+        let behind = Violation::ReaderBehind { reader: "r".to_owned(), last: 6, last_seq: 7 };
         assert_eq!(at(6).finish(7), Err(behind));
     }
 }

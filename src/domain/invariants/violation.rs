@@ -52,9 +52,7 @@ pub enum Violation {
         found: i64,
     },
     /// One effect a client message id.
-    #[error(
-        "sender {sender} has client message id {client_message_id:?} at seq {first} and again at seq {second}"
-    )]
+    #[error("sender {sender} has client message id {client_message_id:?} at seq {first} and again at seq {second}")]
     Doubled {
         /// Who.
         sender: i64,
@@ -74,9 +72,7 @@ pub enum Violation {
         deleted_at: i64,
     },
     /// An edit, deletion, reaction or pin is of a message that the room has.
-    #[error(
-        "event at seq {seq} is about message {message_id}, which the room does not have by then"
-    )]
+    #[error("event at seq {seq} is about message {message_id}, which the room does not have by then")]
     UnknownMessage {
         /// Where.
         seq: i64,
@@ -219,9 +215,7 @@ pub enum Violation {
         found: i64,
     },
     /// A reader missed events and was not told.
-    #[error(
-        "reader {reader} saw seq {found} where {expected} must follow, and no resync was announced"
-    )]
+    #[error("reader {reader} saw seq {found} where {expected} must follow, and no resync was announced")]
     ReaderGap {
         /// Who.
         reader: String,

@@ -82,11 +82,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`Reject`] when the room's rules do not allow it.
-    pub fn send(
-        &mut self,
-        send: &Send,
-        id: impl FnOnce(MessageId) -> MessageId,
-    ) -> Result<Sent, Reject> {
+    pub fn send(&mut self, send: &Send, id: impl FnOnce(MessageId) -> MessageId) -> Result<Sent, Reject> {
         let author = send.author;
         if let Some(seq) = self.state.recent(author.user, &send.client_id) {
             let Some(message) = self.state.warm_message(seq) else {
@@ -100,16 +96,8 @@ impl<'a> Batch<'a> {
         }
         let key = (author.user, send.client_id.clone());
         if let Some(index) = self.fresh.get(&key) {
-            let same = self
-                .events
-                .get(*index)
-                .and_then(Event::message)
-                .is_some_and(|m| m.hash == send.hash);
-            return if same {
-                Ok(Sent::Again(*index))
-            } else {
-                Err(Reject::ClientMessageIdReused)
-            };
+            let same = self.events.get(*index).and_then(Event::message).is_some_and(|m| m.hash == send.hash);
+            return if same { Ok(Sent::Again(*index)) } else { Err(Reject::ClientMessageIdReused) };
         }
         if send.absent_until < self.state.known_after() {
             return Ok(Sent::LookAgain);
@@ -157,12 +145,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`Reject`] when the author is no member or the position lies beyond the room's end.
-    pub fn read(
-        &mut self,
-        author: Author,
-        to: ReadTo,
-        delivered_only: bool,
-    ) -> Result<Position, Reject> {
+    pub fn read(&mut self, author: Author, to: ReadTo, delivered_only: bool) -> Result<Position, Reject> {
         self.state.member(author)?;
         let head = self.state.head;
         let (seq, n) = match to {
@@ -172,23 +155,11 @@ impl<'a> Batch<'a> {
         if seq > head.seq {
             return Err(Reject::invalid("up_to_seq", Flaw::OutOfRange));
         }
-        let before = self
-            .positions
-            .get(&author.user)
-            .copied()
-            .unwrap_or_else(|| self.state.position(author.user));
+        let before = self.positions.get(&author.user).copied().unwrap_or_else(|| self.state.position(author.user));
         let step = if delivered_only {
-            Position {
-                delivered_seq: seq,
-                ..Position::default()
-            }
+            Position { delivered_seq: seq, ..Position::default() }
         } else {
-            Position {
-                read_seq: seq,
-                read_n: n,
-                delivered_seq: seq,
-                ..Position::default()
-            }
+            Position { read_seq: seq, read_n: n, delivered_seq: seq, ..Position::default() }
         };
         let after = before.merge(step);
         if after != before {
@@ -203,24 +174,12 @@ impl<'a> Batch<'a> {
     /// [`Reject`] when the author is no member or the room is not p2p.
     pub fn clear(&mut self, author: Author) -> Result<Position, Reject> {
         self.state.member(author)?;
-        if self
-            .state
-            .live_info()
-            .is_none_or(|info| info.room_type != RoomType::P2p)
-        {
+        if self.state.live_info().is_none_or(|info| info.room_type != RoomType::P2p) {
             return Err(Reject::WrongRoomType);
         }
         let head = self.state.head;
-        let before = self
-            .positions
-            .get(&author.user)
-            .copied()
-            .unwrap_or_else(|| self.state.position(author.user));
-        let after = before.merge(Position {
-            floor_n: head.n,
-            floor_seq: head.seq,
-            ..Position::default()
-        });
+        let before = self.positions.get(&author.user).copied().unwrap_or_else(|| self.state.position(author.user));
+        let after = before.merge(Position { floor_n: head.n, floor_seq: head.seq, ..Position::default() });
         self.positions.insert(author.user, after);
         Ok(after)
     }
@@ -228,11 +187,7 @@ impl<'a> Batch<'a> {
     /// What the batch does.
     #[must_use]
     pub fn finish(self) -> Change {
-        Change {
-            events: self.events,
-            positions: self.positions.into_iter().collect(),
-            ..Change::default()
-        }
+        Change { events: self.events, positions: self.positions.into_iter().collect(), ..Change::default() }
     }
 }
 
@@ -280,17 +235,9 @@ impl RoomState {
         if mentions.is_empty() {
             return Ok(());
         }
-        if self
-            .info
-            .as_ref()
-            .is_some_and(|info| info.room_type == RoomType::P2p)
-        {
+        if self.info.as_ref().is_some_and(|info| info.room_type == RoomType::P2p) {
             return Err(Reject::invalid("mentions", Flaw::NotAllowedHere));
         }
-        if mentions.iter().all(|user| self.members.contains_key(user)) {
-            Ok(())
-        } else {
-            Err(Reject::MemberNotFound)
-        }
+        if mentions.iter().all(|user| self.members.contains_key(user)) { Ok(()) } else { Err(Reject::MemberNotFound) }
     }
 }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Author, Change, Command, InfoPatch, Member, MemberPatch, Role, RoomInfo, RoomState, RoomType,
-    Subject,
-};
+use super::{Author, Change, Command, InfoPatch, Member, MemberPatch, Role, RoomInfo, RoomState, RoomType, Subject};
 use crate::domain::{
     event::{Event, EventBody, Target},
     ids::UserId,
@@ -36,12 +33,7 @@ impl RoomState {
             None if self.members.contains_key(&author.user) => return Err(Reject::RoomDeleted),
             _ => return Err(Reject::RoomNotFound),
         };
-        let decider = Decider {
-            state: self,
-            info,
-            author,
-            now_ms,
-        };
+        let decider = Decider { state: self, info, author, now_ms };
         match command {
             Command::Create { .. } => Ok(Change::default()),
             Command::Update(patch) => decider.update(patch),
@@ -50,21 +42,13 @@ impl RoomState {
             Command::Remove(users) => decider.remove(users),
             Command::Leave => decider.leave(),
             Command::ChangeMember { user, patch } => decider.change_member(*user, patch),
-            Command::Edit {
-                content,
-                encrypted,
-                mentions,
-                ..
-            } => decider.edit(decider.visible(subject)?, content, *encrypted, mentions),
+            Command::Edit { content, encrypted, mentions, .. } => {
+                decider.edit(decider.visible(subject)?, content, *encrypted, mentions)
+            }
             Command::Delete { .. } => decider.delete(decider.visible(subject)?),
-            Command::React {
-                reaction, remove, ..
-            } => decider.react(
-                decider.visible(subject)?,
-                reaction,
-                *remove,
-                subject.has_reaction,
-            ),
+            Command::React { reaction, remove, .. } => {
+                decider.react(decider.visible(subject)?, reaction, *remove, subject.has_reaction)
+            }
             Command::Pin { pinned, .. } => decider.pin(decider.visible(subject)?, *pinned),
         }
     }
@@ -80,10 +64,7 @@ impl RoomState {
             // A p2p room that both sides make at once: the second finds it made.
             return Ok(Change::default());
         }
-        let body = EventBody::Created {
-            info: Arc::clone(info),
-            members: members.to_vec(),
-        };
+        let body = EventBody::Created { info: Arc::clone(info), members: members.to_vec() };
         Ok(one(Event {
             room: self.id,
             seq: self.head.seq.next(),
@@ -96,10 +77,7 @@ impl RoomState {
 }
 
 fn one(event: Event) -> Change {
-    Change {
-        events: vec![event],
-        ..Change::default()
-    }
+    Change { events: vec![event], ..Change::default() }
 }
 
 struct Decider<'a> {
@@ -126,37 +104,22 @@ impl Decider<'_> {
         if self.author.admin {
             return Role::Owner;
         }
-        self.state
-            .members
-            .get(&self.author.user)
-            .map_or(Role::Member, |m| m.role)
+        self.state.members.get(&self.author.user).map_or(Role::Member, |m| m.role)
     }
 
     fn at_least(&self, role: Role) -> Result<(), Reject> {
-        if self.role() <= role {
-            Ok(())
-        } else {
-            Err(Reject::RoleTooLow)
-        }
+        if self.role() <= role { Ok(()) } else { Err(Reject::RoleTooLow) }
     }
 
     fn not_p2p(&self) -> Result<(), Reject> {
-        if self.info.room_type == RoomType::P2p {
-            Err(Reject::WrongRoomType)
-        } else {
-            Ok(())
-        }
+        if self.info.room_type == RoomType::P2p { Err(Reject::WrongRoomType) } else { Ok(()) }
     }
 
     /// The message in question, if the author may see it.
     fn visible<'s>(&self, subject: &'s Subject) -> Result<&'s Arc<Message>, Reject> {
         let message = subject.message.as_ref().ok_or(Reject::MessageNotFound)?;
         let floor = self.state.position(self.author.user).floor_seq;
-        if message.seq <= floor && !self.author.admin {
-            Err(Reject::MessageNotFound)
-        } else {
-            Ok(message)
-        }
+        if message.seq <= floor && !self.author.admin { Err(Reject::MessageNotFound) } else { Ok(message) }
     }
 
     fn update(&self, patch: &InfoPatch) -> Result<Change, Reject> {
@@ -193,11 +156,8 @@ impl Decider<'_> {
         self.not_p2p()?;
         self.at_least(Role::Admin)?;
         users_in_call(users)?;
-        let mut new: Vec<UserId> = users
-            .iter()
-            .copied()
-            .filter(|user| !self.state.members.contains_key(user))
-            .collect();
+        let mut new: Vec<UserId> =
+            users.iter().copied().filter(|user| !self.state.members.contains_key(user)).collect();
         new.sort_unstable();
         new.dedup();
         if new.is_empty() {
@@ -214,22 +174,14 @@ impl Decider<'_> {
         self.not_p2p()?;
         self.at_least(Role::Admin)?;
         users_in_call(users)?;
-        let mut gone: Vec<UserId> = users
-            .iter()
-            .copied()
-            .filter(|user| self.state.members.contains_key(user))
-            .collect();
+        let mut gone: Vec<UserId> =
+            users.iter().copied().filter(|user| self.state.members.contains_key(user)).collect();
         gone.sort_unstable();
         gone.dedup();
         if gone.is_empty() {
             return Ok(Change::default());
         }
-        let outranked = |user: &UserId| {
-            self.state
-                .members
-                .get(user)
-                .is_some_and(|m| self.role() < m.role)
-        };
+        let outranked = |user: &UserId| self.state.members.get(user).is_some_and(|m| self.role() < m.role);
         if self.role() != Role::Owner && !gone.iter().all(outranked) {
             return Err(Reject::RoleTooLow);
         }
@@ -238,11 +190,7 @@ impl Decider<'_> {
             return Err(Reject::LastOwner);
         }
         let heir = self.state.heir(&gone);
-        Ok(one(self.event(EventBody::Left {
-            users: gone,
-            removed: true,
-            heir,
-        })))
+        Ok(one(self.event(EventBody::Left { users: gone, removed: true, heir })))
     }
 
     fn leave(&self) -> Result<Change, Reject> {
@@ -250,19 +198,11 @@ impl Decider<'_> {
         self.state.member(self.author)?;
         let users = vec![self.author.user];
         let heir = self.state.heir(&users);
-        Ok(one(self.event(EventBody::Left {
-            users,
-            removed: false,
-            heir,
-        })))
+        Ok(one(self.event(EventBody::Left { users, removed: false, heir })))
     }
 
     fn change_member(&self, user: UserId, patch: &MemberPatch) -> Result<Change, Reject> {
-        let before = self
-            .state
-            .members
-            .get(&user)
-            .ok_or(Reject::MemberNotFound)?;
+        let before = self.state.members.get(&user).ok_or(Reject::MemberNotFound)?;
         let mut member = Member::clone(before);
         let own = user == self.author.user;
         if let Some(role) = patch.role.filter(|role| *role != before.role) {
@@ -273,12 +213,7 @@ impl Decider<'_> {
                 return Err(Reject::RoleTooLow);
             }
             member.role = role;
-            let owners = self
-                .state
-                .members
-                .values()
-                .filter(|m| m.role == Role::Owner)
-                .count();
+            let owners = self.state.members.values().filter(|m| m.role == Role::Owner).count();
             if before.role == Role::Owner && owners == 1 {
                 return Err(Reject::LastOwner);
             }
@@ -307,11 +242,7 @@ impl Decider<'_> {
     fn touch(&self, message: Message, body: impl FnOnce(&Arc<Message>) -> EventBody) -> Change {
         let message = Arc::new(message);
         let event = self.event(body(&message));
-        Change {
-            events: vec![event],
-            touched: Some(message),
-            ..Change::default()
-        }
+        Change { events: vec![event], touched: Some(message), ..Change::default() }
     }
 
     fn edit(
@@ -356,25 +287,12 @@ impl Decider<'_> {
         if message.sender != self.author.user && !moderator {
             return Err(Reject::NotYourMessage);
         }
-        let redacted = std::iter::once(message.seq)
-            .chain(message.edits.iter().copied())
-            .collect();
-        let change = self.touch(message.erased(), |m| {
-            EventBody::Deleted(Target {
-                id: m.id,
-                seq: m.seq,
-            })
-        });
+        let redacted = std::iter::once(message.seq).chain(message.edits.iter().copied()).collect();
+        let change = self.touch(message.erased(), |m| EventBody::Deleted(Target { id: m.id, seq: m.seq }));
         Ok(Change { redacted, ..change })
     }
 
-    fn react(
-        &self,
-        message: &Arc<Message>,
-        reaction: &str,
-        remove: bool,
-        has: bool,
-    ) -> Result<Change, Reject> {
+    fn react(&self, message: &Arc<Message>, reaction: &str, remove: bool, has: bool) -> Result<Change, Reject> {
         text("reaction", reaction, 1, limits::REACTION_BYTES_MAX)?;
         if message.deleted {
             return Err(Reject::MessageDeleted);
@@ -391,11 +309,7 @@ impl Decider<'_> {
                 }
             }
             reacted.reactions.retain(|(_, count)| *count > 0);
-        } else if let Some((_, count)) = reacted
-            .reactions
-            .iter_mut()
-            .find(|(name, _)| name == reaction)
-        {
+        } else if let Some((_, count)) = reacted.reactions.iter_mut().find(|(name, _)| name == reaction) {
             *count += 1;
         } else {
             if reacted.reactions.len() >= limits::REACTIONS_MAX {
@@ -405,10 +319,7 @@ impl Decider<'_> {
         }
         let reaction = reaction.to_owned();
         Ok(self.touch(reacted, |m| EventBody::Reacted {
-            target: Target {
-                id: m.id,
-                seq: m.seq,
-            },
+            target: Target { id: m.id, seq: m.seq },
             reaction,
             removed: remove,
         }))
@@ -429,13 +340,7 @@ impl Decider<'_> {
         }
         let mut message = Message::clone(message);
         message.pinned = pinned;
-        Ok(self.touch(message, |m| EventBody::Pinned {
-            target: Target {
-                id: m.id,
-                seq: m.seq,
-            },
-            pinned,
-        }))
+        Ok(self.touch(message, |m| EventBody::Pinned { target: Target { id: m.id, seq: m.seq }, pinned }))
     }
 }
 

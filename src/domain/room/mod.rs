@@ -59,10 +59,7 @@ impl FromStr for RoomType {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, ()> {
-        [Self::P2p, Self::Group, Self::Channel]
-            .into_iter()
-            .find(|t| t.name() == name)
-            .ok_or(())
+        [Self::P2p, Self::Group, Self::Channel].into_iter().find(|t| t.name() == name).ok_or(())
     }
 }
 
@@ -138,10 +135,7 @@ impl RoomInfo {
     /// The settings of the same room once it is deleted.
     #[must_use]
     pub fn closed(&self) -> Self {
-        Self {
-            deleted: true,
-            ..self.clone()
-        }
+        Self { deleted: true, ..self.clone() }
     }
 }
 
@@ -149,13 +143,7 @@ impl Member {
     /// A member as they join.
     #[must_use]
     pub const fn joining(role: Role, event: &Event) -> Self {
-        Self {
-            role,
-            can_send: None,
-            nickname: String::new(),
-            joined_at_ms: event.at_ms,
-            joined_seq: event.seq,
-        }
+        Self { role, can_send: None, nickname: String::new(), joined_at_ms: event.at_ms, joined_seq: event.seq }
     }
 }
 

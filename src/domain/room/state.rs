@@ -115,10 +115,7 @@ impl RoomState {
     /// The message at `seq`, if it is warm.
     #[must_use]
     pub fn warm_message(&self, seq: Seq) -> Option<&Arc<Message>> {
-        self.tail
-            .binary_search_by_key(&seq, |m| m.seq)
-            .ok()
-            .and_then(|i| self.tail.get(i))
+        self.tail.binary_search_by_key(&seq, |m| m.seq).ok().and_then(|i| self.tail.get(i))
     }
 
     /// Where a message is, by the sender's own id; of the messages after [`RoomState::known_after`].
@@ -156,14 +153,9 @@ impl RoomState {
     /// MEMBER. None if an OWNER stays or nobody does.
     #[must_use]
     pub fn heir(&self, leaving: &[UserId]) -> Option<UserId> {
-        let mut staying = self
-            .members
-            .iter()
-            .filter(|(user, _)| !leaving.contains(user))
-            .peekable();
+        let mut staying = self.members.iter().filter(|(user, _)| !leaving.contains(user)).peekable();
         staying.peek()?;
-        let (user, member) =
-            staying.min_by_key(|(user, member)| (member.role, member.joined_seq, **user))?;
+        let (user, member) = staying.min_by_key(|(user, member)| (member.role, member.joined_seq, **user))?;
         (member.role != Role::Owner).then_some(*user)
     }
 
@@ -172,26 +164,12 @@ impl RoomState {
     pub fn positions_of(&self, event: &Event) -> Vec<(UserId, Position)> {
         match &event.body {
             EventBody::Message(message) if message.sender != UserId::SERVER => {
-                vec![(
-                    message.sender,
-                    Position {
-                        sent_n: message.n,
-                        ..Position::default()
-                    },
-                )]
+                vec![(message.sender, Position { sent_n: message.n, ..Position::default() })]
             }
             EventBody::Joined { members } => {
                 let visible = self.info.as_ref().is_some_and(|info| info.history_visible);
-                let floor_seq = if visible {
-                    Seq(0)
-                } else {
-                    Seq(event.seq.0 - 1)
-                };
-                let floor = Position {
-                    floor_n: event.n,
-                    floor_seq,
-                    ..Position::default()
-                };
+                let floor_seq = if visible { Seq(0) } else { Seq(event.seq.0 - 1) };
+                let floor = Position { floor_n: event.n, floor_seq, ..Position::default() };
                 members.iter().map(|(user, _)| (*user, floor)).collect()
             }
             _ => Vec::new(),
@@ -218,18 +196,12 @@ impl RoomState {
 
     /// Does what one event says.
     pub fn apply_event(&mut self, event: &Event) {
-        debug_assert_eq!(
-            event.seq,
-            self.head.seq.next(),
-            "events are applied in order, without gaps"
-        );
+        debug_assert_eq!(event.seq, self.head.seq.next(), "events are applied in order, without gaps");
         for (user, position) in self.positions_of(event) {
             self.move_position(user, position);
         }
         debug_assert!(
-            event
-                .message()
-                .is_none_or(|m| m.n == self.head.n.next() && m.id > self.head.message_id),
+            event.message().is_none_or(|m| m.n == self.head.n.next() && m.id > self.head.message_id),
             "ordinals have no gaps, and ids of a room grow"
         );
         self.head = self.head.after(event);
@@ -252,18 +224,9 @@ impl RoomState {
                 self.members.insert(*user, member.clone());
             }
             EventBody::InfoChanged(info) => self.info = Some(Arc::clone(info)),
-            EventBody::Closed => {
-                self.info = self.info.as_deref().map(|info| Arc::new(info.closed()))
-            }
-            EventBody::Pinned {
-                target,
-                pinned: true,
-            } => self.pins.push((target.seq, event.seq)),
-            EventBody::Pinned {
-                target,
-                pinned: false,
-            }
-            | EventBody::Deleted(target) => {
+            EventBody::Closed => self.info = self.info.as_deref().map(|info| Arc::new(info.closed())),
+            EventBody::Pinned { target, pinned: true } => self.pins.push((target.seq, event.seq)),
+            EventBody::Pinned { target, pinned: false } | EventBody::Deleted(target) => {
                 self.pins.retain(|(seq, _)| *seq != target.seq);
             }
             EventBody::Edited(_) | EventBody::Reacted { .. } => {}
@@ -276,16 +239,11 @@ impl RoomState {
     }
 
     fn join(&mut self, members: &[(UserId, Role)], event: &Event) {
-        self.members.extend(
-            members
-                .iter()
-                .map(|(user, role)| (*user, Member::joining(*role, event))),
-        );
+        self.members.extend(members.iter().map(|(user, role)| (*user, Member::joining(*role, event))));
     }
 
     fn push(&mut self, message: Arc<Message>) {
-        self.recent
-            .insert((message.sender, message.client_id.clone()), message.seq);
+        self.recent.insert((message.sender, message.client_id.clone()), message.seq);
         self.tail.push_back(message);
         while self.tail.len() > self.tail_max {
             if let Some(old) = self.tail.pop_front() {

@@ -8,10 +8,7 @@ use crate::{domain::ids::UserId, storage::Result};
 /// How far a room is synchronised with another system, and when that was set.
 #[must_use]
 pub fn encode_sync(position: &str, updated_at_ms: i64) -> Bytes {
-    bytes_of(&stored::Sync {
-        position: position.to_owned(),
-        updated_at_ms,
-    })
+    bytes_of(&stored::Sync { position: position.to_owned(), updated_at_ms })
 }
 
 /// Reads [`encode_sync`].
@@ -37,11 +34,7 @@ pub struct JoinJob {
 /// A join job.
 #[must_use]
 pub fn encode_join_job(job: &JoinJob) -> Bytes {
-    bytes_of(&stored::JoinJob {
-        after_user: job.after.0,
-        processed: job.processed,
-        done: job.done,
-    })
+    bytes_of(&stored::JoinJob { after_user: job.after.0, processed: job.processed, done: job.done })
 }
 
 /// Reads [`encode_join_job`].
@@ -50,9 +43,5 @@ pub fn encode_join_job(job: &JoinJob) -> Bytes {
 /// `Corrupt`.
 pub fn decode_join_job(bytes: &[u8]) -> Result<JoinJob> {
     let job: stored::JoinJob = parse(bytes)?;
-    Ok(JoinJob {
-        after: UserId(job.after_user),
-        processed: job.processed,
-        done: job.done,
-    })
+    Ok(JoinJob { after: UserId(job.after_user), processed: job.processed, done: job.done })
 }

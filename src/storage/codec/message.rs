@@ -52,22 +52,14 @@ fn attachment_out(file: &Attachment) -> stored::Attachment {
 fn draft_in(stored: stored::Draft) -> Result<Draft> {
     let forwarded_from = match stored.forwarded {
         Some(f) => Some(ForwardedFrom {
-            room: RoomId(
-                f.room
-                    .try_into()
-                    .map_err(|_| corrupt("forwarded room id"))?,
-            ),
+            room: RoomId(f.room.try_into().map_err(|_| corrupt("forwarded room id"))?),
             message: MessageId(f.message),
             sender: UserId(f.sender),
         }),
         None => None,
     };
     let external = match <[String; 3]>::try_from(stored.external) {
-        Ok([source, chat, message]) => Some(ExternalRef {
-            source,
-            chat,
-            message,
-        }),
+        Ok([source, chat, message]) => Some(ExternalRef { source, chat, message }),
         Err(parts) if parts.is_empty() => None,
         Err(_) => return Err(corrupt("external reference")),
     };
@@ -116,19 +108,14 @@ pub(super) fn state_out(message: &Message) -> stored::State {
         reactions: message
             .reactions
             .iter()
-            .map(|(reaction, count)| stored::Reaction {
-                reaction: reaction.clone(),
-                count: *count,
-            })
+            .map(|(reaction, count)| stored::Reaction { reaction: reaction.clone(), count: *count })
             .collect(),
         pinned: message.pinned,
     }
 }
 
 pub(super) fn state_in(room: RoomId, stored: stored::State) -> Result<Message> {
-    let draft = stored
-        .draft
-        .ok_or_else(|| corrupt("message state without draft"))?;
+    let draft = stored.draft.ok_or_else(|| corrupt("message state without draft"))?;
     let deleted = draft.deleted;
     Ok(Message {
         id: MessageId(stored.id),
@@ -143,11 +130,7 @@ pub(super) fn state_in(room: RoomId, stored: stored::State) -> Result<Message> {
         edited_at_ms: stored.edited_at_ms,
         edits: stored.edits.into_iter().map(Seq).collect(),
         deleted,
-        reactions: stored
-            .reactions
-            .into_iter()
-            .map(|r| (r.reaction, r.count))
-            .collect(),
+        reactions: stored.reactions.into_iter().map(|r| (r.reaction, r.count)).collect(),
         pinned: stored.pinned,
         wire: Default::default(),
     })
@@ -178,10 +161,7 @@ pub fn message_body(message: &Message) -> Bytes {
 /// # Errors
 /// `Corrupt`.
 pub fn decode_message(room: RoomId, record: &Record) -> Result<Message> {
-    let key = record
-        .message
-        .as_ref()
-        .ok_or_else(|| corrupt("message row without keys"))?;
+    let key = record.message.as_ref().ok_or_else(|| corrupt("message row without keys"))?;
     let stored: stored::Draft = parse(&record.body)?;
     let deleted = stored.deleted;
     Ok(Message {

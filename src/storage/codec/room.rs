@@ -30,9 +30,7 @@ pub(super) fn info_out(info: &RoomInfo) -> stored::Info {
 pub(super) fn info_in(id: RoomId, stored: stored::Info) -> Result<RoomInfo> {
     Ok(RoomInfo {
         id,
-        room_type: small(stored.room_type)
-            .and_then(RoomType::from_number)
-            .ok_or_else(|| corrupt("room type"))?,
+        room_type: small(stored.room_type).and_then(RoomType::from_number).ok_or_else(|| corrupt("room type"))?,
         name: stored.name,
         description: stored.description,
         picture: stored.picture,
@@ -72,9 +70,7 @@ pub(super) fn member_out(member: &Member) -> stored::Member {
 
 pub(super) fn member_in(stored: stored::Member) -> Result<Member> {
     Ok(Member {
-        role: small(stored.role)
-            .and_then(Role::from_number)
-            .ok_or_else(|| corrupt("role"))?,
+        role: small(stored.role).and_then(Role::from_number).ok_or_else(|| corrupt("role"))?,
         can_send: stored.can_send,
         nickname: stored.nickname,
         joined_at_ms: stored.joined_at_ms,

@@ -8,10 +8,7 @@ use crate::storage::Result;
 /// A user's profile: name and picture.
 #[must_use]
 pub fn encode_profile(name: &str, picture: &str) -> Bytes {
-    bytes_of(&stored::Profile {
-        name: name.to_owned(),
-        picture: picture.to_owned(),
-    })
+    bytes_of(&stored::Profile { name: name.to_owned(), picture: picture.to_owned() })
 }
 
 /// Reads [`encode_profile`].
@@ -26,11 +23,7 @@ pub fn decode_profile(bytes: &[u8]) -> Result<(String, String)> {
 /// A device's token, its platform's number, and when it was registered (milliseconds since the Unix epoch).
 #[must_use]
 pub fn encode_device(token: &str, platform: u8, registered_at_ms: i64) -> Bytes {
-    bytes_of(&stored::Device {
-        token: token.to_owned(),
-        platform: u32::from(platform),
-        registered_at_ms,
-    })
+    bytes_of(&stored::Device { token: token.to_owned(), platform: u32::from(platform), registered_at_ms })
 }
 
 /// Reads [`encode_device`].

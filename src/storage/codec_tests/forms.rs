@@ -6,9 +6,7 @@ use super::ROOM;
 use crate::{
     domain::{
         event::{Event, EventBody, Target},
-        ids::{
-            BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
-        },
+        ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
         message::{Attachment, Draft, ForwardedFrom, Message, MessageType},
         room::{Member, Role, RoomInfo, RoomType},
     },
@@ -33,11 +31,7 @@ fn message() -> Message {
             encrypted: true,
             reply_to: MessageId(8_000),
             mentions: vec![UserId(1), UserId(2)],
-            forwarded_from: Some(ForwardedFrom {
-                room: RoomId([9; 16]),
-                message: MessageId(77),
-                sender: UserId(4),
-            }),
+            forwarded_from: Some(ForwardedFrom { room: RoomId([9; 16]), message: MessageId(77), sender: UserId(4) }),
             attachments: vec![Attachment {
                 url: String::from("https://example.org/a.png"),
                 mime: String::from("image/png"),
@@ -104,69 +98,25 @@ fn member() -> Member {
 
 /// One event of each kind.
 fn events() -> Vec<(&'static str, Event)> {
-    let target = Target {
-        id: MessageId(9_001),
-        seq: Seq(12),
-    };
+    let target = Target { id: MessageId(9_001), seq: Seq(12) };
     let members = vec![(UserId(1), Role::Owner), (UserId(2), Role::Member)];
     let info = Arc::new(settings());
     let bodies = vec![
-        (
-            "created",
-            EventBody::Created {
-                info: Arc::clone(&info),
-                members: members.clone(),
-            },
-        ),
+        ("created", EventBody::Created { info: Arc::clone(&info), members: members.clone() }),
         ("message", EventBody::Message(Arc::new(message()))),
         ("edited", EventBody::Edited(Arc::new(edited()))),
         ("deleted", EventBody::Deleted(target)),
-        (
-            "reacted",
-            EventBody::Reacted {
-                target,
-                reaction: String::from("👍"),
-                removed: true,
-            },
-        ),
-        (
-            "pinned",
-            EventBody::Pinned {
-                target,
-                pinned: true,
-            },
-        ),
+        ("reacted", EventBody::Reacted { target, reaction: String::from("👍"), removed: true }),
+        ("pinned", EventBody::Pinned { target, pinned: true }),
         ("joined", EventBody::Joined { members }),
-        (
-            "left",
-            EventBody::Left {
-                users: vec![UserId(1), UserId(5)],
-                removed: true,
-                heir: Some(UserId(2)),
-            },
-        ),
-        (
-            "member_changed",
-            EventBody::MemberChanged {
-                user: UserId(2),
-                member: member(),
-            },
-        ),
+        ("left", EventBody::Left { users: vec![UserId(1), UserId(5)], removed: true, heir: Some(UserId(2)) }),
+        ("member_changed", EventBody::MemberChanged { user: UserId(2), member: member() }),
         ("info_changed", EventBody::InfoChanged(info)),
         ("closed", EventBody::Closed),
     ];
-    let event = |body| Event {
-        room: ROOM,
-        seq: Seq(12),
-        n: Ordinal(5),
-        at_ms: 1_790_000_000_123,
-        actor: UserId(3),
-        body,
-    };
-    bodies
-        .into_iter()
-        .map(|(name, body)| (name, event(body)))
-        .collect()
+    let event =
+        |body| Event { room: ROOM, seq: Seq(12), n: Ordinal(5), at_ms: 1_790_000_000_123, actor: UserId(3), body };
+    bodies.into_iter().map(|(name, body)| (name, event(body))).collect()
 }
 
 /// Every stored form, one line each: name, kind (events) and bytes.
@@ -174,17 +124,9 @@ fn stored_forms() -> String {
     let mut lines = Vec::new();
     for (name, event) in events() {
         let record = codec::encode_event(&event);
-        lines.push(format!(
-            "event.{name} {} {}",
-            record.kind,
-            hex::encode(&record.body)
-        ));
+        lines.push(format!("event.{name} {} {}", record.kind, hex::encode(&record.body)));
     }
-    let job = JoinJob {
-        after: UserId(7),
-        processed: 3,
-        done: true,
-    };
+    let job = JoinJob { after: UserId(7), processed: 3, done: true };
     let values = [
         ("message.erased", codec::message_body(&message().erased())),
         ("edit.erased", codec::edit_body(&edited().erased())),
@@ -192,14 +134,8 @@ fn stored_forms() -> String {
         ("state.erased", codec::encode_state(&edited().erased())),
         ("info", codec::encode_info(&settings())),
         ("member", codec::encode_member(&member())),
-        (
-            "profile",
-            codec::encode_profile("Ana", "https://example.org/p"),
-        ),
-        (
-            "device",
-            codec::encode_device("token", 2, 1_790_000_000_000),
-        ),
+        ("profile", codec::encode_profile("Ana", "https://example.org/p")),
+        ("device", codec::encode_device("token", 2, 1_790_000_000_000)),
         ("sync", codec::encode_sync("offset 9", 1_790_000_000_000)),
         ("join_job", codec::encode_join_job(&job)),
     ];
@@ -221,10 +157,7 @@ fn bytes_of_former_versions_are_read() {
     let kept = include_str!("../testdata/stored_forms.txt");
     for (name, event) in events() {
         let prefix = format!("event.{name} ");
-        let line = kept
-            .lines()
-            .find_map(|line| line.strip_prefix(&prefix))
-            .unwrap();
+        let line = kept.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap();
         let (kind, body) = line.split_once(' ').unwrap();
         let record = Record {
             kind: kind.parse().unwrap(),
@@ -235,29 +168,14 @@ fn bytes_of_former_versions_are_read() {
         assert_eq!(codec::decode_event(ROOM, &record).unwrap(), event);
     }
     let bytes = |name: &str| {
-        let line = kept
-            .lines()
-            .find(|line| line.starts_with(&format!("{name} ")))
-            .unwrap();
+        let line = kept.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
         hex::decode(line.rsplit(' ').next().unwrap()).unwrap()
     };
-    assert_eq!(
-        codec::decode_state(ROOM, &bytes("state")).unwrap(),
-        edited()
-    );
-    assert_eq!(
-        codec::decode_state(ROOM, &bytes("state.erased")).unwrap(),
-        edited().erased()
-    );
-    assert_eq!(
-        codec::decode_info(ROOM, &bytes("info")).unwrap(),
-        settings()
-    );
+    assert_eq!(codec::decode_state(ROOM, &bytes("state")).unwrap(), edited());
+    assert_eq!(codec::decode_state(ROOM, &bytes("state.erased")).unwrap(), edited().erased());
+    assert_eq!(codec::decode_info(ROOM, &bytes("info")).unwrap(), settings());
     assert_eq!(codec::decode_member(&bytes("member")).unwrap(), member());
-    assert_eq!(
-        codec::decode_device(&bytes("device")).unwrap(),
-        (String::from("token"), 2, 1_790_000_000_000)
-    );
+    assert_eq!(codec::decode_device(&bytes("device")).unwrap(), (String::from("token"), 2, 1_790_000_000_000));
 }
 
 /// A redacted row reads as a deleted message that says nothing, under its old keys.
@@ -272,10 +190,7 @@ fn a_redacted_row_is_a_deleted_message() {
         actor: sent.sender,
         body: EventBody::Message(Arc::new(sent.clone())),
     };
-    let record = Record {
-        body: codec::message_body(&sent.erased()),
-        ..codec::encode_event(&event)
-    };
+    let record = Record { body: codec::message_body(&sent.erased()), ..codec::encode_event(&event) };
     assert_eq!(codec::decode_message(ROOM, &record).unwrap(), sent.erased());
 }
 
@@ -285,19 +200,9 @@ fn what_cannot_be_is_corrupt() {
         let (_, event) = events().into_iter().find(|(n, _)| *n == name).unwrap();
         codec::encode_event(&event)
     };
-    let keyless = Record {
-        message: None,
-        ..record("message")
-    };
-    let unknown = Record {
-        kind: 99,
-        ..record("closed")
-    };
-    let empty = |kind| Record {
-        kind,
-        body: Default::default(),
-        ..record("closed")
-    };
+    let keyless = Record { message: None, ..record("message") };
+    let unknown = Record { kind: 99, ..record("closed") };
+    let empty = |kind| Record { kind, body: Default::default(), ..record("closed") };
     let cases = [
         keyless,
         unknown,
@@ -311,12 +216,6 @@ fn what_cannot_be_is_corrupt() {
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{record:?}");
     }
     assert!(codec::decode_member(&[8, 9]).is_err(), "no such role");
-    assert!(
-        codec::decode_info(ROOM, &[8, 0]).is_err(),
-        "no such type of room"
-    );
-    assert!(
-        codec::decode_device(&[16, 0x80, 2]).is_err(),
-        "a platform is one byte"
-    );
+    assert!(codec::decode_info(ROOM, &[8, 0]).is_err(), "no such type of room");
+    assert!(codec::decode_device(&[16, 0x80, 2]).is_err(), "a platform is one byte");
 }

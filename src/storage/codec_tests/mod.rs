@@ -42,21 +42,15 @@ prop_compose! {
 }
 
 fn an_origin() -> impl Strategy<Value = ForwardedFrom> {
-    (any::<[u8; 16]>(), any::<i64>(), any::<i64>()).prop_map(|(room, message, sender)| {
-        ForwardedFrom {
-            room: RoomId(room),
-            message: MessageId(message),
-            sender: UserId(sender),
-        }
+    (any::<[u8; 16]>(), any::<i64>(), any::<i64>()).prop_map(|(room, message, sender)| ForwardedFrom {
+        room: RoomId(room),
+        message: MessageId(message),
+        sender: UserId(sender),
     })
 }
 
 fn a_twin() -> impl Strategy<Value = ExternalRef> {
-    any::<[String; 3]>().prop_map(|[source, chat, message]| ExternalRef {
-        source,
-        chat,
-        message,
-    })
+    any::<[String; 3]>().prop_map(|[source, chat, message]| ExternalRef { source, chat, message })
 }
 
 prop_compose! {
@@ -89,13 +83,7 @@ prop_compose! {
 
 /// A message in any state.
 fn a_message() -> impl Strategy<Value = Message> {
-    let numbers = (
-        any::<i64>(),
-        any::<u64>(),
-        any::<u64>(),
-        any::<i64>(),
-        any::<i64>(),
-    );
+    let numbers = (any::<i64>(), any::<u64>(), any::<u64>(), any::<i64>(), any::<i64>());
     let state = (
         any::<i64>(),
         prop::collection::vec(a_seq(), 0..3),
@@ -103,21 +91,9 @@ fn a_message() -> impl Strategy<Value = Message> {
         prop::collection::vec(any::<(String, u32)>(), 0..3),
         any::<bool>(),
     );
-    (
-        numbers,
-        any::<String>(),
-        any::<[u8; 16]>(),
-        a_draft(),
-        state,
-    )
-        .prop_map(
-            |(
-                (id, seq, n, sender, at_ms),
-                client_id,
-                hash,
-                draft,
-                (edited_at_ms, edits, deleted, reactions, pinned),
-            )| Message {
+    (numbers, any::<String>(), any::<[u8; 16]>(), a_draft(), state).prop_map(
+        |((id, seq, n, sender, at_ms), client_id, hash, draft, (edited_at_ms, edits, deleted, reactions, pinned))| {
+            Message {
                 id: MessageId(id),
                 room: ROOM,
                 seq: Seq(seq),
@@ -133,20 +109,14 @@ fn a_message() -> impl Strategy<Value = Message> {
                 reactions,
                 pinned,
                 wire: Default::default(),
-            },
-        )
+            }
+        },
+    )
 }
 
 /// As it is when sent.
 fn pristine(message: Message) -> Message {
-    Message {
-        edited_at_ms: 0,
-        edits: Vec::new(),
-        deleted: false,
-        reactions: Vec::new(),
-        pinned: false,
-        ..message
-    }
+    Message { edited_at_ms: 0, edits: Vec::new(), deleted: false, reactions: Vec::new(), pinned: false, ..message }
 }
 
 prop_compose! {
@@ -180,41 +150,21 @@ prop_compose! {
 }
 
 fn a_target() -> impl Strategy<Value = Target> {
-    (any::<i64>(), a_seq()).prop_map(|(id, seq)| Target {
-        id: MessageId(id),
-        seq,
-    })
+    (any::<i64>(), a_seq()).prop_map(|(id, seq)| Target { id: MessageId(id), seq })
 }
 
 fn a_body() -> impl Strategy<Value = EventBody> {
     prop_oneof![
-        (an_info(), roles()).prop_map(|(info, members)| EventBody::Created {
-            info: Arc::new(info),
-            members
-        }),
+        (an_info(), roles()).prop_map(|(info, members)| EventBody::Created { info: Arc::new(info), members }),
         a_message().prop_map(|m| EventBody::Message(Arc::new(pristine(m)))),
         a_message().prop_map(|m| EventBody::Edited(Arc::new(m))),
         a_target().prop_map(EventBody::Deleted),
-        (a_target(), any::<String>(), any::<bool>()).prop_map(|(target, reaction, removed)| {
-            EventBody::Reacted {
-                target,
-                reaction,
-                removed,
-            }
-        }),
-        (a_target(), any::<bool>())
-            .prop_map(|(target, pinned)| EventBody::Pinned { target, pinned }),
+        (a_target(), any::<String>(), any::<bool>())
+            .prop_map(|(target, reaction, removed)| { EventBody::Reacted { target, reaction, removed } }),
+        (a_target(), any::<bool>()).prop_map(|(target, pinned)| EventBody::Pinned { target, pinned }),
         roles().prop_map(|members| EventBody::Joined { members }),
-        (
-            prop::collection::vec(a_user(), 0..4),
-            any::<bool>(),
-            prop::option::of(1i64..)
-        )
-            .prop_map(|(users, removed, heir)| EventBody::Left {
-                users,
-                removed,
-                heir: heir.map(UserId)
-            }),
+        (prop::collection::vec(a_user(), 0..4), any::<bool>(), prop::option::of(1i64..))
+            .prop_map(|(users, removed, heir)| EventBody::Left { users, removed, heir: heir.map(UserId) }),
         (a_user(), a_member()).prop_map(|(user, member)| EventBody::MemberChanged { user, member }),
         an_info().prop_map(|info| EventBody::InfoChanged(Arc::new(info))),
         Just(EventBody::Closed),
@@ -222,31 +172,15 @@ fn a_body() -> impl Strategy<Value = EventBody> {
 }
 
 fn an_event() -> impl Strategy<Value = Event> {
-    (any::<(u64, u64)>(), any::<(i64, i64)>(), a_body()).prop_map(
-        |((seq, n), (at_ms, actor), body)| {
-            let mut event = Event {
-                room: ROOM,
-                seq: Seq(seq),
-                n: Ordinal(n),
-                at_ms,
-                actor: UserId(actor),
-                body,
-            };
-            if let EventBody::Message(message) = &event.body {
-                // A message's row says these once.
-                let (seq, n, at_ms, actor) =
-                    (message.seq, message.n, message.at_ms, message.sender);
-                event = Event {
-                    seq,
-                    n,
-                    at_ms,
-                    actor,
-                    ..event
-                };
-            }
-            event
-        },
-    )
+    (any::<(u64, u64)>(), any::<(i64, i64)>(), a_body()).prop_map(|((seq, n), (at_ms, actor), body)| {
+        let mut event = Event { room: ROOM, seq: Seq(seq), n: Ordinal(n), at_ms, actor: UserId(actor), body };
+        if let EventBody::Message(message) = &event.body {
+            // A message's row says these once.
+            let (seq, n, at_ms, actor) = (message.seq, message.n, message.at_ms, message.sender);
+            event = Event { seq, n, at_ms, actor, ..event };
+        }
+        event
+    })
 }
 
 proptest! {
@@ -311,19 +245,15 @@ proptest! {
 }
 
 fn a_record() -> impl Strategy<Value = Record> {
-    (
-        an_event(),
-        any::<u8>(),
-        prop::collection::vec(any::<u8>(), 0..40),
-        any::<bool>(),
-    )
-        .prop_map(|(event, kind, body, bare)| {
+    (an_event(), any::<u8>(), prop::collection::vec(any::<u8>(), 0..40), any::<bool>()).prop_map(
+        |(event, kind, body, bare)| {
             let mut record = codec::encode_event(&event);
             record.kind = kind;
             record.body = body.into();
             record.message = record.message.filter(|_| !bare);
             record
-        })
+        },
+    )
 }
 
 /// Everything that can be read from a body alone.

@@ -28,48 +28,17 @@ pub async fn a_stale_writer_is_refused(store: &dyn Store) {
     let r = room(1);
     let (first, stored) = filled(store, r, 2).await;
     let second = store.claim(r).await.unwrap();
-    let moved = Position {
-        read_seq: Seq(2),
-        ..Position::default()
-    };
-    let projection = Projection {
-        positions: vec![(UserId(1), moved)],
-        room: Some(Bytes::new()),
-        ..head(3)
-    };
-    assert_eq!(
-        kind(store.append(r, first, &[event(3)], &projection).await),
-        StoreErrorKind::Fenced
-    );
-    let projection = Projection {
-        head: head(2).head,
-        ..projection
-    };
-    assert_eq!(
-        kind(store.append(r, first, &[], &projection).await),
-        StoreErrorKind::Fenced
-    );
+    let moved = Position { read_seq: Seq(2), ..Position::default() };
+    let projection = Projection { positions: vec![(UserId(1), moved)], room: Some(Bytes::new()), ..head(3) };
+    assert_eq!(kind(store.append(r, first, &[event(3)], &projection).await), StoreErrorKind::Fenced);
+    let projection = Projection { head: head(2).head, ..projection };
+    assert_eq!(kind(store.append(r, first, &[], &projection).await), StoreErrorKind::Fenced);
     // Fenced says more than Conflict, and comes first.
-    assert_eq!(
-        kind(store.append(r, first, &[event(9)], &head(9)).await),
-        StoreErrorKind::Fenced
-    );
-    assert_eq!(
-        store
-            .read_log(r, Seq(0), Direction::Forward, 9)
-            .await
-            .unwrap(),
-        stored
-    );
-    assert_eq!(
-        store.position(r, UserId(1)).await.unwrap(),
-        Position::default()
-    );
+    assert_eq!(kind(store.append(r, first, &[event(9)], &head(9)).await), StoreErrorKind::Fenced);
+    assert_eq!(store.read_log(r, Seq(0), Direction::Forward, 9).await.unwrap(), stored);
+    assert_eq!(store.position(r, UserId(1)).await.unwrap(), Position::default());
     assert_eq!(store.room(r).await.unwrap(), None);
-    store
-        .append(r, second, &[event(3)], &head(3))
-        .await
-        .unwrap();
+    store.append(r, second, &[event(3)], &head(3)).await.unwrap();
 }
 
 /// An append that was made before a claim and arrives after it is refused.
@@ -90,10 +59,7 @@ pub async fn an_append_delayed_past_a_claim_is_refused(store: &dyn Store) {
     let (third, appended) = join(store.claim(r), store.append(r, second, &old, &projection)).await;
     let third = third.unwrap();
     let result = store.append(r, third, &new, &projection).await;
-    let stored = store
-        .read_log(r, Seq(0), Direction::Forward, 9)
-        .await
-        .unwrap();
+    let stored = store.read_log(r, Seq(0), Direction::Forward, 9).await.unwrap();
     match appended {
         Ok(_) => {
             assert_eq!(kind(result), StoreErrorKind::Conflict);
@@ -116,14 +82,8 @@ pub async fn an_epoch_never_claimed_is_invalid(store: &dyn Store) {
     }
     let epoch = store.claim(r).await.unwrap();
     let ahead = Epoch(epoch.0 + 1);
-    assert_eq!(
-        kind(store.append(r, ahead, &[event(1)], &head(1)).await),
-        StoreErrorKind::Invalid
-    );
-    assert_eq!(
-        kind(store.append(r, Epoch(0), &[event(1)], &head(1)).await),
-        StoreErrorKind::Fenced
-    );
+    assert_eq!(kind(store.append(r, ahead, &[event(1)], &head(1)).await), StoreErrorKind::Invalid);
+    assert_eq!(kind(store.append(r, Epoch(0), &[event(1)], &head(1)).await), StoreErrorKind::Fenced);
     assert_eq!(store.head(r).await.unwrap(), None);
 }
 
@@ -133,10 +93,7 @@ pub async fn rooms_are_claimed_alone(store: &dyn Store) {
     for _ in 0..5 {
         store.claim(room(2)).await.unwrap();
     }
-    store
-        .append(room(1), a, &[event(2)], &head(2))
-        .await
-        .unwrap();
+    store.append(room(1), a, &[event(2)], &head(2)).await.unwrap();
 }
 
 /// Writers that keep taking a room from each other: each seq is written once, by one of them, and what was acknowledged
@@ -151,10 +108,7 @@ pub async fn racing_writers_write_each_seq_once(store: &dyn Store) {
                 let seq = store.head(r).await.unwrap().unwrap_or_default().seq.next();
                 let mut record = message(r, seq.0, number);
                 record.body = Bytes::from(format!("{number} {epoch}"));
-                match store
-                    .append(r, epoch, std::slice::from_ref(&record), &head(seq.0))
-                    .await
-                {
+                match store.append(r, epoch, std::slice::from_ref(&record), &head(seq.0)).await {
                     Ok(_) => acknowledged.push(Record { epoch, ..record }),
                     // Someone else's append came between reading the head and this.
                     Err(error) if error.kind() == StoreErrorKind::Conflict => {}
@@ -171,19 +125,10 @@ pub async fn racing_writers_write_each_seq_once(store: &dyn Store) {
         acknowledged
     };
     let acknowledged: Vec<_> = join_all((1..=8).map(writer)).await.concat();
-    let stored = store
-        .read_log(r, Seq(0), Direction::Forward, usize::MAX)
-        .await
-        .unwrap();
+    let stored = store.read_log(r, Seq(0), Direction::Forward, usize::MAX).await.unwrap();
     let seqs: Vec<_> = stored.iter().map(|record| record.seq.0).collect();
-    assert_eq!(
-        seqs,
-        (1..=u64::try_from(stored.len()).unwrap()).collect::<Vec<_>>()
-    );
-    assert!(
-        stored.is_sorted_by_key(|record| record.epoch),
-        "epochs never go back in the log"
-    );
+    assert_eq!(seqs, (1..=u64::try_from(stored.len()).unwrap()).collect::<Vec<_>>());
+    assert!(stored.is_sorted_by_key(|record| record.epoch), "epochs never go back in the log");
     for record in &acknowledged {
         assert_eq!(&stored[usize::try_from(record.seq.0).unwrap() - 1], record);
     }
@@ -193,11 +138,7 @@ pub async fn racing_writers_write_each_seq_once(store: &dyn Store) {
 /// Claims made at once get different epochs, and only the greatest may write.
 pub async fn claims_at_once_all_differ(store: &dyn Store) {
     let r = room(1);
-    let epochs: Vec<_> = join_all((0..50).map(|_| store.claim(r)))
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let epochs: Vec<_> = join_all((0..50).map(|_| store.claim(r))).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(epochs.iter().collect::<HashSet<_>>().len(), 50);
     let newest = *epochs.iter().max().unwrap();
     let records = [event(1)];

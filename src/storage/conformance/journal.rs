@@ -8,10 +8,7 @@ pub async fn claimed_rooms_are_active(store: &dyn Store) {
     assert!(store.active_rooms(None, 10).await.unwrap().is_empty());
     let one = store.claim(room(1)).await.unwrap();
     let two = store.claim(room(2)).await.unwrap();
-    assert_eq!(
-        store.active_rooms(None, 10).await.unwrap(),
-        [room(1), room(2)]
-    );
+    assert_eq!(store.active_rooms(None, 10).await.unwrap(), [room(1), room(2)]);
     store.release(room(1), one).await.unwrap();
     assert_eq!(store.active_rooms(None, 10).await.unwrap(), [room(2)]);
     store.release(room(1), one).await.unwrap();
@@ -38,25 +35,10 @@ pub async fn pages(store: &dyn Store) {
     for number in [5, 1, 3, 4, 2] {
         store.claim(room(number)).await.unwrap();
     }
-    assert_eq!(
-        store.active_rooms(None, 2).await.unwrap(),
-        [room(1), room(2)]
-    );
-    assert_eq!(
-        store.active_rooms(Some(room(2)), 2).await.unwrap(),
-        [room(3), room(4)]
-    );
-    assert_eq!(
-        store.active_rooms(Some(room(4)), 2).await.unwrap(),
-        [room(5)]
-    );
-    assert!(
-        store
-            .active_rooms(Some(room(5)), 2)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!(store.active_rooms(None, 2).await.unwrap(), [room(1), room(2)]);
+    assert_eq!(store.active_rooms(Some(room(2)), 2).await.unwrap(), [room(3), room(4)]);
+    assert_eq!(store.active_rooms(Some(room(4)), 2).await.unwrap(), [room(5)]);
+    assert!(store.active_rooms(Some(room(5)), 2).await.unwrap().is_empty());
     assert!(store.active_rooms(None, 0).await.unwrap().is_empty());
 }
 
@@ -64,9 +46,6 @@ pub async fn pages(store: &dyn Store) {
 pub async fn appending_after_a_release(store: &dyn Store) {
     let (epoch, _) = filled(store, room(1), 1).await;
     store.release(room(1), epoch).await.unwrap();
-    store
-        .append(room(1), epoch, &[event(2)], &head(2))
-        .await
-        .unwrap();
+    store.append(room(1), epoch, &[event(2)], &head(2)).await.unwrap();
     assert!(store.active_rooms(None, 10).await.unwrap().is_empty());
 }

@@ -10,12 +10,8 @@ use std::{any::Any, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{
-    Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError, StoreErrorKind,
-};
-use crate::domain::ids::{
-    BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
-};
+use super::{Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError, StoreErrorKind};
+use crate::domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId};
 
 pub mod append;
 pub mod cursors;
@@ -38,27 +34,19 @@ pub struct Fixture {
 
 impl std::fmt::Debug for Fixture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fixture")
-            .field("store", &self.store)
-            .finish_non_exhaustive()
+        f.debug_struct("Fixture").field("store", &self.store).finish_non_exhaustive()
     }
 }
 
 impl Fixture {
     /// A fixture of a store that needs nothing else.
     pub fn new(store: impl Store) -> Self {
-        Self {
-            store: Arc::new(store),
-            guard: None,
-        }
+        Self { store: Arc::new(store), guard: None }
     }
 
     /// A fixture of a store that needs `guard`, such as a temporary directory.
     pub fn with(store: impl Store, guard: impl Any + Send) -> Self {
-        Self {
-            store: Arc::new(store),
-            guard: Some(Box::new(guard)),
-        }
+        Self { store: Arc::new(store), guard: Some(Box::new(guard)) }
     }
 
     /// The store.
@@ -73,16 +61,8 @@ impl Fixture {
     /// If it does not.
     pub async fn finish(self) {
         self.store.close().await.expect("close");
-        assert_eq!(
-            kind(self.store.claim(room(1)).await),
-            StoreErrorKind::Unavailable,
-            "write after close"
-        );
-        assert_eq!(
-            kind(self.store.head(room(1)).await),
-            StoreErrorKind::Unavailable,
-            "read after close"
-        );
+        assert_eq!(kind(self.store.claim(room(1)).await), StoreErrorKind::Unavailable, "write after close");
+        assert_eq!(kind(self.store.head(room(1)).await), StoreErrorKind::Unavailable, "read after close");
         drop(self.guard);
     }
 }
@@ -195,9 +175,7 @@ pub fn event(seq: u64) -> Record {
 /// A message; its id and client id follow from room and seq.
 #[must_use]
 pub fn message(room: RoomId, seq: u64, sender: i64) -> Record {
-    let number = i64::from(u32::from_be_bytes([
-        room.0[0], room.0[1], room.0[2], room.0[3],
-    ]));
+    let number = i64::from(u32::from_be_bytes([room.0[0], room.0[1], room.0[2], room.0[3]]));
     let id = number * 1_000_000 + seq.cast_signed();
     Record {
         n: Ordinal(seq),
@@ -226,24 +204,13 @@ pub fn with_external(mut record: Record, external: &ExternalRef) -> Record {
 /// An external reference.
 #[must_use]
 pub fn external(source: &str, chat: &str, message: &str) -> ExternalRef {
-    ExternalRef {
-        source: source.into(),
-        chat: chat.into(),
-        message: message.into(),
-    }
+    ExternalRef { source: source.into(), chat: chat.into(), message: message.into() }
 }
 
 /// A projection that says nothing but the head after `seq`.
 #[must_use]
 pub fn head(seq: u64) -> Projection {
-    Projection {
-        head: RoomHead {
-            seq: Seq(seq),
-            n: Ordinal(seq),
-            ..RoomHead::default()
-        },
-        ..Projection::default()
-    }
+    Projection { head: RoomHead { seq: Seq(seq), n: Ordinal(seq), ..RoomHead::default() }, ..Projection::default() }
 }
 
 /// A member's rows.
@@ -252,10 +219,7 @@ pub fn member(user: i64, body: &'static str) -> MemberRow {
     MemberRow {
         user: UserId(user),
         body: Bytes::from_static(body.as_bytes()),
-        listing: Listing {
-            room_type: 2,
-            partner: UserId(0),
-        },
+        listing: Listing { room_type: 2, partner: UserId(0) },
     }
 }
 
@@ -274,56 +238,29 @@ pub fn kind<T>(result: Result<T, StoreError>) -> StoreErrorKind {
 /// The records as the store gives them back: with the epoch that wrote them.
 #[must_use]
 pub fn written_by(epoch: Epoch, records: &[Record]) -> Vec<Record> {
-    records
-        .iter()
-        .map(|record| Record {
-            epoch,
-            ..record.clone()
-        })
-        .collect()
+    records.iter().map(|record| Record { epoch, ..record.clone() }).collect()
 }
 
 /// Claims a room and appends messages 1 to `len` to it, in one batch.
 pub async fn filled(store: &dyn Store, room: RoomId, len: u64) -> (Epoch, Vec<Record>) {
     let epoch = store.claim(room).await.expect("claim");
     let records: Vec<_> = (1..=len).map(|seq| message(room, seq, 1)).collect();
-    store
-        .append(room, epoch, &records, &head(len))
-        .await
-        .expect("append");
+    store.append(room, epoch, &records, &head(len)).await.expect("append");
     (epoch, written_by(epoch, &records))
 }
 
 /// Claims a fresh room and applies `projection` with one event.
 pub async fn with_projection(store: &dyn Store, room: RoomId, projection: Projection) -> Epoch {
     let epoch = store.claim(room).await.expect("claim");
-    let projection = Projection {
-        head: head(1).head,
-        ..projection
-    };
-    store
-        .append(room, epoch, &[event(1)], &projection)
-        .await
-        .expect("append");
+    let projection = Projection { head: head(1).head, ..projection };
+    store.append(room, epoch, &[event(1)], &projection).await.expect("append");
     epoch
 }
 
 /// Applies `projection` with no event to a room whose head is `seq`.
-pub async fn project(
-    store: &dyn Store,
-    room: RoomId,
-    epoch: Epoch,
-    seq: u64,
-    projection: Projection,
-) {
-    let projection = Projection {
-        head: head(seq).head,
-        ..projection
-    };
-    store
-        .append(room, epoch, &[], &projection)
-        .await
-        .expect("append");
+pub async fn project(store: &dyn Store, room: RoomId, epoch: Epoch, seq: u64, projection: Projection) {
+    let projection = Projection { head: head(seq).head, ..projection };
+    store.append(room, epoch, &[], &projection).await.expect("append");
 }
 
 #[cfg(test)]
@@ -333,14 +270,8 @@ mod tests {
 
     fn on_disk(sync: SyncPolicy) -> Fixture {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let options = OpenOptions {
-            sync,
-            ..OpenOptions::default()
-        };
-        Fixture::with(
-            EmbeddedStore::open(dir.path(), &options).expect("open"),
-            dir,
-        )
+        let options = OpenOptions { sync, ..OpenOptions::default() };
+        Fixture::with(EmbeddedStore::open(dir.path(), &options).expect("open"), dir)
     }
 
     #[test]
@@ -362,22 +293,13 @@ mod tests {
         ];
         for file in files {
             for function in file.split("\npub async fn ").skip(1) {
-                let name = function
-                    .split('(')
-                    .next()
-                    .expect("split gives one part at least");
-                assert!(
-                    list.contains(&format!("{name},")) || list.contains(&format!("{name}]")),
-                    "{name} is not run"
-                );
+                let name = function.split('(').next().expect("split gives one part at least");
+                assert!(list.contains(&format!("{name},")) || list.contains(&format!("{name}]")), "{name} is not run");
             }
         }
     }
 
     store_conformance!(memory, Fixture::new(EmbeddedStore::in_memory()));
     store_conformance!(disk, on_disk(SyncPolicy::Always));
-    store_conformance!(
-        disk_synced_by_timer,
-        on_disk(SyncPolicy::Interval(std::time::Duration::from_millis(5)))
-    );
+    store_conformance!(disk_synced_by_timer, on_disk(SyncPolicy::Interval(std::time::Duration::from_millis(5))));
 }

@@ -13,9 +13,7 @@ use crate::{
     storage::{
         error::StoreErrorKind,
         limits,
-        types::{
-            Listing, MessageKey, MessageRef, Position, Projection, Record, RoomHead, RoomPrefs,
-        },
+        types::{Listing, MessageKey, MessageRef, Position, Projection, Record, RoomHead, RoomPrefs},
     },
 };
 
@@ -43,21 +41,14 @@ pub struct Prepared {
 
 impl Prepared {
     /// Checks what needs no reading and encodes all rows.
-    pub fn new(
-        room: RoomId,
-        epoch: Epoch,
-        records: &[Record],
-        projection: &Projection,
-    ) -> Outcome<Self> {
+    pub fn new(room: RoomId, epoch: Epoch, records: &[Record], projection: &Projection) -> Outcome<Self> {
         limits::check_append(records, projection).map_err(Fault::invalid)?;
         let mut this = Self {
             epoch,
             control: keys::control(room).slice(),
             head: projection.head,
             first: records.first().map(|record| record.seq),
-            has_gap: records
-                .windows(2)
-                .any(|pair| pair[0].seq.0.checked_add(1) != Some(pair[1].seq.0)),
+            has_gap: records.windows(2).any(|pair| pair[0].seq.0.checked_add(1) != Some(pair[1].seq.0)),
             log: Vec::with_capacity(records.len()),
             unless_there: Vec::with_capacity(records.len()),
             exclusive: Vec::new(),
@@ -68,19 +59,10 @@ impl Prepared {
             positions: Vec::with_capacity(projection.positions.len()),
         };
         for record in records {
-            let redacted = projection
-                .redacted
-                .iter()
-                .find(|(seq, _)| *seq == record.seq);
+            let redacted = projection.redacted.iter().find(|(seq, _)| *seq == record.seq);
             let value = match redacted {
                 // Sent and deleted in one batch: the content is never stored, and a retry compares with what is.
-                Some((_, body)) => rows::encode_record(
-                    &Record {
-                        body: body.clone(),
-                        ..record.clone()
-                    },
-                    epoch,
-                ),
+                Some((_, body)) => rows::encode_record(&Record { body: body.clone(), ..record.clone() }, epoch),
                 None => rows::encode_record(record, epoch),
             };
             let row = (keys::log(room, record.seq).slice(), value);
@@ -101,89 +83,52 @@ impl Prepared {
     }
 
     fn add_lookups(&mut self, room: RoomId, record: &Record, message: &MessageKey) {
-        let found = rows::encode_message_ref(&MessageRef {
-            room,
-            seq: record.seq,
-            id: message.id,
-            hash: message.hash,
-        });
+        let found = rows::encode_message_ref(&MessageRef { room, seq: record.seq, id: message.id, hash: message.hash });
         if let Some(external) = &message.external {
             self.add_exclusive(message.id, external, found.clone());
         }
-        self.unless_there.push((
-            keys::client_message(record.actor, &message.client_id).slice(),
-            found.clone(),
-        ));
+        self.unless_there.push((keys::client_message(record.actor, &message.client_id).slice(), found.clone()));
         self.puts.push((keys::message(message.id).slice(), found));
     }
 
     fn add_exclusive(&mut self, id: MessageId, external: &ExternalRef, found: Slice) {
-        self.exclusive
-            .push((id, (keys::external(external).slice(), found)));
+        self.exclusive.push((id, (keys::external(external).slice(), found)));
     }
 
     fn add_membership(&mut self, room: RoomId, projection: &Projection) {
         if let Some(settings) = &projection.room {
-            self.puts.push((
-                Key::of(Table::Room).room(room).slice(),
-                Slice::from(&settings[..]),
-            ));
+            self.puts.push((Key::of(Table::Room).room(room).slice(), Slice::from(&settings[..])));
         }
         for user in &projection.removed {
-            self.deletes
-                .push(keys::of_member(Table::Member, room, *user).slice());
+            self.deletes.push(keys::of_member(Table::Member, room, *user).slice());
             self.deletes.push(keys::room_list(*user, room).slice());
         }
         for member in &projection.members {
             let key = keys::of_member(Table::Member, room, member.user).slice();
             self.puts.push((key, Slice::from(&member.body[..])));
-            self.members
-                .push((keys::room_list(member.user, room).slice(), member.listing));
+            self.members.push((keys::room_list(member.user, room).slice(), member.listing));
         }
         let place = |user: UserId| keys::of_member(Table::Position, room, user).slice();
-        self.positions.extend(
-            projection
-                .positions
-                .iter()
-                .map(|(user, position)| (place(*user), *position)),
-        );
+        self.positions.extend(projection.positions.iter().map(|(user, position)| (place(*user), *position)));
     }
 
     fn add_overlays(&mut self, room: RoomId, projection: &Projection) {
         let at = |table: Table, seq: Seq| Key::of(table).room(room).seq(seq).slice();
-        self.deletes
-            .extend(projection.unpinned.iter().map(|seq| at(Table::Pin, *seq)));
-        self.puts.extend(
-            projection
-                .states
-                .iter()
-                .map(|(seq, state)| (at(Table::State, *seq), Slice::from(&state[..]))),
-        );
-        self.puts.extend(
-            projection
-                .pinned
-                .iter()
-                .map(|(seq, pin)| (at(Table::Pin, *seq), rows::encode_number(pin.0))),
-        );
+        self.deletes.extend(projection.unpinned.iter().map(|seq| at(Table::Pin, *seq)));
+        self.puts
+            .extend(projection.states.iter().map(|(seq, state)| (at(Table::State, *seq), Slice::from(&state[..]))));
+        self.puts.extend(projection.pinned.iter().map(|(seq, pin)| (at(Table::Pin, *seq), rows::encode_number(pin.0))));
         for row in &projection.unreacted {
-            self.deletes
-                .push(keys::reaction(room, row.seq, row.user, &row.reaction).slice());
+            self.deletes.push(keys::reaction(room, row.seq, row.user, &row.reaction).slice());
         }
         for row in &projection.reacted {
-            self.puts.push((
-                keys::reaction(room, row.seq, row.user, &row.reaction).slice(),
-                rows::present(),
-            ));
+            self.puts.push((keys::reaction(room, row.seq, row.user, &row.reaction).slice(), rows::present()));
         }
     }
 
     /// Decides, and stages all rows if the append may happen.
     pub fn apply(self, txn: &mut Txn<'_>) -> Outcome<()> {
-        let control = txn
-            .get(&self.control)?
-            .map(|row| Control::decode(&row))
-            .transpose()?
-            .unwrap_or_default();
+        let control = txn.get(&self.control)?.map(|row| Control::decode(&row)).transpose()?.unwrap_or_default();
         if self.epoch < control.epoch {
             return Err(StoreErrorKind::Fenced.into());
         }
@@ -211,15 +156,10 @@ impl Prepared {
     fn compare(&self, txn: &Txn<'_>) -> Outcome<()> {
         for (seq, (key, value)) in &self.log {
             let Some(stored) = txn.get(key)? else {
-                return Err(Fault::conflict(
-                    "some of the records are stored, some are not",
-                ));
+                return Err(Fault::conflict("some of the records are stored, some are not"));
             };
             let stored = rows::decode_record(*seq, &stored)?;
-            let ours = Record {
-                epoch: stored.epoch,
-                ..rows::decode_record(*seq, value)?
-            };
+            let ours = Record { epoch: stored.epoch, ..rows::decode_record(*seq, value)? };
             if stored != ours {
                 return Err(Fault::conflict("another event is stored at this seq"));
             }
@@ -232,9 +172,7 @@ impl Prepared {
             if let Some(other) = txn.get(&key)?
                 && rows::decode_message_ref(&other)?.id != id
             {
-                return Err(Fault::conflict(
-                    "another message has this external reference",
-                ));
+                return Err(Fault::conflict("another message has this external reference"));
             }
             txn.put(key, value);
         }
@@ -250,10 +188,7 @@ impl Prepared {
             let Some(row) = txn.get(&key)? else {
                 return Err(Fault::conflict("no event to redact at this seq"));
             };
-            let record = Record {
-                body,
-                ..rows::decode_record(seq, &row)?
-            };
+            let record = Record { body, ..rows::decode_record(seq, &row)? };
             txn.put(key, rows::encode_record(&record, record.epoch));
         }
         for key in self.deletes {
@@ -276,14 +211,7 @@ impl Prepared {
             };
             txn.put(key, rows::encode_position(&merged));
         }
-        txn.put(
-            self.control,
-            Control {
-                epoch: self.epoch,
-                head: Some(self.head),
-            }
-            .encode(),
-        );
+        txn.put(self.control, Control { epoch: self.epoch, head: Some(self.head) }.encode());
         Ok(())
     }
 }

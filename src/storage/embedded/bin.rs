@@ -38,12 +38,8 @@ impl Writer {
     /// A text of at most 255 bytes behind its length; longer ones are the caller's bug and are cut.
     pub fn short(self, text: &str) -> Self {
         let len = text.len().min(255);
-        debug_assert!(
-            len == text.len(),
-            "texts in rows are checked before they come here"
-        );
-        self.u8(u8::try_from(len).unwrap_or(u8::MAX))
-            .bytes(&text.as_bytes()[..len])
+        debug_assert!(len == text.len(), "texts in rows are checked before they come here");
+        self.u8(u8::try_from(len).unwrap_or(u8::MAX)).bytes(&text.as_bytes()[..len])
     }
 
     /// Bytes as they are.
@@ -74,11 +70,7 @@ impl<'a> Reader<'a> {
     /// A reader of a value that must have `version`.
     pub fn versioned(bytes: &'a [u8], version: u8, what: &'static str) -> Outcome<Self> {
         let mut reader = Self::new(bytes, what);
-        if reader.u8()? == version {
-            Ok(reader)
-        } else {
-            Err(Fault::corrupt(what))
-        }
+        if reader.u8()? == version { Ok(reader) } else { Err(Fault::corrupt(what)) }
     }
 
     fn fault(&self) -> Fault {
@@ -87,10 +79,7 @@ impl<'a> Reader<'a> {
 
     /// The next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Outcome<[u8; N]> {
-        let (head, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or_else(|| self.fault())?;
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| self.fault())?;
         self.rest = rest;
         Ok(*head)
     }
@@ -127,10 +116,7 @@ impl<'a> Reader<'a> {
     /// A text behind its length byte.
     pub fn short(&mut self) -> Outcome<&'a str> {
         let len = usize::from(self.u8()?);
-        let (head, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or_else(|| self.fault())?;
+        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(|| self.fault())?;
         self.rest = rest;
         std::str::from_utf8(head).map_err(|_| self.fault())
     }
@@ -147,10 +133,6 @@ impl<'a> Reader<'a> {
 
     /// Fails if anything is left.
     pub fn end(self) -> Outcome<()> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(self.fault())
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.fault()) }
     }
 }

@@ -21,13 +21,7 @@ pub trait Engine: Debug + Send + Sync + 'static {
 
     /// Shows the committed rows with `from <= key < to` to `visit`, in the direction's order, until it has enough. All
     /// rows come from one moment.
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Outcome<()>;
+    fn scan(&self, from: &[u8], to: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Outcome<()>;
 
     /// Queues a write. Whatever happens, the operation is finished once or dropped.
     fn submit(&self, op: Box<dyn Op>) -> Outcome<()>;
@@ -119,10 +113,7 @@ where
         let answer = match (self.result, committed) {
             (Some(Ok(value)), Ok(durability)) => Ok((value, durability)),
             (Some(Err(fault)), _) => Err(fault),
-            (Some(Ok(_)), Err(why)) => Err(Fault::because(
-                crate::storage::StoreErrorKind::Unavailable,
-                why,
-            )),
+            (Some(Ok(_)), Err(why)) => Err(Fault::because(crate::storage::StoreErrorKind::Unavailable, why)),
             (None, _) => Err(Fault::closed()),
         };
         // A caller that has gone away does not want the answer.
@@ -140,11 +131,7 @@ where
     T: Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    engine.submit(Box::new(Call {
-        work: Some(work),
-        result: None,
-        reply,
-    }))?;
+    engine.submit(Box::new(Call { work: Some(work), result: None, reply }))?;
     // The other side drops the call unanswered only when it panicked or went down: the write may have happened.
     answer.await.unwrap_or_else(|_| Err(Fault::closed()))
 }

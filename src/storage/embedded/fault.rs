@@ -17,10 +17,7 @@ pub struct Fault {
 impl Fault {
     /// A fault of `kind` that says why.
     pub fn because(kind: StoreErrorKind, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            kind,
-            source: Some(why.into()),
-        }
+        Self { kind, source: Some(why.into()) }
     }
 
     /// Stored bytes that do not decode.

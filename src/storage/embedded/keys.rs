@@ -42,10 +42,7 @@ use crate::domain::ids::{ClientMessageId, ExternalRef, MessageId, RoomId, Seq, U
 /// The tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-#[allow(
-    missing_docs,
-    reason = "the table in the module's documentation says what each is"
-)]
+#[allow(missing_docs, reason = "the table in the module's documentation says what each is")]
 pub enum Table {
     Meta = 0x01,
     Control = 0x10,
@@ -108,10 +105,7 @@ impl Key {
     /// Adds a text that something may follow; at most 255 bytes.
     fn short(self, text: &str) -> Self {
         let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
-        debug_assert!(
-            usize::from(len) == text.len(),
-            "texts in keys are checked before they come here"
-        );
+        debug_assert!(usize::from(len) == text.len(), "texts in keys are checked before they come here");
         self.bytes(&[len]).bytes(text.as_bytes())
     }
 
@@ -166,26 +160,17 @@ pub fn message(id: MessageId) -> Key {
 
 /// Place of a message's reference by its sender's id of it.
 pub fn client_message(sender: UserId, client_id: &ClientMessageId) -> Key {
-    Key::of(Table::ClientMessage)
-        .user(sender)
-        .bytes(client_id.0.as_bytes())
+    Key::of(Table::ClientMessage).user(sender).bytes(client_id.0.as_bytes())
 }
 
 /// Place of a message's reference by its twin elsewhere.
 pub fn external(external: &ExternalRef) -> Key {
-    Key::of(Table::External)
-        .short(&external.source)
-        .short(&external.chat)
-        .short(&external.message)
+    Key::of(Table::External).short(&external.source).short(&external.chat).short(&external.message)
 }
 
 /// Place of a reaction.
 pub fn reaction(room: RoomId, seq: Seq, user: UserId, reaction: &str) -> Key {
-    Key::of(Table::Reaction)
-        .room(room)
-        .seq(seq)
-        .user(user)
-        .bytes(reaction.as_bytes())
+    Key::of(Table::Reaction).room(room).seq(seq).user(user).bytes(reaction.as_bytes())
 }
 
 /// Place of something that a user has or is in a room.
@@ -205,9 +190,7 @@ pub fn p2p(a: UserId, b: UserId) -> Key {
 
 /// Place of a user's device.
 pub fn device(user: UserId, client_id: &str) -> Key {
-    Key::of(Table::Device)
-        .user(user)
-        .bytes(client_id.as_bytes())
+    Key::of(Table::Device).user(user).bytes(client_id.as_bytes())
 }
 
 /// Place of the owner of a device token.
@@ -218,11 +201,7 @@ pub fn token(hash: &[u8; 32]) -> Key {
 /// Takes a key of `table` apart.
 pub fn parse<'a>(key: &'a [u8], table: Table, what: &'static str) -> Outcome<KeyReader<'a>> {
     let mut reader = Reader::new(key, what);
-    if reader.u8()? == table as u8 {
-        Ok(KeyReader(reader))
-    } else {
-        Err(Fault::corrupt(what))
-    }
+    if reader.u8()? == table as u8 { Ok(KeyReader(reader)) } else { Err(Fault::corrupt(what)) }
 }
 
 /// Takes the parts off a key.
@@ -237,9 +216,7 @@ impl<'a> KeyReader<'a> {
 
     /// A user.
     pub fn user(&mut self) -> Outcome<UserId> {
-        self.0
-            .u64()
-            .map(|bits| UserId((bits ^ (1 << 63)).cast_signed()))
+        self.0.u64().map(|bits| UserId((bits ^ (1 << 63)).cast_signed()))
     }
 
     /// A place in a log.
@@ -260,16 +237,10 @@ mod tests {
     #[test]
     fn users_sort_by_number() {
         let ids = [i64::MIN, -5, -1, 0, 1, 2, 255, 256, i64::MAX];
-        let keys: Vec<_> = ids
-            .iter()
-            .map(|id| Key::of(Table::Profile).user(UserId(*id)).slice())
-            .collect();
+        let keys: Vec<_> = ids.iter().map(|id| Key::of(Table::Profile).user(UserId(*id)).slice()).collect();
         assert!(keys.is_sorted());
         for (id, key) in ids.iter().zip(&keys) {
-            assert_eq!(
-                parse(key, Table::Profile, "test").unwrap().user().unwrap(),
-                UserId(*id)
-            );
+            assert_eq!(parse(key, Table::Profile, "test").unwrap().user().unwrap(), UserId(*id));
         }
     }
 
@@ -279,20 +250,13 @@ mod tests {
         let last = log(RoomId([0xff; 16]), Seq(u64::MAX)).after();
         assert!(last.as_ref() < prefix.clone().end().as_ref());
         assert_eq!(prefix.end().as_ref(), [Table::State as u8]);
-        assert_eq!(
-            Key::of(Table::Log).bytes(&[1, 2]).end().as_ref(),
-            [Table::Log as u8, 1, 3]
-        );
+        assert_eq!(Key::of(Table::Log).bytes(&[1, 2]).end().as_ref(), [Table::Log as u8, 1, 3]);
     }
 
     #[test]
     fn parts_of_an_external_reference_do_not_run_together() {
         let key = |source: &str, chat: &str, message: &str| {
-            external(&ExternalRef {
-                source: source.into(),
-                chat: chat.into(),
-                message: message.into(),
-            })
+            external(&ExternalRef { source: source.into(), chat: chat.into(), message: message.into() })
         };
         assert_ne!(key("a", "bc", "d"), key("ab", "c", "d"));
         assert_ne!(key("a", "b", "cd"), key("a", "bc", "d"));
@@ -305,34 +269,17 @@ mod tests {
         let r = "07".repeat(16);
         assert_eq!(hex(log(room, Seq(258))), format!("12{r}0000000000000102"));
         assert_eq!(hex(control(room)), format!("10{r}"));
-        assert_eq!(
-            hex(room_list(UserId(1), room)),
-            format!("408000000000000001{r}")
-        );
-        assert_eq!(
-            hex(p2p(UserId(9), UserId(2))),
-            "3380000000000000028000000000000009"
-        );
-        assert_eq!(
-            hex(client_message(UserId(1), &ClientMessageId("ab".into()))),
-            "2180000000000000016162"
-        );
+        assert_eq!(hex(room_list(UserId(1), room)), format!("408000000000000001{r}"));
+        assert_eq!(hex(p2p(UserId(9), UserId(2))), "3380000000000000028000000000000009");
+        assert_eq!(hex(client_message(UserId(1), &ClientMessageId("ab".into()))), "2180000000000000016162");
         assert_eq!(hex(message(MessageId(5))), "200000000000000005");
-        assert_eq!(
-            hex(reaction(room, Seq(1), UserId(1), "+")),
-            format!("14{r}000000000000000180000000000000012b")
-        );
+        assert_eq!(hex(reaction(room, Seq(1), UserId(1), "+")), format!("14{r}000000000000000180000000000000012b"));
     }
 
     #[test]
     fn a_foreign_key_is_corrupt() {
         assert!(parse(&[0x12, 1], Table::Journal, "test").is_err());
         assert!(parse(&[], Table::Journal, "test").is_err());
-        assert!(
-            parse(&[0x11, 1], Table::Journal, "test")
-                .unwrap()
-                .room()
-                .is_err()
-        );
+        assert!(parse(&[0x11, 1], Table::Journal, "test").unwrap().room().is_err());
     }
 }

@@ -39,13 +39,7 @@ impl Engine for MemoryEngine {
         rows.committed(key)
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Outcome<()> {
+    fn scan(&self, from: &[u8], to: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Outcome<()> {
         let rows = self.rows.read();
         if rows.closed {
             return Err(Fault::closed());
@@ -53,9 +47,7 @@ impl Engine for MemoryEngine {
         if from >= to {
             return Ok(());
         }
-        let mut range = rows
-            .map
-            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        let mut range = rows.map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
         loop {
             let row = match direction {
                 Direction::Forward => range.next(),

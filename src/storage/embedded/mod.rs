@@ -61,9 +61,7 @@ impl EmbeddedStore<DiskEngine> {
     /// `Unavailable`: the directory cannot be used, or another process has it open. `Corrupt`: what was acknowledged is
     /// missing or does not decode; `Invalid`: the directory was written by a newer version.
     pub fn open(dir: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        disk::open(dir.as_ref(), options)
-            .map(Self::over)
-            .map_err(|fault| fault.at("open"))
+        disk::open(dir.as_ref(), options).map(Self::over).map_err(|fault| fault.at("open"))
     }
 }
 
@@ -71,9 +69,7 @@ impl<E: Engine> EmbeddedStore<E> {
     /// The row layout over `engine`.
     #[must_use]
     pub fn over(engine: E) -> Self {
-        Self {
-            engine: Arc::new(engine),
-        }
+        Self { engine: Arc::new(engine) }
     }
 
     /// The engine, for its own numbers.
@@ -88,9 +84,7 @@ impl<E: Engine> EmbeddedStore<E> {
         op: &'static str,
         work: impl FnOnce(&mut Txn<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<(T, Durability)> {
-        engine::transact(&*self.engine, work)
-            .await
-            .map_err(|fault| fault.at(op))
+        engine::transact(&*self.engine, work).await.map_err(|fault| fault.at(op))
     }
 
     /// Runs `work`, whose end is all that matters, as one transaction.
@@ -104,11 +98,7 @@ impl<E: Engine> EmbeddedStore<E> {
 
     /// Reads one row.
     fn get<T>(&self, key: &Key, decode: impl FnOnce(&Slice) -> Outcome<T>) -> Outcome<Option<T>> {
-        self.engine
-            .get(key.as_ref())?
-            .as_ref()
-            .map(decode)
-            .transpose()
+        self.engine.get(key.as_ref())?.as_ref().map(decode).transpose()
     }
 
     /// Reads at most `limit` rows with `from <= key < to`.
@@ -128,10 +118,7 @@ impl<E: Engine> EmbeddedStore<E> {
             found.push(decode(key, value)?);
             Ok(found.len() < limit)
         };
-        maybe_blocking(limit, || {
-            self.engine
-                .scan(from.as_ref(), to.as_ref(), direction, visit)
-        })?;
+        maybe_blocking(limit, || self.engine.scan(from.as_ref(), to.as_ref(), direction, visit))?;
         Ok(found)
     }
 }
@@ -144,16 +131,10 @@ fn span(from: Seq, to: Seq) -> usize {
 /// Runs `read`, telling a multi-threaded runtime first if it may take long.
 fn maybe_blocking<T>(rows: usize, read: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
-    let is_multi_thread = || {
-        Handle::try_current()
-            .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
-    };
+    let is_multi_thread =
+        || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     // No limit at all is said only where there are few rows.
-    if rows > BULK && rows != usize::MAX && is_multi_thread() {
-        tokio::task::block_in_place(read)
-    } else {
-        read()
-    }
+    if rows > BULK && rows != usize::MAX && is_multi_thread() { tokio::task::block_in_place(read) } else { read() }
 }
 
 #[async_trait::async_trait]
@@ -165,9 +146,7 @@ impl<E: Engine> Store for EmbeddedStore<E> {
     async fn close(&self) -> Result<()> {
         let engine = Arc::clone(&self.engine);
         let closed = match tokio::runtime::Handle::try_current() {
-            Ok(runtime)
-                if runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread =>
-            {
+            Ok(runtime) if runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread => {
                 tokio::task::block_in_place(|| engine.close())
             }
             _ => engine.close(),

@@ -61,51 +61,33 @@ impl<E: Engine> EmbeddedStore<E> {
 #[async_trait]
 impl<E: Engine> RoomStore for EmbeddedStore<E> {
     async fn room(&self, room: RoomId) -> Result<Option<Bytes>> {
-        self.get(&Key::of(Table::Room).room(room), opaque)
-            .map_err(|fault| fault.at("room"))
+        self.get(&Key::of(Table::Room).room(room), opaque).map_err(|fault| fault.at("room"))
     }
 
     async fn rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomId>> {
         let (first, end) = rooms_after(Table::Room, after);
-        self.page(&first, &end, Direction::Forward, limit, |key, _| {
-            keys::parse(key, Table::Room, "room key")?.room()
-        })
-        .map_err(|fault| fault.at("rooms"))
+        self.page(&first, &end, Direction::Forward, limit, |key, _| keys::parse(key, Table::Room, "room key")?.room())
+            .map_err(|fault| fault.at("rooms"))
     }
 
-    async fn members(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Bytes)>> {
-        self.members_of(Table::Member, room, after, limit, |value| {
-            Ok(Bytes::copy_from_slice(value))
-        })
-        .map_err(|fault| fault.at("members"))
+    async fn members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Bytes)>> {
+        self.members_of(Table::Member, room, after, limit, |value| Ok(Bytes::copy_from_slice(value)))
+            .map_err(|fault| fault.at("members"))
     }
 
     async fn member(&self, room: RoomId, user: UserId) -> Result<Option<Bytes>> {
-        self.get(&keys::of_member(Table::Member, room, user), opaque)
-            .map_err(|fault| fault.at("member"))
+        self.get(&keys::of_member(Table::Member, room, user), opaque).map_err(|fault| fault.at("member"))
     }
 
-    async fn positions(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Position)>> {
+    async fn positions(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Position)>> {
         self.members_of(Table::Position, room, after, limit, rows::decode_position)
             .map_err(|fault| fault.at("positions"))
     }
 
     async fn position(&self, room: RoomId, user: UserId) -> Result<Position> {
-        self.get(&keys::of_member(Table::Position, room, user), |row| {
-            rows::decode_position(row)
-        })
-        .map(Option::unwrap_or_default)
-        .map_err(|fault| fault.at("position"))
+        self.get(&keys::of_member(Table::Position, room, user), |row| rows::decode_position(row))
+            .map(Option::unwrap_or_default)
+            .map_err(|fault| fault.at("position"))
     }
 
     async fn p2p_room(&self, a: UserId, b: UserId, fresh: RoomId) -> Result<RoomId> {
@@ -121,19 +103,16 @@ impl<E: Engine> RoomStore for EmbeddedStore<E> {
     }
 
     async fn find_p2p_room(&self, a: UserId, b: UserId) -> Result<Option<RoomId>> {
-        self.get(&keys::p2p(a, b), |row| rows::decode_room_id(row))
-            .map_err(|fault| fault.at("find_p2p_room"))
+        self.get(&keys::p2p(a, b), |row| rows::decode_room_id(row)).map_err(|fault| fault.at("find_p2p_room"))
     }
 
     async fn put_sync_state(&self, room: RoomId, source: &str, state: Bytes) -> Result<()> {
         limits::check_name(source).map_err(|why| Fault::invalid(why).at("put_sync_state"))?;
-        self.put_opaque("put_sync_state", sync_key(room, source), state)
-            .await
+        self.put_opaque("put_sync_state", sync_key(room, source), state).await
     }
 
     async fn sync_state(&self, room: RoomId, source: &str) -> Result<Option<Bytes>> {
-        self.get(&sync_key(room, source), opaque)
-            .map_err(|fault| fault.at("sync_state"))
+        self.get(&sync_key(room, source), opaque).map_err(|fault| fault.at("sync_state"))
     }
 
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
@@ -150,24 +129,14 @@ impl<E: Engine> RoomStore for EmbeddedStore<E> {
     }
 
     async fn join_job(&self, room: RoomId) -> Result<Option<Bytes>> {
-        self.get(&Key::of(Table::JoinJob).room(room), opaque)
-            .map_err(|fault| fault.at("join_job"))
+        self.get(&Key::of(Table::JoinJob).room(room), opaque).map_err(|fault| fault.at("join_job"))
     }
 
     async fn join_jobs(&self) -> Result<Vec<(RoomId, Bytes)>> {
         let (first, end) = rooms_after(Table::JoinJob, None);
-        self.page(
-            &first,
-            &end,
-            Direction::Forward,
-            usize::MAX,
-            |key, value| {
-                Ok((
-                    keys::parse(key, Table::JoinJob, "join job key")?.room()?,
-                    Bytes::copy_from_slice(value),
-                ))
-            },
-        )
+        self.page(&first, &end, Direction::Forward, usize::MAX, |key, value| {
+            Ok((keys::parse(key, Table::JoinJob, "join job key")?.room()?, Bytes::copy_from_slice(value)))
+        })
         .map_err(|fault| fault.at("join_jobs"))
     }
 }

@@ -9,12 +9,9 @@ use super::{
     fault::{Fault, Outcome},
 };
 use crate::{
-    domain::ids::{
-        BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId,
-    },
+    domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
     storage::types::{
-        DeviceRow, Listing, MessageKey, MessageRef, Position, Record, RoomHead, RoomListEntry,
-        RoomPrefs,
+        DeviceRow, Listing, MessageKey, MessageRef, Position, Record, RoomHead, RoomListEntry, RoomPrefs,
     },
 };
 
@@ -32,9 +29,7 @@ pub struct Control {
 impl Control {
     /// As stored.
     pub fn encode(&self) -> Slice {
-        let row = Writer::versioned(V1, 64)
-            .u64(self.epoch.0)
-            .u8(u8::from(self.head.is_some()));
+        let row = Writer::versioned(V1, 64).u64(self.epoch.0).u8(u8::from(self.head.is_some()));
         let row = match &self.head {
             Some(head) => row
                 .u64(head.seq.0)
@@ -86,10 +81,7 @@ pub fn encode_record(record: &Record, epoch: Epoch) -> Slice {
                 .bytes(&message.hash.0)
                 .short(&message.client_id.0);
             match &message.external {
-                Some(external) => row
-                    .short(&external.source)
-                    .short(&external.chat)
-                    .short(&external.message),
+                Some(external) => row.short(&external.source).short(&external.chat).short(&external.message),
                 None => row,
             }
         }
@@ -106,21 +98,8 @@ pub fn decode_record(seq: Seq, bytes: &[u8]) -> Outcome<Record> {
     let actor = UserId(row.i64()?);
     let at_ms = row.i64()?;
     let form = row.u8()?;
-    let message = if form == 0 {
-        None
-    } else {
-        Some(decode_message_key(&mut row, form)?)
-    };
-    Ok(Record {
-        seq,
-        n,
-        epoch,
-        kind,
-        actor,
-        at_ms,
-        message,
-        body: Bytes::copy_from_slice(row.rest()),
-    })
+    let message = if form == 0 { None } else { Some(decode_message_key(&mut row, form)?) };
+    Ok(Record { seq, n, epoch, kind, actor, at_ms, message, body: Bytes::copy_from_slice(row.rest()) })
 }
 
 fn decode_message_key(row: &mut Reader<'_>, form: u8) -> Outcome<MessageKey> {
@@ -136,23 +115,12 @@ fn decode_message_key(row: &mut Reader<'_>, form: u8) -> Outcome<MessageKey> {
         }),
         _ => return Err(Fault::corrupt("log row")),
     };
-    Ok(MessageKey {
-        id,
-        client_id,
-        hash,
-        external,
-    })
+    Ok(MessageKey { id, client_id, hash, external })
 }
 
 /// Where a message is.
 pub fn encode_message_ref(found: &MessageRef) -> Slice {
-    Writer::versioned(V1, 48)
-        .bytes(&found.room.0)
-        .u64(found.seq.0)
-        .i64(found.id.0)
-        .bytes(&found.hash.0)
-        .finish()
-        .into()
+    Writer::versioned(V1, 48).bytes(&found.room.0).u64(found.seq.0).i64(found.id.0).bytes(&found.hash.0).finish().into()
 }
 
 /// Where a message is.
@@ -213,55 +181,31 @@ pub fn encode_listing(listing: &Listing, prefs: &RoomPrefs) -> Slice {
 /// A room in a user's list.
 pub fn decode_listing(room: RoomId, bytes: &[u8]) -> Outcome<RoomListEntry> {
     let mut row = Reader::versioned(bytes, V1, "room list row")?;
-    let listing = Listing {
-        room_type: row.u8()?,
-        partner: UserId(row.i64()?),
-    };
+    let listing = Listing { room_type: row.u8()?, partner: UserId(row.i64()?) };
     let pinned = row.flag()?;
     let muted_until_ms = row.i64()?;
     let is_hidden = row.flag()?;
     let hidden_at = Some(Ordinal(row.u64()?)).filter(|_| is_hidden);
     let hidden_messages = row.u32()?;
     row.end()?;
-    Ok(RoomListEntry {
-        room,
-        listing,
-        prefs: RoomPrefs {
-            pinned,
-            muted_until_ms,
-            hidden_at,
-            hidden_messages,
-        },
-    })
+    Ok(RoomListEntry { room, listing, prefs: RoomPrefs { pinned, muted_until_ms, hidden_at, hidden_messages } })
 }
 
 /// A device, without its client id (that is in the key).
 pub fn encode_device(device: &DeviceRow) -> Slice {
-    Writer::versioned(V1, 32 + device.body.len())
-        .bytes(&device.token_hash)
-        .bytes(&device.body)
-        .finish()
-        .into()
+    Writer::versioned(V1, 32 + device.body.len()).bytes(&device.token_hash).bytes(&device.body).finish().into()
 }
 
 /// The device with `client_id`.
 pub fn decode_device(client_id: &str, bytes: &[u8]) -> Outcome<DeviceRow> {
     let mut row = Reader::versioned(bytes, V1, "device row")?;
     let token_hash = row.array()?;
-    Ok(DeviceRow {
-        client_id: client_id.to_owned(),
-        token_hash,
-        body: Bytes::copy_from_slice(row.rest()),
-    })
+    Ok(DeviceRow { client_id: client_id.to_owned(), token_hash, body: Bytes::copy_from_slice(row.rest()) })
 }
 
 /// Whose a device token is.
 pub fn encode_token_owner(user: UserId, client_id: &str) -> Slice {
-    Writer::versioned(V1, 8 + client_id.len())
-        .i64(user.0)
-        .bytes(client_id.as_bytes())
-        .finish()
-        .into()
+    Writer::versioned(V1, 8 + client_id.len()).i64(user.0).bytes(client_id.as_bytes()).finish().into()
 }
 
 /// Whose a device token is.

@@ -5,12 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn message_ref() -> MessageRef {
-    MessageRef {
-        room: RoomId([0xaa; 16]),
-        seq: Seq(3),
-        id: MessageId(4),
-        hash: BodyHash([0xbb; 16]),
-    }
+    MessageRef { room: RoomId([0xaa; 16]), seq: Seq(3), id: MessageId(4), hash: BodyHash([0xbb; 16]) }
 }
 
 fn record(external: Option<ExternalRef>) -> Record {
@@ -38,10 +33,7 @@ fn stored(row: &Slice, text: &str) {
 
 #[test]
 fn control_rows_keep_their_form() {
-    let bare = Control {
-        epoch: Epoch(1),
-        head: None,
-    };
+    let bare = Control { epoch: Epoch(1), head: None };
     stored(&bare.encode(), "01 0000000000000001 00");
     let full = Control {
         epoch: Epoch(258),
@@ -66,10 +58,7 @@ fn control_rows_keep_their_form() {
 
 #[test]
 fn log_rows_keep_their_form() {
-    let event = Record {
-        message: None,
-        ..record(None)
-    };
+    let event = Record { message: None, ..record(None) };
     stored(
         &encode_record(&event, Epoch(2)),
         "01 0000000000000005 0000000000000002 07 fffffffffffffffe 00000000000003e8 00 626f6479",
@@ -80,21 +69,14 @@ fn log_rows_keep_their_form() {
         "01 0000000000000005 0000000000000002 07 fffffffffffffffe 00000000000003e8 01 0000000000000006 \
          cccccccccccccccccccccccccccccccc 03 63c3a9 626f6479",
     );
-    let twin = record(Some(ExternalRef {
-        source: "s".into(),
-        chat: "c".into(),
-        message: "m".into(),
-    }));
+    let twin = record(Some(ExternalRef { source: "s".into(), chat: "c".into(), message: "m".into() }));
     stored(
         &encode_record(&twin, Epoch(2)),
         "01 0000000000000005 0000000000000002 07 fffffffffffffffe 00000000000003e8 02 0000000000000006 \
          cccccccccccccccccccccccccccccccc 03 63c3a9 0173 0163 016d 626f6479",
     );
     for row in [event, message, twin] {
-        assert_eq!(
-            decode_record(Seq(9), &encode_record(&row, Epoch(2))).unwrap(),
-            row
-        );
+        assert_eq!(decode_record(Seq(9), &encode_record(&row, Epoch(2))).unwrap(), row);
     }
 }
 
@@ -116,76 +98,35 @@ fn small_rows_keep_their_form() {
         &encode_position(&position),
         "01 0000000000000001 0000000000000002 0000000000000003 0000000000000004 0000000000000005 0000000000000006",
     );
-    assert_eq!(
-        decode_position(&encode_position(&position)).unwrap(),
-        position
-    );
+    assert_eq!(decode_position(&encode_position(&position)).unwrap(), position);
     stored(&encode_number(258), "01 0000000000000102");
-    stored(
-        &encode_room_id(RoomId([1; 16])),
-        "01 01010101010101010101010101010101",
-    );
-    stored(
-        &encode_token_owner(UserId(3), "web"),
-        "01 0000000000000003 776562",
-    );
+    stored(&encode_room_id(RoomId([1; 16])), "01 01010101010101010101010101010101");
+    stored(&encode_token_owner(UserId(3), "web"), "01 0000000000000003 776562");
     stored(&present(), "01");
-    assert_eq!(
-        decode_token_owner(&encode_token_owner(UserId(3), "web")).unwrap(),
-        (UserId(3), "web")
-    );
+    assert_eq!(decode_token_owner(&encode_token_owner(UserId(3), "web")).unwrap(), (UserId(3), "web"));
 }
 
 #[test]
 fn list_and_device_rows_keep_their_form() {
-    let listing = Listing {
-        room_type: 2,
-        partner: UserId(7),
-    };
-    let prefs = RoomPrefs {
-        pinned: true,
-        muted_until_ms: 5,
-        hidden_at: Some(Ordinal(0)),
-        hidden_messages: 3,
-    };
+    let listing = Listing { room_type: 2, partner: UserId(7) };
+    let prefs = RoomPrefs { pinned: true, muted_until_ms: 5, hidden_at: Some(Ordinal(0)), hidden_messages: 3 };
     stored(
         &encode_listing(&listing, &prefs),
         "01 02 0000000000000007 01 0000000000000005 01 0000000000000000 00000003",
     );
     for prefs in [prefs, RoomPrefs::default()] {
         let room = RoomId([1; 16]);
-        let entry = RoomListEntry {
-            room,
-            listing,
-            prefs,
-        };
-        assert_eq!(
-            decode_listing(room, &encode_listing(&listing, &prefs)).unwrap(),
-            entry
-        );
+        let entry = RoomListEntry { room, listing, prefs };
+        assert_eq!(decode_listing(room, &encode_listing(&listing, &prefs)).unwrap(), entry);
     }
-    let device = DeviceRow {
-        client_id: "web".into(),
-        token_hash: [0xdd; 32],
-        body: Bytes::from_static(b"t"),
-    };
-    stored(
-        &encode_device(&device),
-        &format!("01 {} 74", "dd".repeat(32)),
-    );
-    assert_eq!(
-        decode_device("web", &encode_device(&device)).unwrap(),
-        device
-    );
+    let device = DeviceRow { client_id: "web".into(), token_hash: [0xdd; 32], body: Bytes::from_static(b"t") };
+    stored(&encode_device(&device), &format!("01 {} 74", "dd".repeat(32)));
+    assert_eq!(decode_device("web", &encode_device(&device)).unwrap(), device);
 }
 
 #[test]
 fn every_cut_and_every_foreign_version_is_corrupt() {
-    let twin = record(Some(ExternalRef {
-        source: "s".into(),
-        chat: "c".into(),
-        message: "m".into(),
-    }));
+    let twin = record(Some(ExternalRef { source: "s".into(), chat: "c".into(), message: "m".into() }));
     let row = encode_record(&twin, Epoch(2));
     for len in 0..row.len() - b"body".len() {
         assert!(decode_record(Seq(1), &row[..len]).is_err(), "{len} bytes");
@@ -195,10 +136,7 @@ fn every_cut_and_every_foreign_version_is_corrupt() {
         assert!(decode_message_ref(&row[..len]).is_err(), "{len} bytes");
     }
     assert!(decode_number(&[2, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
-    assert!(
-        decode_number(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err(),
-        "something behind the end"
-    );
+    assert!(decode_number(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err(), "something behind the end");
 }
 
 proptest! {

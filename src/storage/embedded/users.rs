@@ -14,9 +14,7 @@ use super::{
 };
 use crate::{
     domain::ids::{RoomId, Seq, UserId},
-    storage::{
-        DeviceRow, Direction, Result, RoomListEntry, RoomPrefs, StoreErrorKind, UserStore, limits,
-    },
+    storage::{DeviceRow, Direction, Result, RoomListEntry, RoomPrefs, StoreErrorKind, UserStore, limits},
 };
 
 fn hidden(user: UserId, room: RoomId, seq: Seq) -> Key {
@@ -58,25 +56,14 @@ fn put_device(txn: &mut Txn<'_>, user: UserId, device: &DeviceRow) -> Outcome<()
         let (owner, client_id) = rows::decode_token_owner(&row)?;
         txn.delete(keys::device(owner, client_id).slice());
     }
-    txn.put(
-        token.slice(),
-        rows::encode_token_owner(user, &device.client_id),
-    );
-    txn.put(
-        keys::device(user, &device.client_id).slice(),
-        rows::encode_device(device),
-    );
+    txn.put(token.slice(), rows::encode_token_owner(user, &device.client_id));
+    txn.put(keys::device(user, &device.client_id).slice(), rows::encode_device(device));
     Ok(())
 }
 
 #[async_trait]
 impl<E: Engine> UserStore for EmbeddedStore<E> {
-    async fn rooms_of(
-        &self,
-        user: UserId,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomListEntry>> {
+    async fn rooms_of(&self, user: UserId, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomListEntry>> {
         let all = Key::of(Table::RoomList).user(user);
         let end = all.clone().end();
         let first = after.map_or(all, |after| keys::room_list(user, after).after());
@@ -89,10 +76,8 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
     }
 
     async fn room_of(&self, user: UserId, room: RoomId) -> Result<Option<RoomListEntry>> {
-        self.get(&keys::room_list(user, room), |row| {
-            rows::decode_listing(room, row)
-        })
-        .map_err(|fault| fault.at("room_of"))
+        self.get(&keys::room_list(user, room), |row| rows::decode_listing(room, row))
+            .map_err(|fault| fault.at("room_of"))
     }
 
     async fn put_prefs(&self, user: UserId, room: RoomId, prefs: RoomPrefs) -> Result<()> {
@@ -108,32 +93,17 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
 
     async fn hide_message(&self, user: UserId, room: RoomId, seq: Seq) -> Result<bool> {
         let key = hidden(user, room, seq).slice();
-        Ok(self
-            .write("hide_message", move |txn| set_present(txn, key, true))
-            .await?
-            .0)
+        Ok(self.write("hide_message", move |txn| set_present(txn, key, true)).await?.0)
     }
 
-    async fn hidden_messages(
-        &self,
-        user: UserId,
-        room: RoomId,
-        from: Seq,
-        to: Seq,
-    ) -> Result<Vec<Seq>> {
+    async fn hidden_messages(&self, user: UserId, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Seq>> {
         let (first, end) = (hidden(user, room, from), hidden(user, room, to).after());
-        self.page(
-            &first,
-            &end,
-            Direction::Forward,
-            span(from, to),
-            |key, _| {
-                let mut key = keys::parse(key, Table::Hidden, "hidden message key")?;
-                key.user()?;
-                key.room()?;
-                key.seq()
-            },
-        )
+        self.page(&first, &end, Direction::Forward, span(from, to), |key, _| {
+            let mut key = keys::parse(key, Table::Hidden, "hidden message key")?;
+            key.user()?;
+            key.room()?;
+            key.seq()
+        })
         .map_err(|fault| fault.at("hidden_messages"))
     }
 
@@ -143,61 +113,42 @@ impl<E: Engine> UserStore for EmbeddedStore<E> {
 
     async fn profiles(&self, users: &[UserId]) -> Result<Vec<Option<Bytes>>> {
         maybe_blocking(users.len(), || {
-            users
-                .iter()
-                .map(|user| self.get(&profile(*user), opaque))
-                .collect::<Outcome<_>>()
+            users.iter().map(|user| self.get(&profile(*user), opaque)).collect::<Outcome<_>>()
         })
         .map_err(|fault| fault.at("profiles"))
     }
 
     async fn known_users(&self, after: UserId, limit: usize) -> Result<Vec<UserId>> {
         let end = Key::of(Table::Profile).end();
-        self.page(
-            &profile(after).after(),
-            &end,
-            Direction::Forward,
-            limit,
-            |key, _| keys::parse(key, Table::Profile, "profile key")?.user(),
-        )
+        self.page(&profile(after).after(), &end, Direction::Forward, limit, |key, _| {
+            keys::parse(key, Table::Profile, "profile key")?.user()
+        })
         .map_err(|fault| fault.at("known_users"))
     }
 
     async fn put_block(&self, by: UserId, whom: UserId, blocked: bool) -> Result<bool> {
         let key = block(by, whom).slice();
-        Ok(self
-            .write("put_block", move |txn| set_present(txn, key, blocked))
-            .await?
-            .0)
+        Ok(self.write("put_block", move |txn| set_present(txn, key, blocked)).await?.0)
     }
 
     async fn has_block(&self, by: UserId, whom: UserId) -> Result<bool> {
-        self.get(&block(by, whom), |_| Ok(()))
-            .map(|row| row.is_some())
-            .map_err(|fault| fault.at("has_block"))
+        self.get(&block(by, whom), |_| Ok(())).map(|row| row.is_some()).map_err(|fault| fault.at("has_block"))
     }
 
     async fn blocks(&self, by: UserId, after: UserId, limit: usize) -> Result<Vec<UserId>> {
         let end = Key::of(Table::Block).user(by).end();
-        self.page(
-            &block(by, after).after(),
-            &end,
-            Direction::Forward,
-            limit,
-            |key, _| {
-                let mut key = keys::parse(key, Table::Block, "block key")?;
-                key.user()?;
-                key.user()
-            },
-        )
+        self.page(&block(by, after).after(), &end, Direction::Forward, limit, |key, _| {
+            let mut key = keys::parse(key, Table::Block, "block key")?;
+            key.user()?;
+            key.user()
+        })
         .map_err(|fault| fault.at("blocks"))
     }
 
     async fn put_device(&self, user: UserId, device: &DeviceRow) -> Result<()> {
         limits::check_device(device).map_err(|why| Fault::invalid(why).at("put_device"))?;
         let device = device.clone();
-        self.change("put_device", move |txn| put_device(txn, user, &device))
-            .await
+        self.change("put_device", move |txn| put_device(txn, user, &device)).await
     }
 
     async fn remove_device(&self, user: UserId, client_id: &str) -> Result<()> {

@@ -16,10 +16,7 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self {
-            read: Duration::from_secs(5),
-            write: Duration::from_secs(10),
-        }
+        Self { read: Duration::from_secs(5), write: Duration::from_secs(10) }
     }
 }
 
@@ -38,18 +35,10 @@ impl Deadline {
     }
 
     async fn around<T>(&self, op: Op, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        let deadline = if op.is_write {
-            self.deadlines.write
-        } else {
-            self.deadlines.read
-        };
+        let deadline = if op.is_write { self.deadlines.write } else { self.deadlines.read };
         match tokio::time::timeout(deadline, call).await {
             Ok(result) => result,
-            Err(elapsed) => Err(StoreError::because(
-                StoreErrorKind::Timeout,
-                op.name,
-                elapsed,
-            )),
+            Err(elapsed) => Err(StoreError::because(StoreErrorKind::Timeout, op.name, elapsed)),
         }
     }
 
@@ -60,11 +49,7 @@ impl Deadline {
         records: &[Record],
         projection: &Projection,
     ) -> Result<Durability> {
-        self.around(
-            Op::write("append"),
-            self.inner.append(room, epoch, records, projection),
-        )
-        .await
+        self.around(Op::write("append"), self.inner.append(room, epoch, records, projection)).await
     }
 }
 
@@ -85,10 +70,7 @@ mod tests {
     async fn a_slow_call_times_out_and_a_fast_one_does_not() {
         let plan = FaultPlan::default();
         let slow = Faulty::new(Arc::new(EmbeddedStore::in_memory()), 1, plan.clone());
-        let deadlines = Deadlines {
-            read: Duration::from_millis(20),
-            write: Duration::from_millis(50),
-        };
+        let deadlines = Deadlines { read: Duration::from_millis(20), write: Duration::from_millis(50) };
         let store = Deadline::new(Arc::new(slow), deadlines);
         let epoch = store.claim(room(1)).await.unwrap();
 
@@ -101,18 +83,12 @@ mod tests {
             ..Faults::default()
         });
         let began = tokio::time::Instant::now();
-        assert_eq!(
-            kind(store.append(room(1), epoch, &[event(1)], &head(1)).await),
-            StoreErrorKind::Timeout
-        );
+        assert_eq!(kind(store.append(room(1), epoch, &[event(1)], &head(1)).await), StoreErrorKind::Timeout);
         assert_eq!(began.elapsed(), deadlines.write);
         assert_eq!(kind(store.head(room(1)).await), StoreErrorKind::Timeout);
         assert_eq!(began.elapsed(), deadlines.write + deadlines.read);
 
         plan.set(Faults::default());
-        store
-            .append(room(1), epoch, &[event(1)], &head(1))
-            .await
-            .unwrap();
+        store.append(room(1), epoch, &[event(1)], &head(1)).await.unwrap();
     }
 }

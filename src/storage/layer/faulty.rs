@@ -84,11 +84,7 @@ impl Faulty {
     /// Lets the calls to `inner` fail by `plan`, with randomness of `seed`.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>, seed: u64, plan: FaultPlan) -> Self {
-        Self {
-            inner,
-            plan,
-            random: Mutex::new(StdRng::seed_from_u64(seed)),
-        }
+        Self { inner, plan, random: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
     /// Draws what a call will meet. Always draws as many numbers, so that a changed plan does not shift later fates.
@@ -96,44 +92,22 @@ impl Faulty {
         let faults = self.plan.get();
         let mut random = self.random.lock();
         let mut roll = || random.random::<f64>();
-        let [
-            ends,
-            kinds,
-            waits_before,
-            waits_after,
-            long_before,
-            long_after,
-        ] = std::array::from_fn(|_| roll());
+        let [ends, kinds, waits_before, waits_after, long_before, long_after] = std::array::from_fn(|_| roll());
         drop(random);
         let span = faults.delay_max.saturating_sub(faults.delay_min);
         let delay = |happens: bool, part: f64| {
-            if happens {
-                faults.delay_min + span.mul_f64(part)
-            } else {
-                Duration::ZERO
-            }
+            if happens { faults.delay_min + span.mul_f64(part) } else { Duration::ZERO }
         };
         if !op.is_write {
-            let fails = End::FailsBefore(pick(
-                kinds,
-                &[StoreErrorKind::Timeout, StoreErrorKind::Unavailable],
-            ));
+            let fails = End::FailsBefore(pick(kinds, &[StoreErrorKind::Timeout, StoreErrorKind::Unavailable]));
             return Fate {
                 before: delay(waits_before < faults.read_delay, long_before),
                 after: Duration::ZERO,
-                end: if ends < faults.read_fail {
-                    fails
-                } else {
-                    End::Well
-                },
+                end: if ends < faults.read_fail { fails } else { End::Well },
             };
         }
         let unknown = [StoreErrorKind::Timeout, StoreErrorKind::Unavailable];
-        let before = [
-            StoreErrorKind::Overloaded,
-            StoreErrorKind::Timeout,
-            StoreErrorKind::Unavailable,
-        ];
+        let before = [StoreErrorKind::Overloaded, StoreErrorKind::Timeout, StoreErrorKind::Unavailable];
         let end = if ends < faults.fail_before {
             End::FailsBefore(pick(kinds, &before))
         } else if ends < faults.fail_before + faults.fail_after {
@@ -154,12 +128,7 @@ impl Faulty {
         self.meet(op, self.fate(op), call).await
     }
 
-    async fn meet<T>(
-        &self,
-        op: Op,
-        fate: Fate,
-        call: impl Future<Output = Result<T>> + Send,
-    ) -> Result<T> {
+    async fn meet<T>(&self, op: Op, fate: Fate, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         pause(fate.before).await;
         if let End::FailsBefore(kind) = fate.end {
             return Err(injected(kind, op));
@@ -183,23 +152,10 @@ impl Faulty {
         let op = Op::write("append");
         let fate = self.fate(op);
         let End::Late(delay) = fate.end else {
-            return self
-                .meet(
-                    op,
-                    fate,
-                    self.inner.append(room, epoch, records, projection),
-                )
-                .await;
+            return self.meet(op, fate, self.inner.append(room, epoch, records, projection)).await;
         };
-        let (inner, records, projection) = (
-            Arc::clone(&self.inner),
-            records.to_vec(),
-            projection.clone(),
-        );
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "a write that nobody waits for is the fault"
-        )]
+        let (inner, records, projection) = (Arc::clone(&self.inner), records.to_vec(), projection.clone());
+        #[allow(clippy::disallowed_methods, reason = "a write that nobody waits for is the fault")]
         tokio::spawn(async move {
             pause(delay).await;
             // Whatever becomes of it: its caller was told that nobody knows.
@@ -246,64 +202,29 @@ mod tests {
     };
 
     fn faulty(seed: u64, faults: Faults) -> Faulty {
-        Faulty::new(
-            Arc::new(EmbeddedStore::in_memory()),
-            seed,
-            FaultPlan::new(faults),
-        )
+        Faulty::new(Arc::new(EmbeddedStore::in_memory()), seed, FaultPlan::new(faults))
     }
 
     #[tokio::test]
     async fn failing_before_does_nothing_and_failing_after_does_all() {
         let store = faulty(1, Faults::default());
         let epoch = store.claim(room(1)).await.unwrap();
-        store.plan.set(Faults {
-            fail_before: 1.0,
-            ..Faults::default()
-        });
-        assert!(
-            store
-                .append(room(1), epoch, &[event(1)], &head(1))
-                .await
-                .is_err()
-        );
+        store.plan.set(Faults { fail_before: 1.0, ..Faults::default() });
+        assert!(store.append(room(1), epoch, &[event(1)], &head(1)).await.is_err());
         assert_eq!(store.head(room(1)).await.unwrap(), None);
-        store.plan.set(Faults {
-            fail_after: 1.0,
-            ..Faults::default()
-        });
-        let error = store
-            .append(room(1), epoch, &[event(1)], &head(1))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.outcome(),
-            Outcome::Unknown,
-            "what happened must not be called undone"
-        );
+        store.plan.set(Faults { fail_after: 1.0, ..Faults::default() });
+        let error = store.append(room(1), epoch, &[event(1)], &head(1)).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "what happened must not be called undone");
         assert_eq!(store.head(room(1)).await.unwrap().unwrap().seq, Seq(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_late_append_happens_after_its_error() {
         let delay = Duration::from_secs(3);
-        let store = faulty(
-            1,
-            Faults {
-                delay_min: delay,
-                delay_max: delay,
-                ..Faults::default()
-            },
-        );
+        let store = faulty(1, Faults { delay_min: delay, delay_max: delay, ..Faults::default() });
         let epoch = store.claim(room(1)).await.unwrap();
-        store.plan.set(Faults {
-            late: 1.0,
-            ..store.plan.get()
-        });
-        assert_eq!(
-            kind(store.append(room(1), epoch, &[event(1)], &head(1)).await),
-            StoreErrorKind::Timeout
-        );
+        store.plan.set(Faults { late: 1.0, ..store.plan.get() });
+        assert_eq!(kind(store.append(room(1), epoch, &[event(1)], &head(1)).await), StoreErrorKind::Timeout);
         assert_eq!(store.head(room(1)).await.unwrap(), None);
         tokio::time::sleep(delay * 2).await;
         assert_eq!(store.head(room(1)).await.unwrap().unwrap().seq, Seq(1));
@@ -311,11 +232,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn completions_are_reordered_and_a_seed_repeats_itself() {
-        let faults = Faults {
-            delay_after: 0.9,
-            delay_max: Duration::from_secs(1),
-            ..Faults::default()
-        };
+        let faults = Faults { delay_after: 0.9, delay_max: Duration::from_secs(1), ..Faults::default() };
         let run = async |seed: u64| {
             let store = faulty(seed, faults);
             let order = Mutex::new(Vec::new());
@@ -334,13 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn reads_fail_too_and_the_plan_changes_at_run_time() {
-        let store = faulty(
-            1,
-            Faults {
-                read_fail: 1.0,
-                ..Faults::default()
-            },
-        );
+        let store = faulty(1, Faults { read_fail: 1.0, ..Faults::default() });
         assert!(store.head(room(1)).await.is_err());
         store.plan.clone().set(Faults::default());
         store.head(room(1)).await.unwrap();

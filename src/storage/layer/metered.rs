@@ -35,11 +35,7 @@ impl Metered {
     async fn around<T>(&self, op: Op, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let began = Instant::now();
         let result = call.await;
-        self.observer.observe(
-            op,
-            began.elapsed(),
-            result.as_ref().map(drop).map_err(|error| error.kind()),
-        );
+        self.observer.observe(op, began.elapsed(), result.as_ref().map(drop).map_err(|error| error.kind()));
         result
     }
 
@@ -50,11 +46,7 @@ impl Metered {
         records: &[Record],
         projection: &Projection,
     ) -> Result<Durability> {
-        self.around(
-            Op::write("append"),
-            self.inner.append(room, epoch, records, projection),
-        )
-        .await
+        self.around(Op::write("append"), self.inner.append(room, epoch, records, projection)).await
     }
 }
 

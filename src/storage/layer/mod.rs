@@ -22,19 +22,13 @@ impl Op {
     /// A method that changes something.
     #[must_use]
     pub const fn write(name: &'static str) -> Self {
-        Self {
-            name,
-            is_write: true,
-        }
+        Self { name, is_write: true }
     }
 
     /// A method that changes nothing.
     #[must_use]
     pub const fn read(name: &'static str) -> Self {
-        Self {
-            name,
-            is_write: false,
-        }
+        Self { name, is_write: false }
     }
 }
 
@@ -148,9 +142,8 @@ mod prelude {
     pub(super) use crate::{
         domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
         storage::{
-            CursorStore, DeviceRow, Direction, Durability, LogStore, MessageRef, Position,
-            Projection, ReactionRow, Record, Result, RoomHead, RoomListEntry, RoomPrefs, RoomStore,
-            Store, UserStore,
+            CursorStore, DeviceRow, Direction, Durability, LogStore, MessageRef, Position, Projection, ReactionRow,
+            Record, Result, RoomHead, RoomListEntry, RoomPrefs, RoomStore, Store, UserStore,
         },
     };
 }
@@ -186,17 +179,8 @@ mod tests {
         Fixture::with(Metered::new(Arc::new(bounded), Arc::new(())), dir)
     }
 
-    store_conformance!(
-        deadline_over_memory,
-        Fixture::new(Deadline::new(memory(), Deadlines::default()))
-    );
-    store_conformance!(
-        metered_over_memory,
-        Fixture::new(Metered::new(memory(), Arc::new(())))
-    );
-    store_conformance!(
-        faultless_over_memory,
-        Fixture::new(Faulty::new(memory(), 1, FaultPlan::default()))
-    );
+    store_conformance!(deadline_over_memory, Fixture::new(Deadline::new(memory(), Deadlines::default())));
+    store_conformance!(metered_over_memory, Fixture::new(Metered::new(memory(), Arc::new(()))));
+    store_conformance!(faultless_over_memory, Fixture::new(Faulty::new(memory(), 1, FaultPlan::default())));
     store_conformance!(stack_over_disk, full_stack());
 }

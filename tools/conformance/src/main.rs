@@ -9,18 +9,11 @@ mod service;
 
 /// The suite's messages and service.
 #[cfg(has_suite)]
-#[allow(
-    clippy::all,
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications
-)]
+#[allow(clippy::all, dead_code, missing_docs, unreachable_pub, unused_qualifications)]
 mod proto {
     tonic::include_proto!("connectrpc.conformance.v1");
 
-    pub(crate) const DESCRIPTORS: &[u8] =
-        include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+    pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 
 #[cfg(has_suite)]

@@ -26,10 +26,7 @@ pub(crate) fn to_fields(headers: &[Header]) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for header in headers {
         for value in &header.value {
-            if let (Ok(name), Ok(value)) = (
-                HeaderName::try_from(&header.name),
-                HeaderValue::try_from(value),
-            ) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(&header.name), HeaderValue::try_from(value)) {
                 fields.append(name, value);
             }
         }
@@ -39,19 +36,8 @@ pub(crate) fn to_fields(headers: &[Header]) -> HeaderMap {
 
 /// From HTTP's headers to the suite's.
 pub(crate) fn from_fields(fields: &HeaderMap) -> Vec<Header> {
-    let values = |name| {
-        fields
-            .get_all(name)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into())
-    };
-    fields
-        .keys()
-        .map(|name| Header {
-            name: name.to_string(),
-            value: values(name).collect(),
-        })
-        .collect()
+    let values = |name| fields.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+    fields.keys().map(|name| Header { name: name.to_string(), value: values(name).collect() }).collect()
 }
 
 /// Adds [`SendTrailers`] to the answers of a gRPC service.
@@ -95,9 +81,7 @@ where
             .map(|answer| {
                 let mut response = answer?;
                 match response.extensions_mut().remove::<SendTrailers>() {
-                    Some(SendTrailers(trailers)) => {
-                        Ok(response.map(|body| Body::new(WithTrailers { body, trailers })))
-                    }
+                    Some(SendTrailers(trailers)) => Ok(response.map(|body| Body::new(WithTrailers { body, trailers }))),
                     None => Ok(response),
                 }
             })
@@ -115,10 +99,7 @@ impl HttpBody for WithTrailers {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
             frame.map(|mut frame| {

@@ -18,8 +18,7 @@ use tower::ServiceBuilder;
 use crate::{
     metadata::SendTrailersLayer,
     proto::{
-        DESCRIPTORS, ServerCompatRequest, ServerCompatResponse,
-        conformance_service_server::ConformanceServiceServer,
+        DESCRIPTORS, ServerCompatRequest, ServerCompatResponse, conformance_service_server::ConformanceServiceServer,
     },
     service::Suite,
 };
@@ -36,11 +35,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.context("listen")?;
     let port = listener.local_addr()?.port();
-    write_response(&ServerCompatResponse {
-        host: "127.0.0.1".into(),
-        port: port.into(),
-        pem_cert: Vec::new(),
-    })?;
+    write_response(&ServerCompatResponse { host: "127.0.0.1".into(), port: port.into(), pem_cert: Vec::new() })?;
     Server::builder()
         .accept_http1(true)
         .add_routes(Routes::from(app(limit)?))
@@ -55,19 +50,12 @@ fn app(limit: usize) -> anyhow::Result<axum::Router> {
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limit);
-    let service = ServiceBuilder::new()
-        .layer(SendTrailersLayer)
-        .service(service);
+    let service = ServiceBuilder::new().layer(SendTrailersLayer).service(service);
     let pool = DescriptorPool::decode(DESCRIPTORS).context("decode the descriptors")?;
-    let inner = Routes::new(service)
-        .into_axum_router()
-        .layer(GrpcRulesLayer::new(&pool, limit))
-        .layer(GrpcWebLayer::new());
+    let inner =
+        Routes::new(service).into_axum_router().layer(GrpcRulesLayer::new(&pool, limit)).layer(GrpcWebLayer::new());
     // Even the smallest message is compressed, so that the suite sees compressed responses.
-    let options = ConnectOptions {
-        max_request_bytes: limit,
-        compress_min_bytes: 0,
-    };
+    let options = ConnectOptions { max_request_bytes: limit, compress_min_bytes: 0 };
     Ok(axum::Router::new().fallback_service(Connect::new(inner, pool, options)))
 }
 

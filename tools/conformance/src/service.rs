@@ -12,10 +12,10 @@ use tonic::{Code, Extensions, Request, Response, Status, Streaming, metadata::Me
 use crate::{
     metadata::{SendTrailers, from_fields, to_fields},
     proto::{
-        BidiStreamRequest, BidiStreamResponse, ClientStreamRequest, ClientStreamResponse,
-        ConformancePayload, Error, Header, IdempotentUnaryRequest, IdempotentUnaryResponse,
-        ServerStreamRequest, ServerStreamResponse, StreamResponseDefinition, UnaryRequest,
-        UnaryResponse, UnaryResponseDefinition, UnimplementedRequest, UnimplementedResponse,
+        BidiStreamRequest, BidiStreamResponse, ClientStreamRequest, ClientStreamResponse, ConformancePayload, Error,
+        Header, IdempotentUnaryRequest, IdempotentUnaryResponse, ServerStreamRequest, ServerStreamResponse,
+        StreamResponseDefinition, UnaryRequest, UnaryResponse, UnaryResponseDefinition, UnimplementedRequest,
+        UnimplementedResponse,
         conformance_payload::{ConnectGetInfo, RequestInfo},
         conformance_service_server::ConformanceService,
         unary_response_definition,
@@ -35,16 +35,10 @@ impl ConformanceService for Suite {
     type ServerStreamStream = Responses<ServerStreamResponse>;
     type BidiStreamStream = Responses<BidiStreamResponse>;
 
-    async fn unary(
-        &self,
-        request: Request<UnaryRequest>,
-    ) -> Result<Response<UnaryResponse>, Status> {
+    async fn unary(&self, request: Request<UnaryRequest>) -> Result<Response<UnaryResponse>, Status> {
         let (metadata, extensions, message) = request.into_parts();
         let info = info(&metadata, &extensions, vec![any("UnaryRequest", &message)]);
-        answer(message.response_definition, info, |payload| UnaryResponse {
-            payload: Some(payload),
-        })
-        .await
+        answer(message.response_definition, info, |payload| UnaryResponse { payload: Some(payload) }).await
     }
 
     async fn idempotent_unary(
@@ -52,26 +46,12 @@ impl ConformanceService for Suite {
         request: Request<IdempotentUnaryRequest>,
     ) -> Result<Response<IdempotentUnaryResponse>, Status> {
         let (metadata, extensions, message) = request.into_parts();
-        let info = info(
-            &metadata,
-            &extensions,
-            vec![any("IdempotentUnaryRequest", &message)],
-        );
-        answer(message.response_definition, info, |payload| {
-            IdempotentUnaryResponse {
-                payload: Some(payload),
-            }
-        })
-        .await
+        let info = info(&metadata, &extensions, vec![any("IdempotentUnaryRequest", &message)]);
+        answer(message.response_definition, info, |payload| IdempotentUnaryResponse { payload: Some(payload) }).await
     }
 
-    async fn unimplemented(
-        &self,
-        _: Request<UnimplementedRequest>,
-    ) -> Result<Response<UnimplementedResponse>, Status> {
-        Err(Status::unimplemented(
-            "this method is not implemented, on purpose",
-        ))
+    async fn unimplemented(&self, _: Request<UnimplementedRequest>) -> Result<Response<UnimplementedResponse>, Status> {
+        Err(Status::unimplemented("this method is not implemented, on purpose"))
     }
 
     async fn client_stream(
@@ -88,10 +68,7 @@ impl ConformanceService for Suite {
             }
         }
         let info = info(&metadata, &extensions, seen);
-        answer(definition, info, |payload| ClientStreamResponse {
-            payload: Some(payload),
-        })
-        .await
+        answer(definition, info, |payload| ClientStreamResponse { payload: Some(payload) }).await
     }
 
     async fn server_stream(
@@ -99,21 +76,13 @@ impl ConformanceService for Suite {
         request: Request<ServerStreamRequest>,
     ) -> Result<Response<Self::ServerStreamStream>, Status> {
         let (metadata, extensions, message) = request.into_parts();
-        let info = info(
-            &metadata,
-            &extensions,
-            vec![any("ServerStreamRequest", &message)],
-        );
+        let info = info(&metadata, &extensions, vec![any("ServerStreamRequest", &message)]);
         let definition = message.response_definition.unwrap_or_default();
         let payloads = payloads(&definition, info);
         Ok(with_metadata(
             &definition.response_headers,
             &definition.response_trailers,
-            paced(payloads, definition.response_delay_ms, |payload| {
-                ServerStreamResponse {
-                    payload: Some(payload),
-                }
-            }),
+            paced(payloads, definition.response_delay_ms, |payload| ServerStreamResponse { payload: Some(payload) }),
         ))
     }
 
@@ -125,16 +94,9 @@ impl ConformanceService for Suite {
         let Some(first) = messages.message().await? else {
             return Ok(Response::new(stream::empty().boxed()));
         };
-        let mut info = info(
-            &metadata,
-            &extensions,
-            vec![any("BidiStreamRequest", &first)],
-        );
+        let mut info = info(&metadata, &extensions, vec![any("BidiStreamRequest", &first)]);
         let definition = first.response_definition.unwrap_or_default();
-        let (headers, trailers) = (
-            definition.response_headers.clone(),
-            definition.response_trailers.clone(),
-        );
+        let (headers, trailers) = (definition.response_headers.clone(), definition.response_trailers.clone());
         let body = if first.full_duplex {
             converse(messages, definition, info)
         } else {
@@ -142,11 +104,7 @@ impl ConformanceService for Suite {
                 info.requests.push(any("BidiStreamRequest", &message));
             }
             let payloads = payloads(&definition, info);
-            paced(payloads, definition.response_delay_ms, |payload| {
-                BidiStreamResponse {
-                    payload: Some(payload),
-                }
-            })
+            paced(payloads, definition.response_delay_ms, |payload| BidiStreamResponse { payload: Some(payload) })
         };
         Ok(with_metadata(&headers, &trailers, body))
     }
@@ -171,41 +129,24 @@ async fn answer<T>(
         Some(unary_response_definition::Response::ResponseData(data)) => data,
         None => Vec::new(),
     };
-    let payload = ConformancePayload {
-        data,
-        request_info: Some(info),
-    };
-    Ok(with_metadata(
-        &definition.response_headers,
-        &definition.response_trailers,
-        wrap(payload),
-    ))
+    let payload = ConformancePayload { data, request_info: Some(info) };
+    Ok(with_metadata(&definition.response_headers, &definition.response_trailers, wrap(payload)))
 }
 
 fn with_metadata<T>(headers: &[Header], trailers: &[Header], message: T) -> Response<T> {
     let mut response = Response::new(message);
     *response.metadata_mut() = MetadataMap::from_headers(to_fields(headers));
-    response
-        .extensions_mut()
-        .insert(SendTrailers(to_fields(trailers)));
+    response.extensions_mut().insert(SendTrailers(to_fields(trailers)));
     response
 }
 
 /// What a stream answers when it has seen all requests.
-fn payloads(
-    definition: &StreamResponseDefinition,
-    info: RequestInfo,
-) -> Vec<Result<ConformancePayload, Status>> {
+fn payloads(definition: &StreamResponseDefinition, info: RequestInfo) -> Vec<Result<ConformancePayload, Status>> {
     let mut info = Some(info);
     let mut payloads: Vec<_> = definition
         .response_data
         .iter()
-        .map(|data| {
-            Ok(ConformancePayload {
-                data: data.clone(),
-                request_info: info.take(),
-            })
-        })
+        .map(|data| Ok(ConformancePayload { data: data.clone(), request_info: info.take() }))
         .collect();
     if let Some(error) = &definition.error {
         payloads.push(Err(to_status(error.clone(), info.as_ref())));
@@ -239,73 +180,47 @@ fn converse(
     let error = definition.error;
     let turns = definition.response_data.into_iter();
     let state = (messages, turns, Some(info), error, 0_usize);
-    stream::unfold(
-        state,
-        move |(mut messages, mut turns, info, mut error, sent)| async move {
-            let mut info = info;
-            if sent > 0 && info.is_none() {
-                match messages.message().await {
-                    Ok(Some(message)) => {
-                        let requests = vec![any("BidiStreamRequest", &message)];
-                        info = Some(RequestInfo {
-                            requests,
-                            ..RequestInfo::default()
-                        });
-                    }
-                    Ok(None) => {}
-                    Err(status) => {
-                        return Some((
-                            Err(status),
-                            (messages, Vec::new().into_iter(), None, None, sent),
-                        ));
-                    }
+    stream::unfold(state, move |(mut messages, mut turns, info, mut error, sent)| async move {
+        let mut info = info;
+        if sent > 0 && info.is_none() {
+            match messages.message().await {
+                Ok(Some(message)) => {
+                    let requests = vec![any("BidiStreamRequest", &message)];
+                    info = Some(RequestInfo { requests, ..RequestInfo::default() });
+                }
+                Ok(None) => {}
+                Err(status) => {
+                    return Some((Err(status), (messages, Vec::new().into_iter(), None, None, sent)));
                 }
             }
-            let Some(data) = turns.next() else {
-                let detail = info.filter(|_| sent == 0);
-                let status = to_status(error.take()?, detail.as_ref());
-                return Some((Err(status), (messages, turns, None, None, sent)));
-            };
-            tokio::time::sleep(delay).await;
-            let payload = ConformancePayload {
-                data,
-                request_info: info,
-            };
-            Some((
-                Ok(BidiStreamResponse {
-                    payload: Some(payload),
-                }),
-                (messages, turns, None, error, sent + 1),
-            ))
-        },
-    )
+        }
+        let Some(data) = turns.next() else {
+            let detail = info.filter(|_| sent == 0);
+            let status = to_status(error.take()?, detail.as_ref());
+            return Some((Err(status), (messages, turns, None, None, sent)));
+        };
+        tokio::time::sleep(delay).await;
+        let payload = ConformancePayload { data, request_info: info };
+        Some((Ok(BidiStreamResponse { payload: Some(payload) }), (messages, turns, None, error, sent + 1)))
+    })
     .boxed()
 }
 
 /// What was seen of the request.
 fn info(metadata: &MetadataMap, extensions: &Extensions, requests: Vec<Any>) -> RequestInfo {
     let headers = metadata.clone().into_headers();
-    let get = extensions
-        .get::<ConnectCall>()
-        .and_then(ConnectCall::get_query);
+    let get = extensions.get::<ConnectCall>().and_then(ConnectCall::get_query);
     RequestInfo {
         timeout_ms: timeout_ms(&headers),
         request_headers: from_fields(&headers),
         requests,
-        connect_get_info: get.map(|query| ConnectGetInfo {
-            query_params: query_params(query),
-        }),
+        connect_get_info: get.map(|query| ConnectGetInfo { query_params: query_params(query) }),
     }
 }
 
 fn query_params(query: &str) -> Vec<Header> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(name, value)| Header {
-            name: name.into(),
-            value: vec![value.into()],
-        })
-        .collect()
+    pairs.map(|(name, value)| Header { name: name.into(), value: vec![value.into()] }).collect()
 }
 
 fn timeout_ms(headers: &HeaderMap) -> Option<i64> {
@@ -324,10 +239,7 @@ fn timeout_ms(headers: &HeaderMap) -> Option<i64> {
 }
 
 fn any(name: &str, message: &impl Message) -> Any {
-    Any {
-        type_url: format!("{TYPES}{name}"),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: format!("{TYPES}{name}"), value: message.encode_to_vec() }
 }
 
 /// `google.rpc.Status`.
@@ -345,14 +257,6 @@ fn to_status(error: Error, info: Option<&RequestInfo>) -> Status {
     let mut details = error.details;
     details.extend(info.map(|info| any("ConformancePayload.RequestInfo", info)));
     let message = error.message.unwrap_or_default();
-    let rpc = RpcStatus {
-        code: error.code,
-        message: message.clone(),
-        details,
-    };
-    Status::with_details(
-        Code::from_i32(error.code),
-        message,
-        rpc.encode_to_vec().into(),
-    )
+    let rpc = RpcStatus { code: error.code, message: message.clone(), details };
+    Status::with_details(Code::from_i32(error.code), message, rpc.encode_to_vec().into())
 }

@@ -57,28 +57,16 @@ impl Bench {
     /// # Errors
     /// When the URL or the key is of no use.
     pub(crate) async fn new(args: Args) -> Result<Self> {
-        let uri: Uri = args
-            .server
-            .parse()
-            .with_context(|| format!("--server {}", args.server))?;
+        let uri: Uri = args.server.parse().with_context(|| format!("--server {}", args.server))?;
         if uri.scheme_str() != Some("http") {
             bail!("--server must be an http:// URL: the generator speaks no TLS");
         }
-        let authority = uri
-            .authority()
-            .ok_or_else(|| anyhow!("--server has no host"))?
-            .to_string();
-        let host = uri
-            .host()
-            .unwrap_or_default()
-            .trim_matches(['[', ']'])
-            .to_owned();
+        let authority = uri.authority().ok_or_else(|| anyhow!("--server has no host"))?.to_string();
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let mut addresses = tokio::net::lookup_host((host, uri.port_u16().unwrap_or(80)))
             .await
             .with_context(|| format!("cannot resolve {authority}"))?;
-        let address = addresses
-            .next()
-            .ok_or_else(|| anyhow!("{authority} has no address"))?;
+        let address = addresses.next().ok_or_else(|| anyhow!("{authority} has no address"))?;
         let minter = match &args.secret {
             Some(secret) => Minter::from_text(secret)?,
             None => Minter::from_file(&args.dev_key)?,
@@ -89,9 +77,7 @@ impl Bench {
         };
         let user_next = Cell::new(args.user_base.unwrap_or_else(user_base));
         Ok(Self {
-            endpoint: Endpoint::from(uri)
-                .connect_timeout(CONNECT_MAX)
-                .timeout(CALL_MAX),
+            endpoint: Endpoint::from(uri).connect_timeout(CONNECT_MAX).timeout(CALL_MAX),
             address,
             authority,
             pids,
@@ -113,11 +99,7 @@ impl Bench {
     /// # Errors
     /// When signing fails.
     pub(crate) fn seat(&self, user: i64, role: Role) -> Result<Seat> {
-        Ok(Seat {
-            user,
-            bearer: self.minter.bearer(user)?,
-            role,
-        })
+        Ok(Seat { user, bearer: self.minter.bearer(user)?, role })
     }
 
     /// The role of one that sends and receives, as the flags want it.
@@ -132,12 +114,7 @@ impl Bench {
     /// The state of a new run.
     pub(crate) fn hub(&self, clients: usize) -> Hub {
         let tag = u32::try_from(random() >> 32).unwrap_or(0);
-        Hub::new(
-            crate::clock::Clock::start(),
-            tag,
-            self.args.content as usize,
-            clients,
-        )
+        Hub::new(crate::clock::Clock::start(), tag, self.args.content as usize, clients)
     }
 
     /// Makes rooms and gives their ids, in order.
@@ -145,19 +122,12 @@ impl Bench {
     /// # Errors
     /// When the server refuses one.
     pub(crate) async fn create_rooms(&self, plans: Vec<RoomPlan>) -> Result<Vec<String>> {
-        let channel = self
-            .endpoint
-            .connect()
+        let channel =
+            self.endpoint.connect().await.with_context(|| format!("cannot connect to {}", self.args.server))?;
+        stream::iter(plans.into_iter().map(|plan| self.create_room(channel.clone(), plan)))
+            .buffered(CREATING_MAX)
+            .try_collect()
             .await
-            .with_context(|| format!("cannot connect to {}", self.args.server))?;
-        stream::iter(
-            plans
-                .into_iter()
-                .map(|plan| self.create_room(channel.clone(), plan)),
-        )
-        .buffered(CREATING_MAX)
-        .try_collect()
-        .await
     }
 
     async fn create_room(&self, channel: Channel, plan: RoomPlan) -> Result<String> {
@@ -167,28 +137,12 @@ impl Bench {
             name: "loadgen".into(),
             ..Default::default()
         });
-        request
-            .metadata_mut()
-            .insert("authorization", self.minter.bearer(plan.owner)?.parse()?);
-        let answer = ChatServiceClient::new(channel)
-            .create_room(request)
-            .await
-            .map_err(|status| {
-                let reason = status
-                    .metadata()
-                    .get("tertulia-reason")
-                    .and_then(|r| r.to_str().ok())
-                    .unwrap_or("no reason");
-                anyhow!(
-                    "CreateRoom: {:?}, {reason}: {}",
-                    status.code(),
-                    status.message()
-                )
-            })?;
-        let room = answer
-            .into_inner()
-            .room
-            .ok_or_else(|| anyhow!("CreateRoom answered without a room"))?;
+        request.metadata_mut().insert("authorization", self.minter.bearer(plan.owner)?.parse()?);
+        let answer = ChatServiceClient::new(channel).create_room(request).await.map_err(|status| {
+            let reason = status.metadata().get("tertulia-reason").and_then(|r| r.to_str().ok()).unwrap_or("no reason");
+            anyhow!("CreateRoom: {:?}, {reason}: {}", status.code(), status.message())
+        })?;
+        let room = answer.into_inner().room.ok_or_else(|| anyhow!("CreateRoom answered without a room"))?;
         Ok(room.id)
     }
 
@@ -202,9 +156,7 @@ impl Bench {
         let servers = self.pids.iter().map(|pid| (pid.to_string(), "the server"));
         for (pid, who) in own.into_iter().chain(servers) {
             if let Some(max) = procfs::files_max(&pid).filter(|max| *max < needed) {
-                bail!(
-                    "{who} may open {max} files and needs {needed}: start it after `ulimit -n {needed}`"
-                );
+                bail!("{who} may open {max} files and needs {needed}: start it after `ulimit -n {needed}`");
             }
         }
         Ok(())

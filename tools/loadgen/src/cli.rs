@@ -69,12 +69,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "./data/dev-jwt.key")]
     pub(crate) dev_key: PathBuf,
     /// HS256 secret as hex digits, instead of the key file
-    #[arg(
-        long,
-        value_name = "SECRET",
-        env = "LOADGEN_SECRET",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "SECRET", env = "LOADGEN_SECRET", hide_env_values = true)]
     pub(crate) secret: Option<String>,
     /// First user id; default: random, so that runs on one server do not meet
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..=1 << 53))]
@@ -136,29 +131,13 @@ mod tests {
     #[test]
     fn command_line() {
         Args::command().debug_assert();
-        let args = Args::try_parse_from([
-            "loadgen",
-            "--server",
-            "http://h:1",
-            "--workload",
-            "w1,w4",
-            "--rate",
-            "20,max",
-        ])
-        .unwrap();
+        let args =
+            Args::try_parse_from(["loadgen", "--server", "http://h:1", "--workload", "w1,w4", "--rate", "20,max"])
+                .unwrap();
         assert_eq!(args.workload, [Workload::W1, Workload::W4]);
         assert_eq!(args.rate, [Rate::Paced(20.0), Rate::Max]);
         assert!(
-            Args::try_parse_from([
-                "loadgen",
-                "--server",
-                "http://h:1",
-                "--workload",
-                "w1",
-                "--content",
-                "10"
-            ])
-            .is_err()
+            Args::try_parse_from(["loadgen", "--server", "http://h:1", "--workload", "w1", "--content", "10"]).is_err()
         );
         assert!(Args::try_parse_from(["loadgen", "--server", "http://h:1"]).is_err());
     }

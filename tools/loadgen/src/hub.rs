@@ -176,9 +176,7 @@ impl Hub {
 
     /// The request that sends a message.
     pub(crate) fn request(&self, number: u64) -> v1::SendMessageRequest {
-        let flight = usize::try_from(number)
-            .ok()
-            .and_then(|i| self.flights.get(i));
+        let flight = usize::try_from(number).ok().and_then(|i| self.flights.get(i));
         let room = flight.and_then(|f| self.rooms.get(f.room as usize));
         v1::SendMessageRequest {
             room_id: room.map(|r| r.id.clone()).unwrap_or_default(),
@@ -223,10 +221,7 @@ impl Hub {
             return;
         };
         self.undelivered = self.undelivered.saturating_sub(u64::from(flight.left));
-        if let Some(flight) = usize::try_from(number)
-            .ok()
-            .and_then(|i| self.flights.get_mut(i))
-        {
+        if let Some(flight) = usize::try_from(number).ok().and_then(|i| self.flights.get_mut(i)) {
             flight.left = 0;
         }
         self.error(word, example);
@@ -237,19 +232,14 @@ impl Hub {
 
     /// Takes the answer of a send: true the first time only.
     fn close(&mut self, number: u64) -> Option<Flight> {
-        let flight = self
-            .flights
-            .get_mut(usize::try_from(number).ok()?)
-            .filter(|f| f.open)?;
+        let flight = self.flights.get_mut(usize::try_from(number).ok()?).filter(|f| f.open)?;
         flight.open = false;
         self.unacked = self.unacked.saturating_sub(1);
         Some(*flight)
     }
 
     fn delivered(&mut self, client: usize, n: i64, content: &[u8]) {
-        let Some(index) =
-            marker::read(content, self.tag).and_then(|number| usize::try_from(number).ok())
-        else {
+        let Some(index) = marker::read(content, self.tag).and_then(|number| usize::try_from(number).ok()) else {
             return;
         };
         let Some(flight) = self.flights.get_mut(index) else {
@@ -285,10 +275,7 @@ impl Hub {
         let expected = *last + 1;
         *last = n;
         if n != expected {
-            self.error(
-                "out_of_order",
-                format!("n {n} came where {expected} was due"),
-            );
+            self.error("out_of_order", format!("n {n} came where {expected} was due"));
         }
     }
 
@@ -332,11 +319,7 @@ mod tests {
 
     fn hub() -> Hub {
         let mut hub = Hub::new(Clock::start(), 0xabcd, 100, 3);
-        hub.rooms.push(Room {
-            id: "r".into(),
-            senders: vec![0],
-            receivers: 2,
-        });
+        hub.rooms.push(Room { id: "r".into(), senders: vec![0], receivers: 2 });
         hub.measuring = true;
         hub
     }

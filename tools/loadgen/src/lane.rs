@@ -40,16 +40,12 @@ impl Sink for Lane<'_> {
             },
             Call::Session => match scan::frame(body) {
                 Ok(Frame::Event(event)) => self.hub.event(self.client, event),
-                Ok(Frame::Reply(id, Answer::Sent(body))) => {
-                    self.hub.acked(id.wrapping_sub(1), body)
-                }
+                Ok(Frame::Reply(id, Answer::Sent(body))) => self.hub.acked(id.wrapping_sub(1), body),
                 Ok(Frame::Reply(id, Answer::Error(body))) => {
                     let (word, example) = session_error(body);
                     self.hub.refused(id.wrapping_sub(1), &word, example);
                 }
-                Ok(Frame::Reply(_, Answer::Other)) | Err(_) => {
-                    self.hub.error("malformed", "frame of a session")
-                }
+                Ok(Frame::Reply(_, Answer::Other)) | Err(_) => self.hub.error("malformed", "frame of a session"),
             },
             Call::Send(number) => self.hub.acked(number, body),
             Call::Page(began_ns) => self.hub.page(self.client, began_ns, body),
@@ -59,9 +55,7 @@ impl Sink for Lane<'_> {
     fn ended(&mut self, call: Call, end: End) {
         match (call, end) {
             (Call::Send(_) | Call::Page(_), End::Ok) => {}
-            (Call::Send(number), End::Failed(word, example)) => {
-                self.hub.refused(number, &word, example)
-            }
+            (Call::Send(number), End::Failed(word, example)) => self.hub.refused(number, &word, example),
             (Call::Page(_), End::Failed(word, example)) => {
                 self.hub.error(&word, example);
                 self.hub.delayed.push(Some(self.client));
@@ -82,10 +76,7 @@ fn session_error(body: &[u8]) -> (String, String) {
     match v1::SessionError::decode(body) {
         Ok(e) => {
             let reason = e.info.map(|i| i.reason).filter(|r| !r.is_empty());
-            (
-                reason.unwrap_or_else(|| format!("grpc_{}", e.code)),
-                e.message,
-            )
+            (reason.unwrap_or_else(|| format!("grpc_{}", e.code)), e.message)
         }
         Err(_) => ("malformed".into(), "session error".into()),
     }

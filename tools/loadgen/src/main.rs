@@ -40,10 +40,7 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> Result<bool> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     LocalSet::new().block_on(&runtime, run(args))
 }
 
@@ -53,9 +50,7 @@ async fn run(args: Args) -> Result<bool> {
     let specs = Spec::all(&args);
     let bench = Bench::new(args).await?;
     if bench.pids.is_empty() {
-        eprintln!(
-            "the server's process is not known: no processor time, no memory, no W4; give --server-pid"
-        );
+        eprintln!("the server's process is not known: no processor time, no memory, no W4; give --server-pid");
     }
     let mut rows = Vec::with_capacity(specs.len());
     for spec in &specs {

@@ -30,9 +30,7 @@ impl Cpu {
             for task in tasks.flatten() {
                 let id = task.file_name().to_str().and_then(|s| s.parse().ok());
                 let time = fs::read_to_string(task.path().join("schedstat")).ok();
-                let time = time
-                    .as_deref()
-                    .and_then(|t| t.split_whitespace().next()?.parse().ok());
+                let time = time.as_deref().and_then(|t| t.split_whitespace().next()?.parse().ok());
                 if let (Some(id), Some(time)) = (id, time) {
                     cpu.threads.insert(id, time);
                 }
@@ -51,11 +49,7 @@ impl Cpu {
         let fine_s = fine_ns as f64 / 1e9;
         let coarse_s = self.ticks_s - earlier.ticks_s;
         // Threads that ended in between are only in the coarse figure; trust it when it is clearly greater.
-        if coarse_s > fine_s * 1.05 + 5.0 * TICK_S {
-            coarse_s
-        } else {
-            fine_s
-        }
+        if coarse_s > fine_s * 1.05 + 5.0 * TICK_S { coarse_s } else { fine_s }
     }
 }
 
@@ -70,19 +64,10 @@ fn ticks(pid: u32) -> Option<f64> {
 /// Processor seconds of the whole machine since it started: used, and taken by the hypervisor.
 pub(crate) fn machine() -> Option<(f64, f64)> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
-    let ticks: Vec<f64> = stat
-        .lines()
-        .next()?
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|f| f.parse().ok())
-        .collect();
+    let ticks: Vec<f64> = stat.lines().next()?.split_whitespace().skip(1).filter_map(|f| f.parse().ok()).collect();
     let at = |i: usize| ticks.get(i).copied().unwrap_or(0.0);
     // user, nice, system, then idle and iowait, then irq, softirq, steal.
-    Some((
-        (at(0) + at(1) + at(2) + at(5) + at(6)) * TICK_S,
-        at(7) * TICK_S,
-    ))
+    Some(((at(0) + at(1) + at(2) + at(5) + at(6)) * TICK_S, at(7) * TICK_S))
 }
 
 /// Resident memory of these processes together, KiB.
@@ -139,10 +124,9 @@ fn holds(process: &Path, sockets: &[String]) -> bool {
     let Ok(files) = fs::read_dir(process.join("fd")) else {
         return false;
     };
-    files.flatten().any(|file| {
-        fs::read_link(file.path())
-            .is_ok_and(|link| sockets.iter().any(|s| link.as_os_str() == s.as_str()))
-    })
+    files
+        .flatten()
+        .any(|file| fs::read_link(file.path()).is_ok_and(|link| sockets.iter().any(|s| link.as_os_str() == s.as_str())))
 }
 
 #[cfg(test)]
@@ -154,10 +138,7 @@ mod tests {
     #[test]
     fn finds_the_listener() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(
-            super::listener(listener.local_addr().unwrap()),
-            Some(std::process::id())
-        );
+        assert_eq!(super::listener(listener.local_addr().unwrap()), Some(std::process::id()));
         let address = listener.local_addr().unwrap();
         drop(listener);
         assert_eq!(super::listener(address), None);

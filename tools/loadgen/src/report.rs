@@ -33,12 +33,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// Puts the runs of a row together.
-    pub(crate) fn new(
-        workload: &'static str,
-        label: String,
-        params: Map<String, Value>,
-        outcomes: &[Outcome],
-    ) -> Self {
+    pub(crate) fn new(workload: &'static str, label: String, params: Map<String, Value>, outcomes: &[Outcome]) -> Self {
         let mut values: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
         let mut errors: BTreeMap<String, ErrorCount> = BTreeMap::new();
         for outcome in outcomes {
@@ -46,10 +41,7 @@ impl Row {
                 values.entry(name).or_default().push(*value);
             }
             for (word, error) in &outcome.errors {
-                let sum = errors.entry(word.clone()).or_insert_with(|| ErrorCount {
-                    count: 0,
-                    ..error.clone()
-                });
+                let sum = errors.entry(word.clone()).or_insert_with(|| ErrorCount { count: 0, ..error.clone() });
                 sum.count += error.count;
             }
         }
@@ -72,24 +64,13 @@ impl Row {
             figures,
             range,
             durability: outcomes.iter().filter_map(|o| o.durability).min(),
-            errors: errors
-                .iter()
-                .map(|(word, e)| (word.clone(), e.count))
-                .collect(),
-            error_examples: errors
-                .into_iter()
-                .map(|(word, e)| (word, e.example))
-                .collect(),
+            errors: errors.iter().map(|(word, e)| (word.clone(), e.count)).collect(),
+            error_examples: errors.into_iter().map(|(word, e)| (word, e.example)).collect(),
         }
     }
 
     /// A row that could not be measured.
-    pub(crate) fn failed(
-        workload: &'static str,
-        label: String,
-        params: Map<String, Value>,
-        why: &str,
-    ) -> Self {
+    pub(crate) fn failed(workload: &'static str, label: String, params: Map<String, Value>, why: &str) -> Self {
         let mut row = Self::new(workload, label, params, &[]);
         row.errors.insert("setup".into(), 1);
         row.error_examples.insert("setup".into(), why.to_owned());
@@ -110,11 +91,7 @@ fn measured(figures: &Figures) -> bool {
 
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        (sorted[middle - 1] + sorted[middle]) / 2.0
-    }
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
 /// More digits than any figure deserves, fewer than a double has.
@@ -124,47 +101,19 @@ fn round(value: f64) -> f64 {
 
 /// The table.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let mut lines =
-        vec![["row", "what", "rate", "p50 / p99 ms", "CPU-s per 1,000"].map(str::to_owned)];
+    let mut lines = vec![["row", "what", "rate", "p50 / p99 ms", "CPU-s per 1,000"].map(str::to_owned)];
     for row in rows {
         let first = lines.len();
         for (what, rate, p50, p99, cpu) in [
-            (
-                "acks/s",
-                "acks_per_s",
-                "ack_p50_ms",
-                "ack_p99_ms",
-                "cpu_s_per_1000_acks",
-            ),
-            (
-                "deliveries/s",
-                "deliveries_per_s",
-                "delivery_p50_ms",
-                "delivery_p99_ms",
-                "cpu_s_per_1000_deliveries",
-            ),
-            (
-                "pages/s",
-                "pages_per_s",
-                "page_p50_ms",
-                "page_p99_ms",
-                "cpu_s_per_1000_pages",
-            ),
+            ("acks/s", "acks_per_s", "ack_p50_ms", "ack_p99_ms", "cpu_s_per_1000_acks"),
+            ("deliveries/s", "deliveries_per_s", "delivery_p50_ms", "delivery_p99_ms", "cpu_s_per_1000_deliveries"),
+            ("pages/s", "pages_per_s", "page_p50_ms", "page_p99_ms", "cpu_s_per_1000_pages"),
             ("KiB/connection", "rss_kib_per_conn", "", "", ""),
         ] {
             if row.figures.contains_key(rate) {
-                let latency = if p50.is_empty() {
-                    String::new()
-                } else {
-                    format!("{} / {}", row.cell(p50), row.cell(p99))
-                };
-                lines.push([
-                    String::new(),
-                    what.to_owned(),
-                    row.cell(rate),
-                    latency,
-                    row.cell(cpu),
-                ]);
+                let latency =
+                    if p50.is_empty() { String::new() } else { format!("{} / {}", row.cell(p50), row.cell(p99)) };
+                lines.push([String::new(), what.to_owned(), row.cell(rate), latency, row.cell(cpu)]);
             }
         }
         if lines.len() == first {
@@ -193,31 +142,19 @@ impl Row {
 
     /// What a reader must know beside the figures.
     fn notes(&self) -> String {
-        let cores = |name| {
-            self.figures
-                .get(name)
-                .map_or_else(|| "?".to_owned(), |v| format!("{v:.2}"))
-        };
+        let cores = |name| self.figures.get(name).map_or_else(|| "?".to_owned(), |v| format!("{v:.2}"));
         let mut text = format!(
             "{}: {}, cores: server {}, loadgen {}, others {}",
             self.label,
-            self.durability
-                .map_or_else(|| "no acks".to_owned(), |d| format!("acks {d}")),
+            self.durability.map_or_else(|| "no acks".to_owned(), |d| format!("acks {d}")),
             cores("cpu_server"),
             cores("cpu_loadgen"),
             cores("cpu_foreign"),
         );
-        if self
-            .figures
-            .get("cpu_foreign")
-            .is_some_and(|v| *v > FOREIGN_MAX)
-        {
+        if self.figures.get("cpu_foreign").is_some_and(|v| *v > FOREIGN_MAX) {
             text.push_str(" (too much: measure again)");
         }
-        if let (Some(before), Some(after)) = (
-            self.figures.get("rss_before_mib"),
-            self.figures.get("rss_after_mib"),
-        ) {
+        if let (Some(before), Some(after)) = (self.figures.get("rss_before_mib"), self.figures.get("rss_after_mib")) {
             text.push_str(&format!(", server {before:.0} -> {after:.0} MiB"));
         }
         text.push('\n');
@@ -225,9 +162,7 @@ impl Row {
             let example = self.error_examples.get(word).map_or("", String::as_str);
             text.push_str(&format!("  ERROR {word} x {count}: {example}\n"));
             if word == "rate_limited" {
-                text.push_str(
-                    "  start the server with --set limits.user_per_s=0 --set limits.room_per_s=0\n",
-                );
+                text.push_str("  start the server with --set limits.user_per_s=0 --set limits.room_per_s=0\n");
             }
         }
         text
@@ -282,46 +217,24 @@ mod tests {
     use super::*;
 
     fn outcome(rate: f64) -> Outcome {
-        let figures = Figures::from([
-            ("acks_per_s", rate),
-            ("ack_p50_ms", 0.5),
-            ("ack_p99_ms", 1.0),
-        ]);
-        Outcome {
-            figures,
-            errors: BTreeMap::new(),
-            durability: Some("synced"),
-        }
+        let figures = Figures::from([("acks_per_s", rate), ("ack_p50_ms", 0.5), ("ack_p99_ms", 1.0)]);
+        Outcome { figures, errors: BTreeMap::new(), durability: Some("synced") }
     }
 
     #[test]
     fn medians_and_ranges() {
-        let row = Row::new(
-            "w1",
-            "W1".into(),
-            Map::new(),
-            &[outcome(3_000.0), outcome(1_000.0), outcome(36_000.0)],
-        );
+        let row = Row::new("w1", "W1".into(), Map::new(), &[outcome(3_000.0), outcome(1_000.0), outcome(36_000.0)]);
         assert!(row.ok());
         let json = serde_json::to_value(&row).unwrap();
         assert_eq!(json["acks_per_s"], 3_000.0);
-        assert_eq!(
-            json["range"]["acks_per_s"],
-            serde_json::json!([1_000.0, 36_000.0])
-        );
+        assert_eq!(json["range"]["acks_per_s"], serde_json::json!([1_000.0, 36_000.0]));
         assert!(table(&[row]).contains("3,000 (1,000–36,000)"));
     }
 
     #[test]
     fn errors_and_emptiness_are_not_ok() {
         let mut bad = outcome(5.0);
-        bad.errors.insert(
-            "rate_limited".into(),
-            ErrorCount {
-                count: 3,
-                example: "slow down".into(),
-            },
-        );
+        bad.errors.insert("rate_limited".into(), ErrorCount { count: 3, example: "slow down".into() });
         let row = Row::new("w1", "W1".into(), Map::new(), &[bad]);
         assert!(!row.ok());
         assert!(table(&[row]).contains("limits.user_per_s=0"));
@@ -331,12 +244,7 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        for (value, text) in [
-            (1_234_567.0, "1,234,567"),
-            (-123.0, "-123"),
-            (0.002, "0.00200"),
-            (12.34, "12.3"),
-        ] {
+        for (value, text) in [(1_234_567.0, "1,234,567"), (-123.0, "-123"), (0.002, "0.00200"), (12.34, "12.3")] {
             assert_eq!(number(value), text);
         }
     }

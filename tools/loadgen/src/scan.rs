@@ -197,42 +197,22 @@ mod tests {
             n: 999,
             sender_id: -5,
             content: "text".into(),
-            created_at: Some(prost_types::Timestamp {
-                seconds: 5,
-                nanos: 6,
-            }),
+            created_at: Some(prost_types::Timestamp { seconds: 5, nanos: 6 }),
             ..Default::default()
         }
     }
 
     fn event_of(event: v1::event::Event) -> v1::Event {
-        v1::Event {
-            room_id: "room".into(),
-            seq: 1_000,
-            event: Some(event),
-            ..Default::default()
-        }
+        v1::Event { room_id: "room".into(), seq: 1_000, event: Some(event), ..Default::default() }
     }
 
     #[test]
     fn events() {
         let bytes = event_of(v1::event::Event::Message(message())).encode_to_vec();
-        assert_eq!(
-            event(&bytes),
-            Ok(Event::Message {
-                n: 999,
-                content: b"text"
-            })
-        );
-        let bytes = event_of(v1::event::Event::Connected(v1::Connected {
-            interval_s: 15,
-        }))
-        .encode_to_vec();
+        assert_eq!(event(&bytes), Ok(Event::Message { n: 999, content: b"text" }));
+        let bytes = event_of(v1::event::Event::Connected(v1::Connected { interval_s: 15 })).encode_to_vec();
         assert_eq!(event(&bytes), Ok(Event::Connected));
-        let bytes = event_of(v1::event::Event::ResyncRequired(
-            v1::ResyncRequired::default(),
-        ))
-        .encode_to_vec();
+        let bytes = event_of(v1::event::Event::ResyncRequired(v1::ResyncRequired::default())).encode_to_vec();
         assert_eq!(event(&bytes), Ok(Event::Resync));
         let bytes = event_of(v1::event::Event::Typing(v1::Typing::default())).encode_to_vec();
         assert_eq!(event(&bytes), Ok(Event::Other));
@@ -247,30 +227,16 @@ mod tests {
             epoch: 3,
         };
         let encoded = response.encode_to_vec();
-        let reply = v1::SessionReply {
-            request_id: 300,
-            result: Some(v1::session_reply::Result::SendMessage(response)),
-        };
-        let bytes = v1::SessionResponse {
-            frame: Some(v1::session_response::Frame::Reply(reply)),
-        }
-        .encode_to_vec();
+        let reply =
+            v1::SessionReply { request_id: 300, result: Some(v1::session_reply::Result::SendMessage(response)) };
+        let bytes = v1::SessionResponse { frame: Some(v1::session_response::Frame::Reply(reply)) }.encode_to_vec();
         assert_eq!(frame(&bytes), Ok(Frame::Reply(300, Answer::Sent(&encoded))));
         assert_eq!(sent(&encoded), Ok((2, true)));
 
-        let error = v1::SessionError {
-            code: 8,
-            ..Default::default()
-        };
+        let error = v1::SessionError { code: 8, ..Default::default() };
         let encoded = error.encode_to_vec();
-        let reply = v1::SessionReply {
-            request_id: 7,
-            result: Some(v1::session_reply::Result::Error(error)),
-        };
-        let bytes = v1::SessionResponse {
-            frame: Some(v1::session_response::Frame::Reply(reply)),
-        }
-        .encode_to_vec();
+        let reply = v1::SessionReply { request_id: 7, result: Some(v1::session_reply::Result::Error(error)) };
+        let bytes = v1::SessionResponse { frame: Some(v1::session_response::Frame::Reply(reply)) }.encode_to_vec();
         assert_eq!(frame(&bytes), Ok(Frame::Reply(7, Answer::Error(&encoded))));
     }
 

@@ -21,14 +21,8 @@ pub(crate) struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        let histogram =
-            || Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("the bounds are valid");
-        Self {
-            acks: histogram(),
-            deliveries: histogram(),
-            pages: histogram(),
-            durability: 0,
-        }
+        let histogram = || Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("the bounds are valid");
+        Self { acks: histogram(), deliveries: histogram(), pages: histogram(), durability: 0 }
     }
 }
 
@@ -50,11 +44,7 @@ impl Tally {
 
     /// What an answer said about durability; the weakest is kept.
     pub(crate) fn durability(&mut self, value: u64) {
-        self.durability = if self.durability == 0 {
-            value
-        } else {
-            self.durability.min(value)
-        };
+        self.durability = if self.durability == 0 { value } else { self.durability.min(value) };
     }
 
     /// The weakest durability seen.
@@ -71,33 +61,9 @@ impl Tally {
     pub(crate) fn figures(&self, seconds: f64, cpu_s: Option<f64>) -> Figures {
         let mut figures = Figures::new();
         let kinds: [(&Histogram<u64>, [&'static str; 4]); 3] = [
-            (
-                &self.acks,
-                [
-                    "acks_per_s",
-                    "ack_p50_ms",
-                    "ack_p99_ms",
-                    "cpu_s_per_1000_acks",
-                ],
-            ),
-            (
-                &self.deliveries,
-                [
-                    "deliveries_per_s",
-                    "delivery_p50_ms",
-                    "delivery_p99_ms",
-                    "cpu_s_per_1000_deliveries",
-                ],
-            ),
-            (
-                &self.pages,
-                [
-                    "pages_per_s",
-                    "page_p50_ms",
-                    "page_p99_ms",
-                    "cpu_s_per_1000_pages",
-                ],
-            ),
+            (&self.acks, ["acks_per_s", "ack_p50_ms", "ack_p99_ms", "cpu_s_per_1000_acks"]),
+            (&self.deliveries, ["deliveries_per_s", "delivery_p50_ms", "delivery_p99_ms", "cpu_s_per_1000_deliveries"]),
+            (&self.pages, ["pages_per_s", "page_p50_ms", "page_p99_ms", "cpu_s_per_1000_pages"]),
         ];
         for (histogram, [rate, p50, p99, cpu]) in kinds {
             if histogram.is_empty() {

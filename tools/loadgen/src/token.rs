@@ -44,10 +44,7 @@ impl Minter {
     /// When it cannot be read or is empty.
     pub(crate) fn from_file(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| {
-            format!(
-                "cannot read {}: name the server's dev-jwt.key with --dev-key, or give --secret",
-                path.display()
-            )
+            format!("cannot read {}: name the server's dev-jwt.key with --dev-key, or give --secret", path.display())
         })?;
         Self::from_text(&text).with_context(|| format!("in {}", path.display()))
     }
@@ -57,11 +54,7 @@ impl Minter {
     /// # Errors
     /// When signing fails.
     pub(crate) fn bearer(&self, user: i64) -> Result<String> {
-        let claims = Claims {
-            sub: &user.to_string(),
-            name: &format!("loadgen {user}"),
-            exp: self.exp,
-        };
+        let claims = Claims { sub: &user.to_string(), name: &format!("loadgen {user}"), exp: self.exp };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)?;
         Ok(format!("Bearer {token}"))
     }

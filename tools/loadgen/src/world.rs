@@ -93,11 +93,7 @@ impl World {
     ///
     /// # Errors
     /// When one cannot connect, or not all live within `patience`.
-    pub(crate) async fn connect(
-        self: &Rc<Self>,
-        seats: Vec<Seat>,
-        patience: Duration,
-    ) -> Result<()> {
+    pub(crate) async fn connect(self: &Rc<Self>, seats: Vec<Seat>, patience: Duration) -> Result<()> {
         let goal = self.clients.borrow().len() + seats.len();
         stream::iter(seats.into_iter().map(|seat| self.dial(seat)))
             .buffered(CONNECTING_MAX)
@@ -108,31 +104,18 @@ impl World {
             .await?;
         if !self.until(patience, |hub| hub.ready >= goal).await {
             let hub = self.hub.borrow();
-            let first = hub
-                .errors
-                .iter()
-                .next()
-                .map(|(word, e)| format!("; {word}: {}", e.example));
-            bail!(
-                "{} of {goal} clients have a live stream{}",
-                hub.ready,
-                first.unwrap_or_default()
-            );
+            let first = hub.errors.iter().next().map(|(word, e)| format!("; {word}: {}", e.example));
+            bail!("{} of {goal} clients have a live stream{}", hub.ready, first.unwrap_or_default());
         }
         Ok(())
     }
 
     async fn dial(&self, seat: Seat) -> Result<Client> {
-        let sock = TcpStream::connect(self.address)
-            .await
-            .with_context(|| format!("cannot connect to {}", self.address))?;
+        let sock =
+            TcpStream::connect(self.address).await.with_context(|| format!("cannot connect to {}", self.address))?;
         sock.set_nodelay(true)?;
         let conn = RefCell::new(Conn::new(sock, self.authority.clone()));
-        Ok(Client {
-            seat,
-            conn,
-            waker: RefCell::default(),
-        })
+        Ok(Client { seat, conn, waker: RefCell::default() })
     }
 
     fn start(self: &Rc<Self>, client: Client) {
@@ -150,12 +133,7 @@ impl World {
     }
 
     /// Moves one connection on; ready only with the error that ended it.
-    fn poll_client(
-        &self,
-        index: usize,
-        client: &Client,
-        cx: &mut Context<'_>,
-    ) -> Poll<anyhow::Error> {
+    fn poll_client(&self, index: usize, client: &Client, cx: &mut Context<'_>) -> Poll<anyhow::Error> {
         let mut waker = client.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
@@ -164,15 +142,8 @@ impl World {
         loop {
             let read = {
                 let mut hub = self.hub.borrow_mut();
-                let mut lane = Lane {
-                    hub: &mut hub,
-                    client: index,
-                    streamless: client.seat.role == Role::Calls,
-                };
-                client
-                    .conn
-                    .borrow_mut()
-                    .poll_read(cx, &mut self.scratch.borrow_mut(), &mut lane)
+                let mut lane = Lane { hub: &mut hub, client: index, streamless: client.seat.role == Role::Calls };
+                client.conn.borrow_mut().poll_read(cx, &mut self.scratch.borrow_mut(), &mut lane)
             };
             match read {
                 Poll::Ready(Ok(())) => self.dispatch(),
@@ -224,23 +195,14 @@ impl World {
                 let request = self.hub.borrow().request(number);
                 if let Role::Session { .. } = client.seat.role {
                     let command = v1::session_request::Command::SendMessage(request);
-                    let frame = v1::SessionRequest {
-                        request_id: number + 1,
-                        command: Some(command),
-                    };
+                    let frame = v1::SessionRequest { request_id: number + 1, command: Some(command) };
                     if !conn.send(Call::Session, &frame.encode_to_vec()) {
                         bail!("the session has ended");
                     }
                     return Ok(());
                 }
                 let path = "/chat.v1.ChatService/SendMessage";
-                conn.open(
-                    Call::Send(number),
-                    path,
-                    bearer,
-                    &request.encode_to_vec(),
-                    true,
-                )
+                conn.open(Call::Send(number), path, bearer, &request.encode_to_vec(), true)
             }
             Order::Page => {
                 let hub = self.hub.borrow();
@@ -250,13 +212,7 @@ impl World {
                     ..Default::default()
                 };
                 let path = "/chat.v1.ChatService/GetMessageHistory";
-                conn.open(
-                    Call::Page(hub.clock().now_ns()),
-                    path,
-                    bearer,
-                    &request.encode_to_vec(),
-                    true,
-                )
+                conn.open(Call::Page(hub.clock().now_ns()), path, bearer, &request.encode_to_vec(), true)
             }
         }
     }
@@ -305,38 +261,14 @@ fn open_stream(conn: &mut Conn, seat: &Seat) -> Result<()> {
     let client_id = format!("loadgen-{}", seat.user);
     match seat.role {
         Role::Session { commands_only } => {
-            let open = v1::SessionOpen {
-                client_id,
-                commands_only,
-                ..Default::default()
-            };
+            let open = v1::SessionOpen { client_id, commands_only, ..Default::default() };
             let command = v1::session_request::Command::Open(open);
-            let first = v1::SessionRequest {
-                request_id: 0,
-                command: Some(command),
-            }
-            .encode_to_vec();
-            conn.open(
-                Call::Session,
-                "/chat.v1.ChatService/Session",
-                &seat.bearer,
-                &first,
-                false,
-            )
+            let first = v1::SessionRequest { request_id: 0, command: Some(command) }.encode_to_vec();
+            conn.open(Call::Session, "/chat.v1.ChatService/Session", &seat.bearer, &first, false)
         }
         Role::Events => {
-            let first = v1::StreamMessagesRequest {
-                client_id,
-                ..Default::default()
-            }
-            .encode_to_vec();
-            conn.open(
-                Call::Events,
-                "/chat.v1.ChatService/StreamMessages",
-                &seat.bearer,
-                &first,
-                true,
-            )
+            let first = v1::StreamMessagesRequest { client_id, ..Default::default() }.encode_to_vec();
+            conn.open(Call::Events, "/chat.v1.ChatService/StreamMessages", &seat.bearer, &first, true)
         }
         Role::Calls => Ok(()),
     }

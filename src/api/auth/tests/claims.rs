@@ -4,9 +4,7 @@ use super::*;
 
 fn check(options: AuthOptions, claims: &Value) -> Result<Identity, AuthError> {
     let token = sign(Algorithm::HS256, None, claims);
-    Verifier::from_options(options)
-        .unwrap()
-        .verify_now(&token, NOW_MS)
+    Verifier::from_options(options).unwrap().verify_now(&token, NOW_MS)
 }
 
 fn check_default(claims: &Value) -> Result<Identity, AuthError> {
@@ -20,9 +18,7 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 fn bad(claim: &str) -> AuthError {
-    AuthError::BadClaim {
-        claim: claim.to_owned(),
-    }
+    AuthError::BadClaim { claim: claim.to_owned() }
 }
 
 #[test]
@@ -43,14 +39,9 @@ fn a_full_token_is_read() {
 
 #[test]
 fn a_sparse_token_is_read() {
-    let identity =
-        check_default(&json!({"sub": "9223372036854775807", "exp": u32::MAX, "name": null}))
-            .unwrap();
+    let identity = check_default(&json!({"sub": "9223372036854775807", "exp": u32::MAX, "name": null})).unwrap();
     assert_eq!(identity.user_id, i64::MAX);
-    assert_eq!(
-        (identity.name.as_str(), identity.picture.as_str()),
-        ("", "")
-    );
+    assert_eq!((identity.name.as_str(), identity.picture.as_str()), ("", ""));
     assert!(!identity.admin);
 }
 
@@ -76,11 +67,7 @@ fn a_user_id_is_an_integer_from_1() {
         json!("9223372036854775808"),
         json!("٣"),
     ] {
-        assert_eq!(
-            check_default(&with("sub", value.clone())),
-            Err(bad("sub")),
-            "{value}"
-        );
+        assert_eq!(check_default(&with("sub", value.clone())), Err(bad("sub")), "{value}");
     }
     let mut claims = good();
     claims.as_object_mut().unwrap().remove("sub");
@@ -90,16 +77,12 @@ fn a_user_id_is_an_integer_from_1() {
 #[test]
 fn texts_are_texts() {
     assert_eq!(check_default(&with("name", json!(5))), Err(bad("name")));
-    assert_eq!(
-        check_default(&with("picture", json!({}))),
-        Err(bad("picture"))
-    );
+    assert_eq!(check_default(&with("picture", json!({}))), Err(bad("picture")));
 }
 
 #[test]
 fn times_are_checked_with_leeway() {
-    let at =
-        |name: &str, offset_s: i64| check_default(&with(name, json!(NOW_MS / 1000 + offset_s)));
+    let at = |name: &str, offset_s: i64| check_default(&with(name, json!(NOW_MS / 1000 + offset_s)));
     assert!(at("exp", -29).is_ok());
     assert_eq!(at("exp", -30), Err(AuthError::Expired));
     assert_eq!(at("exp", -31), Err(AuthError::Expired));
@@ -112,15 +95,9 @@ fn an_expiry_is_required_and_a_number() {
     let mut claims = good();
     claims.as_object_mut().unwrap().remove("exp");
     assert_eq!(check_default(&claims), Err(bad("exp")));
-    assert_eq!(
-        check_default(&with("exp", json!("4102444800"))),
-        Err(bad("exp"))
-    );
+    assert_eq!(check_default(&with("exp", json!("4102444800"))), Err(bad("exp")));
     assert_eq!(check_default(&with("nbf", json!("0"))), Err(bad("nbf")));
-    assert_eq!(
-        check_default(&with("exp", json!(i64::MIN))),
-        Err(AuthError::Expired)
-    );
+    assert_eq!(check_default(&with("exp", json!(i64::MIN))), Err(AuthError::Expired));
     let far = check_default(&with("exp", json!(1e300))).unwrap();
     assert_eq!(far.expires_at_ms, i64::MAX);
 }
@@ -131,14 +108,8 @@ fn a_remembered_token_expires_too() {
     let token = sign(Algorithm::HS256, None, &with("nbf", json!(NOW_MS / 1000)));
     assert!(verifier.verify_now(&token, NOW_MS).is_ok());
     assert!(verifier.verify_now(&token, NOW_MS + 89_999).is_ok());
-    assert_eq!(
-        verifier.verify_now(&token, NOW_MS + 90_000),
-        Err(AuthError::Expired)
-    );
-    assert_eq!(
-        verifier.verify_now(&token, NOW_MS - 30_001),
-        Err(AuthError::NotYetValid)
-    );
+    assert_eq!(verifier.verify_now(&token, NOW_MS + 90_000), Err(AuthError::Expired));
+    assert_eq!(verifier.verify_now(&token, NOW_MS - 30_001), Err(AuthError::NotYetValid));
     assert!(verifier.verify_now(&token, NOW_MS).is_ok());
 }
 
@@ -155,24 +126,12 @@ fn issuer_and_audience_are_checked_when_configured() {
     let issuer = json!("https://id.example.com");
     let check = |claims: &Value| check(options.clone(), claims).map(|_| ());
     assert_eq!(check(&claims(issuer.clone(), json!("chat"))), Ok(()));
-    assert_eq!(
-        check(&claims(issuer.clone(), json!(["other", "chat"]))),
-        Ok(())
-    );
-    assert_eq!(
-        check(&claims(issuer.clone(), json!("cha"))),
-        Err(bad("aud"))
-    );
+    assert_eq!(check(&claims(issuer.clone(), json!(["other", "chat"]))), Ok(()));
+    assert_eq!(check(&claims(issuer.clone(), json!("cha"))), Err(bad("aud")));
     assert_eq!(check(&claims(issuer.clone(), json!([]))), Err(bad("aud")));
     assert_eq!(check(&with("iss", issuer.clone())), Err(bad("aud")));
-    assert_eq!(
-        check(&claims(json!([issuer]), json!("chat"))),
-        Err(bad("iss"))
-    );
-    assert_eq!(
-        check(&claims(json!("https://evil.example"), json!("chat"))),
-        Err(bad("iss"))
-    );
+    assert_eq!(check(&claims(json!([issuer]), json!("chat"))), Err(bad("iss")));
+    assert_eq!(check(&claims(json!("https://evil.example"), json!("chat"))), Err(bad("iss")));
     assert_eq!(check(&with("aud", json!("chat"))), Err(bad("iss")));
 }
 
@@ -181,13 +140,7 @@ fn the_admin_role_is_a_value_or_in_a_list() {
     let is_admin = |role: Value| check_default(&with("role", role)).unwrap().admin;
     assert!(is_admin(json!("admin")));
     assert!(is_admin(json!(["member", "admin"])));
-    for role in [
-        json!("Admin"),
-        json!("admin,member"),
-        json!(["administrator"]),
-        json!(true),
-        json!({"admin": 1}),
-    ] {
+    for role in [json!("Admin"), json!("admin,member"), json!(["administrator"]), json!(true), json!({"admin": 1})] {
         assert!(!is_admin(role.clone()), "{role}");
     }
 }
@@ -207,14 +160,7 @@ fn claims_can_be_mapped() {
         "profile": {"display": {"name": "Bo"}}, "avatar": "p", "realm": {"chat_admin": true},
     });
     let identity = check(options, &claims).unwrap();
-    assert_eq!(
-        (
-            identity.user_id,
-            identity.name.as_str(),
-            identity.picture.as_str()
-        ),
-        (3, "Bo", "p")
-    );
+    assert_eq!((identity.user_id, identity.name.as_str(), identity.picture.as_str()), (3, "Bo", "p"));
     assert!(identity.admin);
 }
 
@@ -227,14 +173,7 @@ fn the_header_value_is_taken_apart() {
         assert_eq!(token(empty), Err(AuthError::Missing), "{empty:?}");
     }
     assert_eq!(bearer_token(None), Err(AuthError::Missing));
-    for other in [
-        &b"Basic YTpi"[..],
-        b"a.b.c",
-        b"Bearer a b",
-        b"Bearer \xff",
-        b"Bearer \xc3\xa9",
-        b"Bearera.b.c",
-    ] {
+    for other in [&b"Basic YTpi"[..], b"a.b.c", b"Bearer a b", b"Bearer \xff", b"Bearer \xc3\xa9", b"Bearera.b.c"] {
         assert_eq!(token(other), Err(AuthError::Malformed), "{other:?}");
     }
 }

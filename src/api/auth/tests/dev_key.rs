@@ -26,10 +26,7 @@ fn mints_what_its_verifier_accepts() {
     options.claims.user_id = "uid".to_owned();
     options.claims.admin = "groups.chat".to_owned();
     let token = key.mint(&spec(), &options);
-    let identity = Verifier::from_options(options)
-        .unwrap()
-        .verify_now(&token, NOW_MS)
-        .unwrap();
+    let identity = Verifier::from_options(options).unwrap().verify_now(&token, NOW_MS).unwrap();
     let expected = Identity {
         user_id: 5,
         name: "Eva".to_owned(),
@@ -46,17 +43,9 @@ fn is_the_same_after_a_restart_and_never_the_same_elsewhere() {
     let first = load_or_create(here.path()).unwrap();
     let options = AuthOptions::new(vec![load_or_create(here.path()).unwrap().source()]);
     let token = first.mint(&spec(), &options);
-    assert!(
-        Verifier::from_options(options)
-            .unwrap()
-            .verify_now(&token, NOW_MS)
-            .is_ok()
-    );
+    assert!(Verifier::from_options(options).unwrap().verify_now(&token, NOW_MS).is_ok());
     let other = load_or_create(there.path()).unwrap();
-    assert_eq!(
-        verifier(other.source()).verify_now(&token, NOW_MS),
-        Err(AuthError::BadSignature)
-    );
+    assert_eq!(verifier(other.source()).verify_now(&token, NOW_MS), Err(AuthError::BadSignature));
 }
 
 #[test]
@@ -69,24 +58,14 @@ fn its_file_is_a_secret_file_for_other_servers() {
     assert_eq!(text.trim_end().len(), 64);
     assert!(!format!("{key:?}").contains(text.trim_end()));
     let token = key.mint(&spec(), &AuthOptions::new(Vec::new()));
-    assert!(
-        verifier(KeySource::HmacSecretFile(path))
-            .verify_now(&token, NOW_MS)
-            .is_ok()
-    );
+    assert!(verifier(KeySource::HmacSecretFile(path)).verify_now(&token, NOW_MS).is_ok());
 }
 
 #[test]
 fn a_damaged_file_is_an_error_and_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);
-    for content in [
-        "",
-        "abc",
-        "not hexadecimal at all",
-        &"ab".repeat(31),
-        &"ab".repeat(33),
-    ] {
+    for content in ["", "abc", "not hexadecimal at all", &"ab".repeat(31), &"ab".repeat(33)] {
         std::fs::write(&path, content).unwrap();
         let message = load_or_create(dir.path()).unwrap_err().to_string();
         assert!(message.contains("64 hexadecimal digits"), "{message}");

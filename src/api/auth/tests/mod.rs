@@ -21,9 +21,7 @@ const NOW_MS: i64 = 1_795_219_200_000;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn testdata(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/api/auth/testdata")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api/auth/testdata").join(name)
 }
 
 fn bytes(name: &str) -> Vec<u8> {

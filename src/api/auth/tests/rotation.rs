@@ -40,9 +40,7 @@ impl KeyServer {
             requests: AtomicUsize::new(0),
             held: Mutex::new(None),
         });
-        let app = Router::new()
-            .route("/jwks.json", get(answer))
-            .with_state(state.clone());
+        let app = Router::new().route("/jwks.json", get(answer)).with_state(state.clone());
         tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { url, state }
     }
@@ -96,16 +94,12 @@ async fn ready(verifier: &Verifier) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, first_keys)
-        .await
-        .expect("the first keys arrive");
+    timeout(PATIENCE, first_keys).await.expect("the first keys arrive");
 }
 
 async fn id(verifier: &Verifier, token: &str) -> Result<i64, AuthError> {
     let answer = timeout(PATIENCE, verifier.verify(token, NOW_MS)).await;
-    answer
-        .expect("verification is bounded")
-        .map(|identity| identity.user_id)
+    answer.expect("verification is bounded").map(|identity| identity.user_id)
 }
 
 #[tokio::test]
@@ -114,10 +108,7 @@ async fn the_first_call_waits_for_the_first_keys() {
     let server = KeyServer::start(&mut tasks).await;
     let verifier = running(server.options(), &mut tasks);
     assert!(!verifier.is_ready());
-    assert_eq!(
-        verifier.verify_now(&old_token(), NOW_MS),
-        Err(AuthError::KeysUnavailable)
-    );
+    assert_eq!(verifier.verify_now(&old_token(), NOW_MS), Err(AuthError::KeysUnavailable));
     assert_eq!(id(&verifier, &old_token()).await, Ok(42));
     assert!(verifier.is_ready());
 }
@@ -137,11 +128,7 @@ async fn a_new_key_is_fetched_when_a_token_names_it() {
     assert_eq!(id(&eager, &old_token()).await, Ok(42), "nobody asked yet");
     assert_eq!(id(&eager, &new_token()).await, Ok(42));
     let gone = id(&eager, &old_token()).await;
-    assert_eq!(
-        gone,
-        Err(AuthError::UnknownKey),
-        "a withdrawn key counts no more, remembered or not"
-    );
+    assert_eq!(gone, Err(AuthError::UnknownKey), "a withdrawn key counts no more, remembered or not");
     assert_eq!(id(&verifier, &old_token()).await, Ok(42));
 }
 
@@ -159,13 +146,8 @@ async fn keys_are_refreshed_in_the_background() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, rotated)
-        .await
-        .expect("the new key arrives unasked");
-    assert_eq!(
-        verifier.verify_now(&old_token(), NOW_MS),
-        Err(AuthError::UnknownKey)
-    );
+    timeout(PATIENCE, rotated).await.expect("the new key arrives unasked");
+    assert_eq!(verifier.verify_now(&old_token(), NOW_MS), Err(AuthError::UnknownKey));
 }
 
 #[tokio::test]
@@ -184,10 +166,7 @@ async fn unknown_keys_cause_one_refresh_in_ten_seconds() {
     while let Some(answer) = calls.join_next().await {
         assert_eq!(answer.unwrap(), Err(AuthError::UnknownKey));
     }
-    assert_eq!(
-        id(&verifier, &new_token()).await,
-        Err(AuthError::UnknownKey)
-    );
+    assert_eq!(id(&verifier, &new_token()).await, Err(AuthError::UnknownKey));
     assert_eq!(server.requests(), before + 1);
 }
 
@@ -209,11 +188,7 @@ async fn all_who_wait_for_a_new_key_get_the_same_refresh() {
         sleep(Duration::from_millis(5)).await;
     }
     // One that comes while the refresh is under way, and one that has given up.
-    assert!(
-        timeout(Duration::from_millis(50), id(&verifier, &new_token()))
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_millis(50), id(&verifier, &new_token())).await.is_err());
     release.notify_one();
     while let Some(answer) = calls.join_next().await {
         assert_eq!(answer.unwrap(), Ok(42));
@@ -233,23 +208,9 @@ async fn a_slow_key_server_holds_up_only_unknown_keys() {
     server.set(StatusCode::OK, bytes("jwks-rotated.json"));
     let unknown = new_token();
     let mut waiting = Box::pin(id(&verifier, &unknown));
-    assert!(
-        timeout(Duration::from_millis(100), &mut waiting)
-            .await
-            .is_err(),
-        "it waits"
-    );
-    assert_eq!(
-        verifier
-            .verify_now(&old_token(), NOW_MS)
-            .map(|identity| identity.user_id),
-        Ok(42)
-    );
-    assert_eq!(
-        waiting.await,
-        Err(AuthError::KeysUnavailable),
-        "but not for ever"
-    );
+    assert!(timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "it waits");
+    assert_eq!(verifier.verify_now(&old_token(), NOW_MS).map(|identity| identity.user_id), Ok(42));
+    assert_eq!(waiting.await, Err(AuthError::KeysUnavailable), "but not for ever");
 
     // The caller is gone; the refresh it asked for goes on.
     release.notify_one();
@@ -258,9 +219,7 @@ async fn a_slow_key_server_holds_up_only_unknown_keys() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, arrived)
-        .await
-        .expect("the refresh outlives its caller");
+    timeout(PATIENCE, arrived).await.expect("the refresh outlives its caller");
 }
 
 #[tokio::test]
@@ -271,10 +230,7 @@ async fn a_failing_key_server_takes_no_key_away() {
     assert!(verifier.refresh().await);
     let secret = json!({"keys": [{"kty": "oct", "kid": "s", "k": URL_SAFE_NO_PAD.encode(SECRET)}]});
     let failures = [
-        (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            bytes("jwks-rotated.json"),
-        ),
+        (StatusCode::INTERNAL_SERVER_ERROR, bytes("jwks-rotated.json")),
         (StatusCode::FOUND, Vec::new()),
         (StatusCode::OK, b"<html>".to_vec()),
         (StatusCode::OK, br#"{"keys":[]}"#.to_vec()),
@@ -284,10 +240,7 @@ async fn a_failing_key_server_takes_no_key_away() {
     for (status, body) in failures {
         server.set(status, body);
         assert!(!verifier.refresh().await, "{status}");
-        assert!(
-            verifier.verify_now(&old_token(), NOW_MS).is_ok(),
-            "{status}"
-        );
+        assert!(verifier.verify_now(&old_token(), NOW_MS).is_ok(), "{status}");
     }
     server.set(StatusCode::OK, bytes("jwks-rotated.json"));
     assert!(verifier.refresh().await);
@@ -303,10 +256,7 @@ async fn without_keys_the_answer_is_unavailable() {
     let verifier = running(AuthOptions::new(vec![KeySource::JwksUrl(url)]), &mut tasks);
     let error = id(&verifier, &old_token()).await.unwrap_err();
     assert_eq!(error.reason(), "auth_unavailable");
-    assert_eq!(
-        id(&verifier, &old_token()).await,
-        Err(AuthError::KeysUnavailable)
-    );
+    assert_eq!(id(&verifier, &old_token()).await, Err(AuthError::KeysUnavailable));
 }
 
 #[tokio::test]
@@ -320,8 +270,5 @@ async fn a_key_set_file_is_read_again() {
     assert_eq!(id(&verifier, &old_token()).await, Ok(42));
     std::fs::copy(testdata("jwks-rotated.json"), &path).unwrap();
     assert_eq!(id(&verifier, &new_token()).await, Ok(42));
-    assert_eq!(
-        id(&verifier, &old_token()).await,
-        Err(AuthError::UnknownKey)
-    );
+    assert_eq!(id(&verifier, &old_token()).await, Err(AuthError::UnknownKey));
 }

@@ -12,8 +12,8 @@ use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_types::{Any, Timestamp};
 use tertulia_proto::tokens::v1::{
-    DeviceToken, GetTokensRequest, GetTokensResponse, Platform, RegisterTokenRequest,
-    RegisterTokenResponse, RemoveTokenRequest, RemoveTokenResponse,
+    DeviceToken, GetTokensRequest, GetTokensResponse, Platform, RegisterTokenRequest, RegisterTokenResponse,
+    RemoveTokenRequest, RemoveTokenResponse,
     tokens_service_server::{TokensService, TokensServiceServer},
 };
 use tonic::{Status, service::Routes};
@@ -36,19 +36,10 @@ impl TokensService for Tokens {
         request: tonic::Request<RegisterTokenRequest>,
     ) -> Result<tonic::Response<RegisterTokenResponse>, Status> {
         let token = request.into_inner().token.unwrap_or_default();
-        let detail = Any {
-            type_url: "type.googleapis.com/tokens.v1.DeviceToken".into(),
-            value: token.encode_to_vec(),
-        };
-        let details = RpcStatus {
-            details: vec![detail],
-        }
-        .encode_to_vec();
-        let mut status =
-            Status::with_details(tonic::Code::AlreadyExists, "déjà là: 100 %", details.into());
-        status
-            .metadata_mut()
-            .insert("retry-hint", "never".parse().unwrap());
+        let detail = Any { type_url: "type.googleapis.com/tokens.v1.DeviceToken".into(), value: token.encode_to_vec() };
+        let details = RpcStatus { details: vec![detail] }.encode_to_vec();
+        let mut status = Status::with_details(tonic::Code::AlreadyExists, "déjà là: 100 %", details.into());
+        status.metadata_mut().insert("retry-hint", "never".parse().unwrap());
         Err(status)
     }
 
@@ -65,16 +56,9 @@ impl TokensService for Tokens {
         &self,
         request: tonic::Request<GetTokensRequest>,
     ) -> Result<tonic::Response<GetTokensResponse>, Status> {
-        let client_id = request
-            .metadata()
-            .get("client-id")
-            .map_or("none", |value| value.to_str().unwrap());
-        let mut response = tonic::Response::new(GetTokensResponse {
-            tokens: vec![token(client_id)],
-        });
-        response
-            .metadata_mut()
-            .insert("served-by", "test".parse().unwrap());
+        let client_id = request.metadata().get("client-id").map_or("none", |value| value.to_str().unwrap());
+        let mut response = tonic::Response::new(GetTokensResponse { tokens: vec![token(client_id)] });
+        response.metadata_mut().insert("served-by", "test".parse().unwrap());
         Ok(response)
     }
 }
@@ -90,34 +74,25 @@ fn token(client_id: &str) -> DeviceToken {
         token: "t".into(),
         platform: Platform::Ios.into(),
         client_id: client_id.into(),
-        registered_at: Some(Timestamp {
-            seconds: 1,
-            nanos: 0,
-        }),
+        registered_at: Some(Timestamp { seconds: 1, nanos: 0 }),
     }
 }
 
 fn pool() -> DescriptorPool {
     let mut pool = DescriptorPool::decode(tertulia_proto::DESCRIPTORS).unwrap();
-    pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .unwrap();
+    pool.decode_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
     pool
 }
 
 fn options() -> ConnectOptions {
-    ConnectOptions {
-        max_request_bytes: LIMIT,
-        compress_min_bytes: 1024,
-    }
+    ConnectOptions { max_request_bytes: LIMIT, compress_min_bytes: 1024 }
 }
 
 /// The product's stack: services, gRPC-Web, Connect.
 fn app() -> (Connect<axum::Router>, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let inner = Routes::new(TokensServiceServer::new(Tokens))
-        .add_service(health)
-        .into_axum_router()
-        .layer(GrpcWebLayer::new());
+    let inner =
+        Routes::new(TokensServiceServer::new(Tokens)).add_service(health).into_axum_router().layer(GrpcWebLayer::new());
     (Connect::new(inner, pool(), options()), reporter)
 }
 
@@ -126,12 +101,7 @@ async fn call(request: Request<Body>) -> Response<Body> {
 }
 
 /// A POST with some headers.
-fn post(
-    method: &str,
-    content_type: &str,
-    body: impl Into<Body>,
-    headers: &[(&str, &str)],
-) -> Request<Body> {
+fn post(method: &str, content_type: &str, body: impl Into<Body>, headers: &[(&str, &str)]) -> Request<Body> {
     let mut request = Request::post(method).header("content-type", content_type);
     for (name, value) in headers {
         request = request.header(*name, *value);

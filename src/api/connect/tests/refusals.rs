@@ -31,67 +31,22 @@ async fn wrong_requests_get_their_code() {
     let bomb = gzip(&vec![b' '; 100 * LIMIT]);
     let deep = format!("{{\"newer\": {}", "[".repeat(10_000));
     let cases = [
-        (
-            post("/tokens.v1.TokensService/Nothing", content, "{}", &[]),
-            404,
-            "unimplemented",
-        ),
-        (
-            post(
-                GET_TOKENS,
-                content,
-                "{}",
-                &[("connect-protocol-version", "2")],
-            ),
-            400,
-            "invalid_argument",
-        ),
-        (
-            post(GET_TOKENS, content, "{}", &[("connect-timeout-ms", "soon")]),
-            400,
-            "invalid_argument",
-        ),
-        (
-            post(GET_TOKENS, content, "{}", &[("content-encoding", "br")]),
-            501,
-            "unimplemented",
-        ),
-        (
-            post(GET_TOKENS, content, "{}", &[("content-encoding", "gzip")]),
-            400,
-            "invalid_argument",
-        ),
+        (post("/tokens.v1.TokensService/Nothing", content, "{}", &[]), 404, "unimplemented"),
+        (post(GET_TOKENS, content, "{}", &[("connect-protocol-version", "2")]), 400, "invalid_argument"),
+        (post(GET_TOKENS, content, "{}", &[("connect-timeout-ms", "soon")]), 400, "invalid_argument"),
+        (post(GET_TOKENS, content, "{}", &[("content-encoding", "br")]), 501, "unimplemented"),
+        (post(GET_TOKENS, content, "{}", &[("content-encoding", "gzip")]), 400, "invalid_argument"),
         (post(GET_TOKENS, content, "", &[]), 400, "invalid_argument"),
-        (
-            post(GET_TOKENS, content, "{} {}", &[]),
-            400,
-            "invalid_argument",
-        ),
-        (
-            post(REGISTER, content, r#"{"token": 1}"#, &[]),
-            400,
-            "invalid_argument",
-        ),
+        (post(GET_TOKENS, content, "{} {}", &[]), 400, "invalid_argument"),
+        (post(REGISTER, content, r#"{"token": 1}"#, &[]), 400, "invalid_argument"),
         (post(REGISTER, content, deep, &[]), 400, "invalid_argument"),
-        (
-            post(GET_TOKENS, content, too_long, &[]),
-            429,
-            "resource_exhausted",
-        ),
-        (
-            post(GET_TOKENS, content, bomb, &[("content-encoding", "gzip")]),
-            429,
-            "resource_exhausted",
-        ),
+        (post(GET_TOKENS, content, too_long, &[]), 429, "resource_exhausted"),
+        (post(GET_TOKENS, content, bomb, &[("content-encoding", "gzip")]), 429, "resource_exhausted"),
     ];
     for (request, status, code) in cases {
         let case = format!("{request:?}");
         let (actual, headers, body) = json(call(request).await).await;
-        assert_eq!(
-            (actual.as_u16(), &body["code"]),
-            (status, &json!(code)),
-            "{case}"
-        );
+        assert_eq!((actual.as_u16(), &body["code"]), (status, &json!(code)), "{case}");
         assert_eq!(headers["accept-encoding"], "gzip");
     }
 }
@@ -102,31 +57,13 @@ async fn wrong_queries_get_their_code() {
         ("message=%7B%7D", 400, "invalid_argument"),
         ("encoding=text&message=%7B%7D", 400, "invalid_argument"),
         ("encoding=json", 400, "invalid_argument"),
-        (
-            "encoding=json&message=%7B%7D&connect=v2",
-            400,
-            "invalid_argument",
-        ),
-        (
-            "encoding=json&message=e3%2B&base64=1",
-            400,
-            "invalid_argument",
-        ),
-        (
-            "encoding=json&message=%7B%7D&compression=br",
-            501,
-            "unimplemented",
-        ),
+        ("encoding=json&message=%7B%7D&connect=v2", 400, "invalid_argument"),
+        ("encoding=json&message=e3%2B&base64=1", 400, "invalid_argument"),
+        ("encoding=json&message=%7B%7D&compression=br", 501, "unimplemented"),
     ] {
-        let request = Request::get(format!("{GET_TOKENS}?{query}"))
-            .body(Body::empty())
-            .unwrap();
+        let request = Request::get(format!("{GET_TOKENS}?{query}")).body(Body::empty()).unwrap();
         let (actual, _, body) = json(call(request).await).await;
-        assert_eq!(
-            (actual.as_u16(), &body["code"]),
-            (status, &json!(code)),
-            "{query}"
-        );
+        assert_eq!((actual.as_u16(), &body["code"]), (status, &json!(code)), "{query}");
     }
 }
 
@@ -160,14 +97,7 @@ async fn http_says_what_would_do() {
     for (request, status, name, value) in cases {
         let case = format!("{request:?}");
         let response = call(request).await;
-        assert_eq!(
-            (
-                response.status().as_u16(),
-                response.headers()[name].to_str().unwrap()
-            ),
-            (status, value),
-            "{case}"
-        );
+        assert_eq!((response.status().as_u16(), response.headers()[name].to_str().unwrap()), (status, value), "{case}");
     }
 }
 
@@ -182,47 +112,24 @@ async fn wrong_stream_requests_end_their_stream() {
         (frame(0, b"{}")[..6].to_vec(), &[], "invalid_argument"),
         (frame(0, b"{").to_vec(), &[], "invalid_argument"),
         (compressed.to_vec(), &[], "internal"),
-        (
-            frame(0, b"{}").to_vec(),
-            &[("connect-content-encoding", "br")],
-            "unimplemented",
-        ),
-        (
-            frame(0, &vec![b' '; LIMIT + 1]).to_vec(),
-            &[],
-            "resource_exhausted",
-        ),
-        (
-            frame(0, b"{}").to_vec(),
-            &[("connect-protocol-version", "0")],
-            "invalid_argument",
-        ),
+        (frame(0, b"{}").to_vec(), &[("connect-content-encoding", "br")], "unimplemented"),
+        (frame(0, &vec![b' '; LIMIT + 1]).to_vec(), &[], "resource_exhausted"),
+        (frame(0, b"{}").to_vec(), &[("connect-protocol-version", "0")], "invalid_argument"),
     ];
     for (body, headers, code) in cases {
         let response = call(post(WATCH, "application/connect+json", body, headers)).await;
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/connect+json"
-        );
+        assert_eq!(response.headers()["content-type"], "application/connect+json");
         let mut body = response.into_body();
         let frames = next(&mut body).await.unwrap();
-        assert_eq!(
-            (frames[0].0, &frames[0].1["error"]["code"]),
-            (2, &json!(code))
-        );
+        assert_eq!((frames[0].0, &frames[0].1["error"]["code"]), (2, &json!(code)));
         assert_eq!(next(&mut body).await, None);
     }
 }
 
 #[tokio::test]
 async fn a_stream_of_requests_is_for_grpc() {
-    let request = post(
-        "/chat.v1.ChatService/Session",
-        "application/connect+json",
-        "",
-        &[],
-    );
+    let request = post("/chat.v1.ChatService/Session", "application/connect+json", "", &[]);
     let frames = next(&mut call(request).await.into_body()).await.unwrap();
     assert_eq!(frames[0].1["error"]["code"], "unimplemented");
 }
@@ -239,10 +146,7 @@ async fn http_1_clients_are_heard_out() {
         let body = Body::from_stream(pieces);
         let mut request = post(GET_TOKENS, "text/html", body, &[]);
         *request.version_mut() = version;
-        assert_eq!(
-            call(request).await.status(),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE
-        );
+        assert_eq!(call(request).await.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
         assert_eq!(read.load(Ordering::SeqCst), expected, "{version:?}");
     }
 }
@@ -252,8 +156,5 @@ async fn http_1_clients_that_never_finish_get_their_answer() {
     let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>());
     let mut request = post(GET_TOKENS, "text/html", body, &[]);
     *request.version_mut() = http::Version::HTTP_11;
-    assert_eq!(
-        call(request).await.status(),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE
-    );
+    assert_eq!(call(request).await.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }

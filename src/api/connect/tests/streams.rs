@@ -23,37 +23,19 @@ use super::*;
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 fn watch(headers: &[(&str, &str)]) -> Request<Body> {
-    post(
-        WATCH,
-        "application/connect+json",
-        frame(0, br#"{"service": "room"}"#),
-        headers,
-    )
+    post(WATCH, "application/connect+json", frame(0, br#"{"service": "room"}"#), headers)
 }
 
 #[tokio::test]
 async fn messages_arrive_as_they_are_made() {
     let (app, reporter) = app();
-    reporter
-        .set_service_status("room", ServingStatus::Serving)
-        .await;
+    reporter.set_service_status("room", ServingStatus::Serving).await;
     let response = app.oneshot(watch(&[])).await.unwrap();
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/connect+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/connect+json");
     let mut body = response.into_body();
-    assert_eq!(
-        next(&mut body).await.unwrap(),
-        [(0, json!({"status": "SERVING"}))]
-    );
-    reporter
-        .set_service_status("room", ServingStatus::NotServing)
-        .await;
-    assert_eq!(
-        next(&mut body).await.unwrap(),
-        [(0, json!({"status": "NOT_SERVING"}))]
-    );
+    assert_eq!(next(&mut body).await.unwrap(), [(0, json!({"status": "SERVING"}))]);
+    reporter.set_service_status("room", ServingStatus::NotServing).await;
+    assert_eq!(next(&mut body).await.unwrap(), [(0, json!({"status": "NOT_SERVING"}))]);
 }
 
 #[tokio::test]
@@ -79,17 +61,10 @@ impl http_body::Body for Source {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.left == 0 {
             std::task::ready!(self.delay.as_mut().poll(cx));
-            return Poll::Ready(
-                self.trailers
-                    .take()
-                    .map(|trailers| Ok(Frame::trailers(trailers))),
-            );
+            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         }
         self.left -= 1;
         self.taken.fetch_add(1, Ordering::SeqCst);
@@ -111,10 +86,7 @@ impl Probe {
 
 /// Opens a stream of `messages`, which after `delay` ends well, with a trailer.
 async fn open(messages: usize, delay: Duration, headers: &[(&str, &str)]) -> (Probe, Body) {
-    let probe = Probe {
-        taken: Arc::default(),
-        alive: Arc::default(),
-    };
+    let probe = Probe { taken: Arc::default(), alive: Arc::default() };
     let (taken, alive) = (Arc::clone(&probe.taken), Arc::clone(&probe.alive));
     let inner = service_fn(move |_: Request<Body>| {
         let mut trailers = HeaderMap::new();
@@ -127,16 +99,11 @@ async fn open(messages: usize, delay: Duration, headers: &[(&str, &str)]) -> (Pr
             trailers: Some(trailers),
             delay: Box::pin(tokio::time::sleep(delay)),
         };
-        let response = Response::builder()
-            .header("content-type", "application/grpc")
-            .body(Body::new(source));
+        let response = Response::builder().header("content-type", "application/grpc").body(Body::new(source));
         std::future::ready(Ok::<_, Infallible>(response.unwrap()))
     });
     let app = Connect::new(inner, pool(), options());
-    (
-        probe,
-        app.oneshot(watch(headers)).await.unwrap().into_body(),
-    )
+    (probe, app.oneshot(watch(headers)).await.unwrap().into_body())
 }
 
 #[tokio::test]
@@ -144,10 +111,7 @@ async fn no_more_is_taken_than_the_client_takes() {
     let (probe, mut body) = open(1000, Duration::ZERO, &[]).await;
     for taken in 0..3 {
         assert_eq!(probe.taken.load(Ordering::SeqCst), taken);
-        assert_eq!(
-            next(&mut body).await.unwrap(),
-            [(0, json!({"status": "SERVING"}))]
-        );
+        assert_eq!(next(&mut body).await.unwrap(), [(0, json!({"status": "SERVING"}))]);
     }
 }
 
@@ -164,10 +128,7 @@ async fn a_client_that_goes_takes_the_call_with_it() {
 async fn trailers_come_with_the_end() {
     let (probe, mut body) = open(1, Duration::ZERO, &[]).await;
     next(&mut body).await.unwrap();
-    assert_eq!(
-        next(&mut body).await.unwrap(),
-        [(2, json!({"metadata": {"cost": ["3"]}}))]
-    );
+    assert_eq!(next(&mut body).await.unwrap(), [(2, json!({"metadata": {"cost": ["3"]}}))]);
     assert_eq!(next(&mut body).await, None);
     assert!(!probe.is_alive());
 }
@@ -176,14 +137,8 @@ async fn trailers_come_with_the_end() {
 async fn the_deadline_ends_a_stream() {
     let hour = Duration::from_secs(3600);
     let (probe, mut body) = open(1, hour, &[("connect-timeout-ms", "50")]).await;
-    assert_eq!(
-        next(&mut body).await.unwrap(),
-        [(0, json!({"status": "SERVING"}))]
-    );
+    assert_eq!(next(&mut body).await.unwrap(), [(0, json!({"status": "SERVING"}))]);
     let end = next(&mut body).await.unwrap();
-    assert_eq!(
-        (end[0].0, &end[0].1["error"]["code"]),
-        (2, &json!("deadline_exceeded"))
-    );
+    assert_eq!((end[0].0, &end[0].1["error"]["code"]), (2, &json!("deadline_exceeded")));
     assert!(!probe.is_alive());
 }

@@ -21,10 +21,7 @@ pub fn generate(dir: &Path, seed: u64, hours: usize, lines_per_hour: usize) -> i
     for hour in 0..hours {
         let log = Log::make(seed, hour, lines_per_hour);
         fs::write(dir.join(format!("{}{RAW_SUFFIX}", log.name)), &log.raw)?;
-        fs::write(
-            dir.join(format!("{}{ANNOTATION_SUFFIX}", log.name)),
-            &log.annotation,
-        )?;
+        fs::write(dir.join(format!("{}{ANNOTATION_SUFFIX}", log.name)), &log.annotation)?;
     }
     Ok(())
 }
@@ -49,16 +46,8 @@ impl Log {
         let mut writer = Writer::new(Random(seed ^ salt), hour, lines);
         writer.write();
         let (month, day) = (hour / 28 % 12 + 1, hour % 28 + 1);
-        let name = format!(
-            "{:04}-{month:02}-{day:02}_{:02}",
-            2004 + hour / 336,
-            hour % 24
-        );
-        Self {
-            name,
-            raw: writer.raw,
-            annotation: writer.annotation,
-        }
+        let name = format!("{:04}-{month:02}-{day:02}_{:02}", 2004 + hour / 336, hour % 24);
+        Self { name, raw: writer.raw, annotation: writer.annotation }
     }
 }
 
@@ -151,10 +140,7 @@ impl Writer {
         let sender = self.speaker();
         let answered = self.answered(&sender);
         let mut text = String::new();
-        if let Some((_, nick)) = answered
-            .map(|at| self.messages[at].clone())
-            .filter(|_| self.random.per_mille(700))
-        {
+        if let Some((_, nick)) = answered.map(|at| self.messages[at].clone()).filter(|_| self.random.per_mille(700)) {
             text.push_str(&nick);
             text.push_str(self.random.pick(&[": ", ", ", ":  "]));
         }
@@ -164,8 +150,7 @@ impl Writer {
             (0..self.random.below(120)).for_each(|_| self.sentence(&mut text));
         }
         let clock = self.clock();
-        self.raw
-            .extend_from_slice(format!("{clock} <{sender}> {text}").as_bytes());
+        self.raw.extend_from_slice(format!("{clock} <{sender}> {text}").as_bytes());
         if self.random.per_mille(5) {
             self.raw.extend_from_slice(words::WINDOWS_1252);
         }
@@ -177,12 +162,10 @@ impl Writer {
         let nick = self.speaker();
         let deed = self.random.pick(words::DEEDS);
         if self.older {
-            self.raw
-                .extend_from_slice(format!("=== {nick} {deed}").as_bytes());
+            self.raw.extend_from_slice(format!("=== {nick} {deed}").as_bytes());
         } else {
             let clock = self.clock();
-            self.raw
-                .extend_from_slice(format!("{clock}  * {nick} {deed}").as_bytes());
+            self.raw.extend_from_slice(format!("{clock}  * {nick} {deed}").as_bytes());
         }
         self.annotate(number, None);
         self.messages.push((number, nick));
@@ -191,30 +174,20 @@ impl Writer {
     /// A message without a text; they happen.
     fn silence(&mut self) {
         let (clock, nick) = (self.clock(), self.speaker());
-        self.raw
-            .extend_from_slice(format!("{clock} <{nick}>").as_bytes());
+        self.raw.extend_from_slice(format!("{clock} <{nick}>").as_bytes());
     }
 
     fn coming_and_going(&mut self) {
         if self.random.per_mille(120) && self.present.len() > 5 {
             let at = self.random.below(self.present.len());
             let nick = self.present.remove(at);
-            let how = self.random.pick(&[
-                "left #tea []",
-                "left #tea [\"Leaving\"]",
-                "quit [Ping timeout]",
-            ]);
-            self.raw.extend_from_slice(
-                format!("=== {nick} [~{nick}@host.example]  has {how}").as_bytes(),
-            );
+            let how = self.random.pick(&["left #tea []", "left #tea [\"Leaving\"]", "quit [Ping timeout]"]);
+            self.raw.extend_from_slice(format!("=== {nick} [~{nick}@host.example]  has {how}").as_bytes());
             self.gone.push(nick);
         } else {
-            let back = (!self.gone.is_empty() && self.random.per_mille(300))
-                .then(|| self.gone.swap_remove(0));
+            let back = (!self.gone.is_empty() && self.random.per_mille(300)).then(|| self.gone.swap_remove(0));
             let nick = back.unwrap_or_else(|| self.new_nick());
-            self.raw.extend_from_slice(
-                format!("=== {nick} [~user@192.0.2.7]  has joined #tea").as_bytes(),
-            );
+            self.raw.extend_from_slice(format!("=== {nick} [~user@192.0.2.7]  has joined #tea").as_bytes());
             // Now and then a second join without a leave before it: the connection was lost without a trace.
             if !self.random.per_mille(50) {
                 self.present.push(nick);
@@ -232,8 +205,7 @@ impl Writer {
             None if self.random.per_mille(600) => format!("{old}|away"),
             None => self.new_nick(),
         };
-        self.raw
-            .extend_from_slice(format!("=== {old} is now known as {new}").as_bytes());
+        self.raw.extend_from_slice(format!("=== {old} is now known as {new}").as_bytes());
         self.present[at] = new;
     }
 
@@ -275,9 +247,7 @@ impl Writer {
     fn sentence(&mut self, text: &mut String) {
         for _ in 0..self.random.below(14) + 1 {
             let common = self.random.per_mille(950);
-            let word = self
-                .random
-                .pick(if common { words::COMMON } else { words::RARE });
+            let word = self.random.pick(if common { words::COMMON } else { words::RARE });
             text.push_str(word);
             text.push(' ');
         }
@@ -289,20 +259,12 @@ impl Writer {
         self.named += 1;
         let stem = words::NICKS[number % words::NICKS.len()];
         let round = number / words::NICKS.len();
-        if round == 0 {
-            stem.to_owned()
-        } else {
-            format!("{stem}{round}")
-        }
+        if round == 0 { stem.to_owned() } else { format!("{stem}{round}") }
     }
 
     fn clock(&self) -> String {
         let (hours, minutes) = (self.minutes / 60, self.minutes % 60);
-        let hours = if self.older {
-            (hours + 11) % 12 + 1
-        } else {
-            hours % 24
-        };
+        let hours = if self.older { (hours + 11) % 12 + 1 } else { hours % 24 };
         format!("[{hours:02}:{minutes:02}]")
     }
 }

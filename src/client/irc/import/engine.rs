@@ -54,18 +54,8 @@ pub(super) async fn run<P: Port>(
     policy: RetryPolicy,
     bar: &ProgressBar,
 ) -> Result<RoomRun, ImportError> {
-    let run = RoomRun {
-        name: plan.name.clone(),
-        ..RoomRun::default()
-    };
-    let mut runner = Runner {
-        port,
-        plan,
-        policy,
-        bar,
-        run,
-        message_ids: HashMap::new(),
-    };
+    let run = RoomRun { name: plan.name.clone(), ..RoomRun::default() };
+    let mut runner = Runner { port, plan, policy, bar, run, message_ids: HashMap::new() };
     runner.ensure_room().await?;
     let mut next = runner.resume("log").await?;
     runner.run.done_before = next;
@@ -100,8 +90,7 @@ impl<P: Port> Runner<'_, P> {
                 }
                 Err(status) => status,
             };
-            self.pause(&mut retries, status, || "create".to_owned())
-                .await?;
+            self.pause(&mut retries, status, || "create".to_owned()).await?;
         }
     }
 
@@ -120,11 +109,7 @@ impl<P: Port> Runner<'_, P> {
         let mut resume = Resume::new(self.plan);
         let mut retries = Retries::new(self.policy);
         loop {
-            match self
-                .port
-                .read_log(&self.run.room_id, resume.last_seq())
-                .await
-            {
+            match self.port.read_log(&self.run.room_id, resume.last_seq()).await {
                 Ok(events) => {
                     let before = resume.last_seq();
                     events.iter().for_each(|event| resume.observe(event));
@@ -145,11 +130,7 @@ impl<P: Port> Runner<'_, P> {
         let at = || format!("line {}", step.line);
         let mut retries = Retries::new(self.policy);
         loop {
-            let status = match self
-                .port
-                .perform(&self.run.room_id, &step.op, self.reply_to(&step.op))
-                .await
-            {
+            let status = match self.port.perform(&self.run.room_id, &step.op, self.reply_to(&step.op)).await {
                 Ok(done) => {
                     self.count(step, done);
                     return Ok(index + 1);
@@ -174,11 +155,7 @@ impl<P: Port> Runner<'_, P> {
 
     fn reply_to(&self, op: &Op) -> i64 {
         let Op::Send(message) = op else { return 0 };
-        message
-            .reply_to_line
-            .and_then(|line| self.message_ids.get(&line))
-            .copied()
-            .unwrap_or(0)
+        message.reply_to_line.and_then(|line| self.message_ids.get(&line)).copied().unwrap_or(0)
     }
 
     fn count(&mut self, step: &Step, done: Done) {
@@ -202,11 +179,7 @@ impl<P: Port> Runner<'_, P> {
         let paused = retries.pause(status).await;
         self.bar.set_message("");
         let room = || self.run.name.clone();
-        paused.map_err(|status| ImportError::Call {
-            room: room(),
-            at: at(),
-            status: Box::new(status),
-        })
+        paused.map_err(|status| ImportError::Call { room: room(), at: at(), status: Box::new(status) })
     }
 }
 

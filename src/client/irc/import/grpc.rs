@@ -8,9 +8,8 @@ use prost_types::Timestamp;
 use tertulia_proto::{
     admin::v1::{ReadLogRequest, admin_service_client::AdminServiceClient},
     chat::v1::{
-        AddParticipantsRequest, CreateRoomRequest, Event, GetRoomsRequest, LeaveRoomRequest, Role,
-        RoomType, SendMessageRequest, UpdateParticipantRequest,
-        chat_service_client::ChatServiceClient,
+        AddParticipantsRequest, CreateRoomRequest, Event, GetRoomsRequest, LeaveRoomRequest, Role, RoomType,
+        SendMessageRequest, UpdateParticipantRequest, chat_service_client::ChatServiceClient,
     },
 };
 use tonic::{
@@ -42,24 +41,10 @@ pub(super) struct GrpcPort {
 }
 
 impl GrpcPort {
-    pub(super) fn new(
-        channel: Channel,
-        token_for: TokenFor,
-        names: HashMap<i64, String>,
-        deadline: Duration,
-    ) -> Self {
-        let chat =
-            ChatServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+    pub(super) fn new(channel: Channel, token_for: TokenFor, names: HashMap<i64, String>, deadline: Duration) -> Self {
+        let chat = ChatServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let admin = AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        Self {
-            chat,
-            admin,
-            token_for,
-            names,
-            tokens: Mutex::default(),
-            deadline,
-            on_ack: None,
-        }
+        Self { chat, admin, token_for, names, tokens: Mutex::default(), deadline, on_ack: None }
     }
 
     pub(super) fn telling(mut self, on_ack: Option<OnAck>) -> Self {
@@ -101,55 +86,30 @@ impl GrpcPort {
             mentions: message.mentions.clone(),
             metadata: message.metadata.clone().into_iter().collect(),
             system: message.system,
-            original_at: Some(Timestamp {
-                seconds: message.original_at,
-                nanos: 0,
-            }),
+            original_at: Some(Timestamp { seconds: message.original_at, nanos: 0 }),
             ..SendMessageRequest::default()
         };
         let request = self.request(message.user, request)?;
         let answer = self.chat.clone().send_message(request).await;
-        let answer = answer
-            .map_err(|status| self.forget_token(message.user, status))?
-            .into_inner();
+        let answer = answer.map_err(|status| self.forget_token(message.user, status))?.into_inner();
         let message_id = answer.message.as_ref().map(|message| message.id);
-        let message_id = message_id
-            .ok_or_else(|| Status::data_loss("a send was answered without its message"))?;
+        let message_id = message_id.ok_or_else(|| Status::data_loss("a send was answered without its message"))?;
         if let Some(on_ack) = &self.on_ack {
             on_ack(&answer);
         }
-        Ok(Done {
-            message_id,
-            duplicate: answer.duplicate,
-        })
+        Ok(Done { message_id, duplicate: answer.duplicate })
     }
 
     async fn add(&self, room_id: &str, user: i64) -> Result<(), Status> {
-        let request = AddParticipantsRequest {
-            room_id: room_id.to_owned(),
-            user_ids: vec![user],
-        };
-        let answer = self
-            .chat
-            .clone()
-            .add_participants(self.request(OWNER_ID, request)?)
-            .await;
-        answer
-            .map(drop)
-            .map_err(|status| self.forget_token(OWNER_ID, status))
+        let request = AddParticipantsRequest { room_id: room_id.to_owned(), user_ids: vec![user] };
+        let answer = self.chat.clone().add_participants(self.request(OWNER_ID, request)?).await;
+        answer.map(drop).map_err(|status| self.forget_token(OWNER_ID, status))
     }
 
     async fn leave(&self, room_id: &str, user: i64) -> Result<(), Status> {
-        let request = self.request(
-            user,
-            LeaveRoomRequest {
-                room_id: room_id.to_owned(),
-            },
-        )?;
+        let request = self.request(user, LeaveRoomRequest { room_id: room_id.to_owned() })?;
         let answer = self.chat.clone().leave_room(request).await;
-        answer
-            .map(drop)
-            .map_err(|status| self.forget_token(user, status))
+        answer.map(drop).map_err(|status| self.forget_token(user, status))
     }
 
     async fn rename(&self, room_id: &str, user: i64, nickname: &str) -> Result<(), Status> {
@@ -158,14 +118,8 @@ impl GrpcPort {
             nickname: Some(nickname.to_owned()),
             ..UpdateParticipantRequest::default()
         };
-        let answer = self
-            .chat
-            .clone()
-            .update_participant(self.request(user, request)?)
-            .await;
-        answer
-            .map(drop)
-            .map_err(|status| self.forget_token(user, status))
+        let answer = self.chat.clone().update_participant(self.request(user, request)?).await;
+        answer.map(drop).map_err(|status| self.forget_token(user, status))
     }
 }
 
@@ -181,17 +135,12 @@ impl Port for GrpcPort {
                 r#type: RoomType::Group.into(),
                 include_hidden: true,
             };
-            let answer = self
-                .chat
-                .clone()
-                .get_rooms(self.request(OWNER_ID, request)?)
-                .await;
-            let page = answer
-                .map_err(|status| self.forget_token(OWNER_ID, status))?
-                .into_inner();
-            let own = page.rooms.into_iter().find(|room| {
-                room.name == name && room.role == i32::from(Role::Owner) && !room.deleted
-            });
+            let answer = self.chat.clone().get_rooms(self.request(OWNER_ID, request)?).await;
+            let page = answer.map_err(|status| self.forget_token(OWNER_ID, status))?.into_inner();
+            let own = page
+                .rooms
+                .into_iter()
+                .find(|room| room.name == name && room.role == i32::from(Role::Owner) && !room.deleted);
             if own.is_some() || page.next_cursor.is_empty() {
                 return Ok(own.map(|room| room.id));
             }
@@ -209,39 +158,17 @@ impl Port for GrpcPort {
             history_visible: Some(true),
             ..CreateRoomRequest::default()
         };
-        let answer = self
-            .chat
-            .clone()
-            .create_room(self.request(OWNER_ID, request)?)
-            .await;
-        let answer = answer
-            .map_err(|status| self.forget_token(OWNER_ID, status))?
-            .into_inner();
-        let room = answer
-            .room
-            .ok_or_else(|| Status::data_loss("a creation was answered without its room"))?;
+        let answer = self.chat.clone().create_room(self.request(OWNER_ID, request)?).await;
+        let answer = answer.map_err(|status| self.forget_token(OWNER_ID, status))?.into_inner();
+        let room = answer.room.ok_or_else(|| Status::data_loss("a creation was answered without its room"))?;
         Ok(room.id)
     }
 
     async fn read_log(&self, room_id: &str, after_seq: i64) -> Result<Vec<Event>, Status> {
-        let request = ReadLogRequest {
-            room_id: room_id.to_owned(),
-            after_seq,
-            limit: LOG_PAGE,
-        };
-        let answer = self
-            .admin
-            .clone()
-            .read_log(self.request(OWNER_ID, request)?)
-            .await;
-        let page = answer
-            .map_err(|status| self.forget_token(OWNER_ID, status))?
-            .into_inner();
-        Ok(page
-            .entries
-            .into_iter()
-            .filter_map(|entry| entry.event)
-            .collect())
+        let request = ReadLogRequest { room_id: room_id.to_owned(), after_seq, limit: LOG_PAGE };
+        let answer = self.admin.clone().read_log(self.request(OWNER_ID, request)?).await;
+        let page = answer.map_err(|status| self.forget_token(OWNER_ID, status))?.into_inner();
+        Ok(page.entries.into_iter().filter_map(|entry| entry.event).collect())
     }
 
     async fn perform(&self, room_id: &str, op: &Op, reply_to: i64) -> Result<Done, Status> {

@@ -76,12 +76,8 @@ impl ImportOptions {
 impl fmt::Debug for ImportOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut all = f.debug_struct("ImportOptions");
-        all.field("dir", &self.dir)
-            .field("server", &self.server)
-            .field("concurrency", &self.concurrency);
-        all.field("retry", &self.retry)
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        all.field("dir", &self.dir).field("server", &self.server).field("concurrency", &self.concurrency);
+        all.field("retry", &self.retry).field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
@@ -137,13 +133,7 @@ pub struct ImportReport {
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = self.kinds;
-        writeln!(
-            f,
-            "{} lines in {} rooms by {} users",
-            self.lines,
-            self.rooms.len(),
-            self.users
-        )?;
+        writeln!(f, "{} lines in {} rooms by {} users", self.lines, self.rooms.len(), self.users)?;
         writeln!(
             f,
             "  {} messages, {} actions, {} joins, {} leaves, {} quits, {} renames, {} topics, {} notices",
@@ -162,12 +152,7 @@ impl fmt::Display for ImportReport {
         writeln!(
             f,
             "{} messages sent ({} were there already), {} member changes, {} steps done before, {} retries, {:.1} s",
-            self.messages_sent,
-            self.duplicates,
-            self.member_changes,
-            self.done_before,
-            self.retries,
-            self.seconds
+            self.messages_sent, self.duplicates, self.member_changes, self.done_before, self.retries, self.seconds
         )
     }
 }
@@ -179,18 +164,9 @@ impl fmt::Display for ImportReport {
 pub async fn import(options: ImportOptions) -> Result<ImportReport, ImportError> {
     let plan = Plan::of(&read_dir(&options.dir)?);
     let channel = connect(&options.server)?;
-    let names = plan
-        .users
-        .iter()
-        .map(|user| (user.id, user.name.clone()))
-        .collect();
-    let port = grpc::GrpcPort::new(
-        channel,
-        Arc::clone(&options.token_for),
-        names,
-        options.deadline,
-    )
-    .telling(options.on_ack.clone());
+    let names = plan.users.iter().map(|user| (user.id, user.name.clone())).collect();
+    let port = grpc::GrpcPort::new(channel, Arc::clone(&options.token_for), names, options.deadline)
+        .telling(options.on_ack.clone());
     let steps: usize = plan.rooms.iter().map(|room| room.steps.len()).sum();
     let bar = progress_bar(options.progress && !options.json, steps);
     let report = replay(&port, &plan, &options, &bar).await;
@@ -206,15 +182,9 @@ async fn replay<P: engine::Port>(
 ) -> Result<ImportReport, ImportError> {
     let began = Instant::now();
     // Collected first: a stream that maps over references makes a future that cannot be spawned.
-    let rooms: Vec<_> = plan
-        .rooms
-        .iter()
-        .map(|room| engine::run(port, room, options.retry, bar))
-        .collect();
-    let runs: Vec<engine::RoomRun> = futures_util::stream::iter(rooms)
-        .buffer_unordered(options.concurrency.max(1))
-        .try_collect()
-        .await?;
+    let rooms: Vec<_> = plan.rooms.iter().map(|room| engine::run(port, room, options.retry, bar)).collect();
+    let runs: Vec<engine::RoomRun> =
+        futures_util::stream::iter(rooms).buffer_unordered(options.concurrency.max(1)).try_collect().await?;
     let mut report = planned(plan);
     report.seconds = began.elapsed().as_secs_f64();
     for run in runs {
@@ -230,10 +200,7 @@ async fn replay<P: engine::Port>(
 
 /// The part of the report that no call changes.
 fn planned(plan: &Plan) -> ImportReport {
-    let mut report = ImportReport {
-        users: plan.users.len(),
-        ..ImportReport::default()
-    };
+    let mut report = ImportReport { users: plan.users.len(), ..ImportReport::default() };
     for room in &plan.rooms {
         report.kinds += room.counts;
         for skipped in &room.skipped {
@@ -248,8 +215,7 @@ fn progress_bar(visible: bool, steps: usize) -> ProgressBar {
     if !visible {
         return ProgressBar::hidden();
     }
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} steps, {per_sec}, {eta} left {msg}");
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} steps, {per_sec}, {eta} left {msg}");
     let bar = ProgressBar::new(steps as u64);
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

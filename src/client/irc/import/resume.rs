@@ -30,14 +30,7 @@ impl<'a> Resume<'a> {
             Op::Add { .. } | Op::Leave { .. } | Op::Nickname { .. } => None,
         };
         let sends = plan.steps.iter().enumerate().filter_map(send).collect();
-        Self {
-            plan,
-            sends,
-            next: 0,
-            message_ids: HashMap::new(),
-            last_seq: 0,
-            created: false,
-        }
+        Self { plan, sends, next: 0, message_ids: HashMap::new(), last_seq: 0, created: false }
     }
 
     pub(super) fn last_seq(&self) -> i64 {
@@ -50,23 +43,16 @@ impl<'a> Resume<'a> {
         match &event.event {
             Some(event::Event::Message(message)) => {
                 if let Some(index) = self.sends.get(message.client_message_id.as_str()) {
-                    self.message_ids
-                        .insert(self.plan.steps[*index].line, message.id);
+                    self.message_ids.insert(self.plan.steps[*index].line, message.id);
                     self.next = self.next.max(index + 1);
                 }
             }
             Some(event::Event::RoomJoin(join)) => {
-                let users: Vec<_> = join
-                    .participants
-                    .iter()
-                    .map(|participant| participant.user_id)
-                    .collect();
+                let users: Vec<_> = join.participants.iter().map(|participant| participant.user_id).collect();
                 self.joined(event.user_id, &users);
             }
             Some(event::Event::RoomLeave(leave)) if !leave.removed => {
-                self.member_change(
-                    |op| matches!(op, Op::Leave { user } if leave.user_ids == [*user]),
-                );
+                self.member_change(|op| matches!(op, Op::Leave { user } if leave.user_ids == [*user]));
             }
             Some(event::Event::ParticipantUpdate(update)) => {
                 let Some(participant) = &update.participant else {
@@ -92,9 +78,7 @@ impl<'a> Resume<'a> {
 
     /// Looks for the step up to the next message: no run goes beyond a message that the log does not have.
     fn member_change(&mut self, is_it: impl Fn(&Op) -> bool) {
-        let ahead = self.plan.steps[self.next..]
-            .iter()
-            .take_while(|step| !matches!(step.op, Op::Send(_)));
+        let ahead = self.plan.steps[self.next..].iter().take_while(|step| !matches!(step.op, Op::Send(_)));
         if let Some(offset) = ahead.map(|step| &step.op).position(is_it) {
             self.next += offset + 1;
         }

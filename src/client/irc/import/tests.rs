@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use indicatif::ProgressBar;
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use tertulia_proto::chat::v1::{
-    Event, Message, Participant, ParticipantUpdate, RoomJoin, RoomLeave, event,
-};
+use tertulia_proto::chat::v1::{Event, Message, Participant, ParticipantUpdate, RoomJoin, RoomLeave, event};
 use tonic::Status;
 
 use super::{
@@ -55,16 +53,10 @@ struct Fake {
 
 impl Fake {
     fn with(faults: Vec<Fault>) -> Self {
-        Self {
-            faults: Mutex::new(faults),
-            ..Self::default()
-        }
+        Self { faults: Mutex::new(faults), ..Self::default() }
     }
 
-    fn under_fault<T>(
-        &self,
-        call: impl FnOnce(&mut Vec<Room>) -> Result<T, Status>,
-    ) -> Result<T, Status> {
+    fn under_fault<T>(&self, call: impl FnOnce(&mut Vec<Room>) -> Result<T, Status>) -> Result<T, Status> {
         let fault = self.faults.lock().pop().unwrap_or(Fault::None);
         let died = || Status::permission_denied("the importer died");
         match fault {
@@ -84,38 +76,21 @@ impl Fake {
     fn content(&self) -> Vec<(String, Vec<String>)> {
         let rooms = self.rooms.lock();
         let describe = |event: &Event| format!("{} {} {:?}", event.seq, event.user_id, event.event);
-        rooms
-            .iter()
-            .map(|room| (room.name.clone(), room.log.iter().map(describe).collect()))
-            .collect()
+        rooms.iter().map(|room| (room.name.clone(), room.log.iter().map(describe).collect())).collect()
     }
 }
 
 impl Room {
     fn append(&mut self, user_id: i64, event: event::Event) {
         let seq = self.log.len() as i64 + 1;
-        self.log.push(Event {
-            seq,
-            user_id,
-            event: Some(event),
-            ..Event::default()
-        });
+        self.log.push(Event { seq, user_id, event: Some(event), ..Event::default() });
     }
 
     fn join(&mut self, by: i64, users: &[i64]) {
-        let participant = |user: &i64| Participant {
-            user_id: *user,
-            ..Participant::default()
-        };
+        let participant = |user: &i64| Participant { user_id: *user, ..Participant::default() };
         let participants = users.iter().map(participant).collect();
         self.members.extend(users);
-        self.append(
-            by,
-            event::Event::RoomJoin(RoomJoin {
-                participants,
-                room: None,
-            }),
-        );
+        self.append(by, event::Event::RoomJoin(RoomJoin { participants, room: None }));
     }
 
     fn perform(&mut self, op: &Op, reply_to: i64) -> Result<Done, Status> {
@@ -127,24 +102,15 @@ impl Room {
                     return Err(Status::not_found("room_not_found"));
                 }
                 self.nicknames.remove(user);
-                let leave = RoomLeave {
-                    user_ids: vec![*user],
-                    removed: false,
-                    ..RoomLeave::default()
-                };
+                let leave = RoomLeave { user_ids: vec![*user], removed: false, ..RoomLeave::default() };
                 self.append(*user, event::Event::RoomLeave(leave));
             }
             Op::Nickname { user, nickname } => {
                 assert!(self.members.contains(user));
                 if self.nicknames.insert(*user, nickname.clone()).as_ref() != Some(nickname) {
-                    let participant = Participant {
-                        user_id: *user,
-                        nickname: nickname.clone(),
-                        ..Participant::default()
-                    };
-                    let update = ParticipantUpdate {
-                        participant: Some(participant),
-                    };
+                    let participant =
+                        Participant { user_id: *user, nickname: nickname.clone(), ..Participant::default() };
+                    let update = ParticipantUpdate { participant: Some(participant) };
                     self.append(*user, event::Event::ParticipantUpdate(update));
                 }
             }
@@ -156,22 +122,15 @@ impl Room {
     fn send(&mut self, send: &Outgoing, reply_to: i64) -> Result<Done, Status> {
         assert!(self.members.contains(&send.user));
         let sent = self.log.iter().find_map(|event| match &event.event {
-            Some(event::Event::Message(message))
-                if message.client_message_id == send.client_message_id =>
-            {
+            Some(event::Event::Message(message)) if message.client_message_id == send.client_message_id => {
                 Some(message)
             }
             _ => None,
         });
         if let Some(sent) = sent {
-            let same = sent.content == send.content
-                && sent.reply_to == reply_to
-                && sent.sender_id == send.user;
+            let same = sent.content == send.content && sent.reply_to == reply_to && sent.sender_id == send.user;
             assert!(same, "the same id with another body");
-            return Ok(Done {
-                message_id: sent.id,
-                duplicate: true,
-            });
+            return Ok(Done { message_id: sent.id, duplicate: true });
         }
         let message = Message {
             id: 1_000 + self.log.len() as i64,
@@ -184,10 +143,7 @@ impl Room {
         };
         let message_id = message.id;
         self.append(send.user, event::Event::Message(message));
-        Ok(Done {
-            message_id,
-            duplicate: false,
-        })
+        Ok(Done { message_id, duplicate: false })
     }
 }
 
@@ -202,10 +158,7 @@ impl Port for Fake {
 
     async fn create_room(&self, name: &str, first_member: i64) -> Result<String, Status> {
         self.under_fault(|rooms| {
-            let mut room = Room {
-                name: name.to_owned(),
-                ..Room::default()
-            };
+            let mut room = Room { name: name.to_owned(), ..Room::default() };
             room.join(OWNER_ID, &[OWNER_ID, first_member]);
             rooms.push(room);
             Ok((rooms.len() - 1).to_string())
@@ -254,30 +207,13 @@ async fn every_step_leaves_one_event_and_a_second_run_does_nothing() {
     let fake = Fake::default();
     let (_, runs) = until_done(&fake, &plan).await;
     let steps = plan.rooms[0].steps.len();
-    let sends = plan.rooms[0]
-        .steps
-        .iter()
-        .filter(|step| matches!(step.op, Op::Send(_)))
-        .count();
-    assert_eq!(
-        (runs[0].messages_sent, runs[0].member_changes),
-        (sends, steps - sends)
-    );
-    assert_eq!(
-        (runs[0].done_before, runs[0].duplicates, runs[0].retries),
-        (0, 0, 0)
-    );
+    let sends = plan.rooms[0].steps.iter().filter(|step| matches!(step.op, Op::Send(_))).count();
+    assert_eq!((runs[0].messages_sent, runs[0].member_changes), (sends, steps - sends));
+    assert_eq!((runs[0].done_before, runs[0].duplicates, runs[0].retries), (0, 0, 0));
     let content = fake.content();
     assert_eq!(content[0].1.len(), steps + 1);
     let (_, runs) = until_done(&fake, &plan).await;
-    assert_eq!(
-        (
-            runs[0].messages_sent,
-            runs[0].member_changes,
-            runs[0].done_before
-        ),
-        (0, 0, steps)
-    );
+    assert_eq!((runs[0].messages_sent, runs[0].member_changes, runs[0].done_before), (0, 0, steps));
     assert_eq!(fake.content(), content);
 }
 
@@ -318,23 +254,12 @@ async fn other_peoples_events_do_not_disturb() {
     until_done(&alone, &plan).await;
     // The importer dies in the middle; meanwhile somebody else joins and talks.
     shared.faults.lock().insert(0, Fault::Death { done: true });
-    let first = run(
-        &shared,
-        &plan.rooms[0],
-        RetryPolicy::default(),
-        &ProgressBar::hidden(),
-    )
-    .await;
+    let first = run(&shared, &plan.rooms[0], RetryPolicy::default(), &ProgressBar::hidden()).await;
     assert!(first.is_err());
     {
         let mut rooms = shared.rooms.lock();
         rooms[0].join(OWNER_ID, &[7]);
-        let message = Message {
-            id: 5,
-            sender_id: 7,
-            client_message_id: "mine".to_owned(),
-            ..Message::default()
-        };
+        let message = Message { id: 5, sender_id: 7, client_message_id: "mine".to_owned(), ..Message::default() };
         rooms[0].append(7, event::Event::Message(message));
     }
     let (_, runs) = until_done(&shared, &plan).await;
@@ -347,13 +272,7 @@ async fn a_server_that_stays_away_ends_the_import_with_the_line() {
     let plan = plan_of(5, 0, 50);
     let mut faults = vec![Fault::Before; 10_000];
     faults.extend(vec![Fault::None; 10]);
-    let error = run(
-        &Fake::with(faults),
-        &plan.rooms[0],
-        RetryPolicy::default(),
-        &ProgressBar::hidden(),
-    )
-    .await;
+    let error = run(&Fake::with(faults), &plan.rooms[0], RetryPolicy::default(), &ProgressBar::hidden()).await;
     let error = error.unwrap_err().to_string();
     assert!(error.starts_with("room 2004-01-01_00, line "), "{error}");
 }
@@ -365,14 +284,9 @@ fn the_joins_of_a_creation_are_no_steps() {
     let plan = Plan::of(&[parse("2004-11-15", raw, b"").unwrap()]);
     let room = &plan.rooms[0];
     let first = room.first_member.unwrap();
-    for creation in [
-        vec![vec![OWNER_ID, first]],
-        vec![vec![OWNER_ID], vec![first]],
-    ] {
+    for creation in [vec![vec![OWNER_ID, first]], vec![vec![OWNER_ID], vec![first]]] {
         let mut server = Room::default();
-        creation
-            .iter()
-            .for_each(|users| server.join(OWNER_ID, users));
+        creation.iter().for_each(|users| server.join(OWNER_ID, users));
         for done in 0..room.steps.len() {
             let mut resume = Resume::new(room);
             server.log.iter().for_each(|event| resume.observe(event));

@@ -154,15 +154,8 @@ impl Plan {
     pub fn of(hours: &[Hour]) -> Self {
         let people = People::of(hours);
         let rooms = hours.iter().map(|hour| room::plan(hour, &people)).collect();
-        let users = people
-            .names
-            .into_values()
-            .zip(FIRST_USER_ID..)
-            .map(|(name, id)| PlannedUser { id, name });
-        Self {
-            users: users.collect(),
-            rooms,
-        }
+        let users = people.names.into_values().zip(FIRST_USER_ID..).map(|(name, id)| PlannedUser { id, name });
+        Self { users: users.collect(), rooms }
     }
 }
 
@@ -184,19 +177,12 @@ impl People {
         let mut names = BTreeMap::new();
         for line in hours.iter().flat_map(|hour| &hour.lines) {
             let renamed = (line.kind == Kind::Rename).then_some(&line.text);
-            for nick in [Some(&line.nick), renamed]
-                .into_iter()
-                .flatten()
-                .filter(|nick| !nick.is_empty())
-            {
+            for nick in [Some(&line.nick), renamed].into_iter().flatten().filter(|nick| !nick.is_empty()) {
                 names.entry(fold(nick)).or_insert_with(|| nick.clone());
             }
         }
         let keys: BTreeSet<_> = names.keys().cloned().collect();
-        Self {
-            ids: keys.into_iter().zip(FIRST_USER_ID..).collect(),
-            names,
-        }
+        Self { ids: keys.into_iter().zip(FIRST_USER_ID..).collect(), names }
     }
 
     /// Id and display name of a folded nick.

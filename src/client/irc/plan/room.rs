@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{
-    CONTENT_BYTES_MAX, OWNER_ID, Op, Outgoing, People, Reason, RoomPlan, Skipped, Step,
-    client_message_id,
-};
+use super::{CONTENT_BYTES_MAX, OWNER_ID, Op, Outgoing, People, Reason, RoomPlan, Skipped, Step, client_message_id};
 use crate::client::irc::{Hour, Kind, Line, nick::fold};
 
 pub(super) fn plan(hour: &Hour, people: &People) -> RoomPlan {
@@ -55,10 +52,7 @@ impl Builder<'_> {
     fn spoken(&mut self, line: &Line) {
         // Even somebody who says nothing is there from here on.
         let user = self.present(line, &line.nick);
-        let mentioned = line
-            .mention
-            .as_deref()
-            .and_then(|nick| self.bound.get(&fold(nick)));
+        let mentioned = line.mention.as_deref().and_then(|nick| self.bound.get(&fold(nick)));
         let mentions = mentioned.copied().into_iter().collect();
         let kind = (line.kind == Kind::Action).then_some("action");
         if self.send(line, user, mentions, kind) {
@@ -67,36 +61,24 @@ impl Builder<'_> {
     }
 
     fn notice(&mut self, line: &Line) {
-        let kind = if line.kind == Kind::Topic {
-            "topic"
-        } else {
-            "notice"
-        };
+        let kind = if line.kind == Kind::Topic { "topic" } else { "notice" };
         self.send(line, OWNER_ID, Vec::new(), Some(kind));
     }
 
     /// False if the text cannot be sent.
     fn send(&mut self, line: &Line, user: i64, mentions: Vec<i64>, kind: Option<&str>) -> bool {
         if line.text.is_empty() || line.text.len() > CONTENT_BYTES_MAX {
-            let reason = if line.text.is_empty() {
-                Reason::NoText
-            } else {
-                Reason::TooLong
-            };
+            let reason = if line.text.is_empty() { Reason::NoText } else { Reason::TooLong };
             self.skip(line, reason);
             return false;
         }
         let labels = [("irc.kind", kind), ("irc.encoding", line.encoding.label())];
-        let metadata = labels
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
+        let metadata = labels.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
         let message = Outgoing {
             user,
             client_message_id: client_message_id(self.log, line.number),
             content: line.text.clone(),
-            reply_to_line: line
-                .reply_to
-                .filter(|answered| self.sent.contains(answered)),
+            reply_to_line: line.reply_to.filter(|answered| self.sent.contains(answered)),
             mentions,
             original_at: line.at,
             metadata: metadata.collect::<BTreeMap<_, _>>(),
@@ -155,11 +137,7 @@ impl Builder<'_> {
         // They may still be known by the name that they took when they gave this one up.
         self.bound.retain(|_, holder| *holder != user);
         self.bound.insert(folded.clone(), user);
-        if self
-            .members
-            .get(&user)
-            .is_some_and(|name| fold(name) != folded)
-        {
+        if self.members.get(&user).is_some_and(|name| fold(name) != folded) {
             self.nickname(line, true, user, nick);
         }
         user
@@ -178,28 +156,14 @@ impl Builder<'_> {
 
     fn nickname(&mut self, line: &Line, implied: bool, user: i64, nickname: &str) {
         self.members.insert(user, nickname.to_owned());
-        self.step(
-            line,
-            implied,
-            Op::Nickname {
-                user,
-                nickname: nickname.to_owned(),
-            },
-        );
+        self.step(line, implied, Op::Nickname { user, nickname: nickname.to_owned() });
     }
 
     fn step(&mut self, line: &Line, implied: bool, op: Op) {
-        self.plan.steps.push(Step {
-            line: line.number,
-            implied,
-            op,
-        });
+        self.plan.steps.push(Step { line: line.number, implied, op });
     }
 
     fn skip(&mut self, line: &Line, reason: Reason) {
-        self.plan.skipped.push(Skipped {
-            line: line.number,
-            reason,
-        });
+        self.plan.skipped.push(Skipped { line: line.number, reason });
     }
 }

@@ -10,20 +10,14 @@ use crate::client::irc::{
 
 fn sum(hours: &[Hour]) -> Counts {
     let mut counts = Counts::default();
-    hours
-        .iter()
-        .flat_map(|hour| &hour.lines)
-        .for_each(|line| counts.add(line.kind));
+    hours.iter().flat_map(|hour| &hour.lines).for_each(|line| counts.add(line.kind));
     counts
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     let (first, again) = (Log::make(7, 3, 400), Log::make(7, 3, 400));
-    assert_eq!(
-        (&first.raw, &first.annotation),
-        (&again.raw, &again.annotation)
-    );
+    assert_eq!((&first.raw, &first.annotation), (&again.raw, &again.annotation));
     assert_ne!(first.raw, Log::make(8, 3, 400).raw);
     assert_ne!(first.raw, Log::make(7, 5, 400).raw);
 }
@@ -42,37 +36,19 @@ fn files_are_written_and_read_back() {
 fn every_shape_occurs() {
     let hours: Vec<_> = (0..10).map(|hour| made_up(1, hour, 1250)).collect();
     let counts = sum(&hours);
-    for kind in [
-        counts.actions,
-        counts.joins,
-        counts.leaves,
-        counts.quits,
-        counts.renames,
-    ] {
+    for kind in [counts.actions, counts.joins, counts.leaves, counts.quits, counts.renames] {
         assert!(kind > 10, "{counts:?}");
     }
-    assert!(
-        counts.messages > 9_000 && counts.topics > 0 && counts.notices > 0,
-        "{counts:?}"
-    );
+    assert!(counts.messages > 9_000 && counts.topics > 0 && counts.notices > 0, "{counts:?}");
     let lines = || hours.iter().flat_map(|hour| &hour.lines);
-    assert!(
-        lines()
-            .filter(|line| line.encoding == Encoding::Windows1252)
-            .count()
-            > 20
-    );
+    assert!(lines().filter(|line| line.encoding == Encoding::Windows1252).count() > 20);
     assert!(lines().filter(|line| line.mention.is_some()).count() > 1_000);
     assert!(lines().filter(|line| line.reply_to.is_some()).count() > 500);
     assert!(lines().any(|line| line.text.len() > 2_000));
     assert!(lines().any(|line| line.kind == Kind::Message && line.text.is_empty()));
     for hour in &hours {
         assert!(hour.lines.is_sorted_by_key(|line| line.at), "{}", hour.name);
-        assert!(
-            hour.links.starts > 20 && hour.links.farther > 0,
-            "{:?}",
-            hour.links
-        );
+        assert!(hour.links.starts > 20 && hour.links.farther > 0, "{:?}", hour.links);
     }
 }
 
@@ -84,12 +60,6 @@ fn the_proportions_are_those_of_the_real_logs() {
     let made = sum(&made);
     let near = |made: usize, real: usize| made < real * 4 + 100 && real < made * 4 + 100;
     assert!(near(made.messages, real.messages), "{made:?} {real:?}");
-    assert!(
-        near(made.joins, real.joins) && near(made.renames, real.renames),
-        "{made:?} {real:?}"
-    );
-    assert!(
-        near(made.actions, real.actions) && near(made.leaves, real.leaves),
-        "{made:?} {real:?}"
-    );
+    assert!(near(made.joins, real.joins) && near(made.renames, real.renames), "{made:?} {real:?}");
+    assert!(near(made.actions, real.actions) && near(made.leaves, real.leaves), "{made:?} {real:?}");
 }

@@ -23,27 +23,15 @@ fn check(plan: &Plan, hours: &[Hour]) {
 }
 
 fn every_line_once(room: &RoomPlan, hour: &Hour) {
-    let own = room
-        .steps
-        .iter()
-        .filter(|step| !step.implied)
-        .map(|step| step.line);
-    let mut lines: Vec<_> = own
-        .chain(room.skipped.iter().map(|skipped| skipped.line))
-        .collect();
+    let own = room.steps.iter().filter(|step| !step.implied).map(|step| step.line);
+    let mut lines: Vec<_> = own.chain(room.skipped.iter().map(|skipped| skipped.line)).collect();
     lines.sort_unstable();
-    assert_eq!(
-        lines,
-        (0..hour.lines.len()).collect::<Vec<_>>(),
-        "{}",
-        room.name
-    );
+    assert_eq!(lines, (0..hour.lines.len()).collect::<Vec<_>>(), "{}", room.name);
     assert!(room.steps.is_sorted_by_key(|step| step.line));
 }
 
 fn every_step_possible(room: &RoomPlan, users: &HashSet<i64>) {
-    let mut names: HashMap<i64, Option<&str>> =
-        room.first_member.iter().map(|user| (*user, None)).collect();
+    let mut names: HashMap<i64, Option<&str>> = room.first_member.iter().map(|user| (*user, None)).collect();
     let mut sent = HashSet::new();
     for step in &room.steps {
         match &step.op {
@@ -57,25 +45,11 @@ fn every_step_possible(room: &RoomPlan, users: &HashSet<i64>) {
                 assert_ne!(name.replace(nickname), Some(nickname.as_str()), "{step:?}");
             }
             Op::Send(message) => {
-                assert!(
-                    names.contains_key(&message.user)
-                        || (message.system && message.user == OWNER_ID)
-                );
-                assert!(
-                    message.mentions.iter().all(|user| names.contains_key(user)),
-                    "{step:?}"
-                );
-                assert!(
-                    message
-                        .reply_to_line
-                        .is_none_or(|line| sent.contains(&line)),
-                    "{step:?}"
-                );
+                assert!(names.contains_key(&message.user) || (message.system && message.user == OWNER_ID));
+                assert!(message.mentions.iter().all(|user| names.contains_key(user)), "{step:?}");
+                assert!(message.reply_to_line.is_none_or(|line| sent.contains(&line)), "{step:?}");
                 assert!((1..=65_536).contains(&message.content.len()));
-                assert_eq!(
-                    message.client_message_id,
-                    client_message_id(&room.name, step.line)
-                );
+                assert_eq!(message.client_message_id, client_message_id(&room.name, step.line));
                 assert!(sent.insert(step.line), "one message a line");
             }
         }
@@ -90,10 +64,7 @@ fn steps(room: &RoomPlan) -> Vec<String> {
         Op::Send(message) => format!("{}: {}", message.user, message.content),
     };
     let mark = |implied: bool| if implied { "+ " } else { " " };
-    room.steps
-        .iter()
-        .map(|step| format!("{}{}{}", step.line, mark(step.implied), describe(&step.op)))
-        .collect()
+    room.steps.iter().map(|step| format!("{}{}{}", step.line, mark(step.implied), describe(&step.op))).collect()
 }
 
 #[test]
@@ -102,17 +73,13 @@ fn ten_hours_can_be_replayed() {
     let plan = Plan::of(&hours);
     check(&plan, &hours);
     assert_eq!(plan, Plan::of(&hours));
-    let messages = |room: &RoomPlan| {
-        room.steps
-            .iter()
-            .filter(|step| matches!(step.op, Op::Send(_)))
-            .count()
-    };
+    let messages = |room: &RoomPlan| room.steps.iter().filter(|step| matches!(step.op, Op::Send(_))).count();
     assert!(plan.rooms.iter().all(|room| messages(room) > 800));
-    let replies =
-        plan.rooms.iter().flat_map(|room| &room.steps).filter(
-            |step| matches!(&step.op, Op::Send(message) if message.reply_to_line.is_some()),
-        );
+    let replies = plan
+        .rooms
+        .iter()
+        .flat_map(|room| &room.steps)
+        .filter(|step| matches!(&step.op, Op::Send(message) if message.reply_to_line.is_some()));
     assert!(replies.count() > 1_000);
 }
 
@@ -120,22 +87,9 @@ fn ten_hours_can_be_replayed() {
 fn ids_follow_the_order_of_nicks_and_not_of_logs() {
     let hour = hour_of("[12:00] <b> x\n[12:00] <A> y\n=== b is now known as C\n[12:00] <a> z\n");
     let plan = Plan::of(&[hour]);
-    let users: Vec<_> = plan
-        .users
-        .iter()
-        .map(|user| (user.id, user.name.as_str()))
-        .collect();
+    let users: Vec<_> = plan.users.iter().map(|user| (user.id, user.name.as_str())).collect();
     assert_eq!(users, [(1000, "A"), (1001, "b"), (1002, "C")]);
-    assert_eq!(
-        steps(&plan.rooms[0]),
-        [
-            "0 1001: x",
-            "1+ add 1000",
-            "1 1000: y",
-            "2 1001 is C",
-            "3 1000: z"
-        ]
-    );
+    assert_eq!(steps(&plan.rooms[0]), ["0 1001: x", "1+ add 1000", "1 1000: y", "2 1001 is C", "3 1000: z"]);
 }
 
 #[test]
@@ -147,24 +101,8 @@ fn who_was_never_seen_is_added_first_and_a_second_join_needs_nothing() {
     let plan = Plan::of(std::slice::from_ref(&hour));
     let room = &plan.rooms[0];
     assert_eq!(room.first_member, Some(1000));
-    assert_eq!(
-        steps(room),
-        [
-            "0 1000: x",
-            "1 add 1001",
-            "3+ add 1002",
-            "3 leave 1002",
-            "4 leave 1001",
-            "5 add 1001"
-        ]
-    );
-    assert_eq!(
-        room.skipped
-            .iter()
-            .map(|s| (s.line, s.reason))
-            .collect::<Vec<_>>(),
-        [(2, Reason::AlreadyMember)]
-    );
+    assert_eq!(steps(room), ["0 1000: x", "1 add 1001", "3+ add 1002", "3 leave 1002", "4 leave 1001", "5 add 1001"]);
+    assert_eq!(room.skipped.iter().map(|s| (s.line, s.reason)).collect::<Vec<_>>(), [(2, Reason::AlreadyMember)]);
 }
 
 #[test]
@@ -186,16 +124,13 @@ fn a_rename_keeps_the_user_until_the_old_nick_comes_back() {
         "6 1000 is A",
     ];
     assert_eq!(steps(room), expected);
-    let Op::Send(message) = &room.steps[6].op else {
-        panic!()
-    };
+    let Op::Send(message) = &room.steps[6].op else { panic!() };
     assert_eq!(message.mentions, [1001]);
 }
 
 #[test]
 fn notices_are_system_messages_and_what_is_special_is_in_the_metadata() {
-    let raw =
-        b"[12:00] <a> caf\xe9\n=== mode/#tea [+o a]\n=== a shrugs\n[12:00] <a>\n[12:01] <a> ok\n";
+    let raw = b"[12:00] <a> caf\xe9\n=== mode/#tea [+o a]\n=== a shrugs\n[12:00] <a>\n[12:01] <a> ok\n";
     let hour = parse("2004-11-15_03", raw, b"0 2 -\n0 4 -\n").unwrap();
     let plan = Plan::of(std::slice::from_ref(&hour));
     let sends: Vec<_> = plan.rooms[0]
@@ -207,23 +142,14 @@ fn notices_are_system_messages_and_what_is_special_is_in_the_metadata() {
         })
         .collect();
     let metadata = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
-    assert_eq!(
-        sends[0].metadata,
-        metadata(&[("irc.encoding", "windows-1252")])
-    );
+    assert_eq!(sends[0].metadata, metadata(&[("irc.encoding", "windows-1252")]));
     assert_eq!(sends[0].original_at, 1_100_476_800 + 12 * 3600);
     assert_eq!((sends[1].user, sends[1].system), (OWNER_ID, true));
     assert_eq!(sends[1].metadata, metadata(&[("irc.kind", "notice")]));
     assert_eq!(sends[2].metadata, metadata(&[("irc.kind", "action")]));
-    assert_eq!(
-        (sends[2].content.as_str(), sends[2].reply_to_line),
-        ("shrugs", Some(0))
-    );
+    assert_eq!((sends[2].content.as_str(), sends[2].reply_to_line), ("shrugs", Some(0)));
     assert_eq!(sends[3].client_message_id, "irc:2004-11-15_03:4");
     assert_eq!(plan.rooms[0].skipped[0].reason, Reason::NoText);
 }

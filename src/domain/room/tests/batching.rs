@@ -19,13 +19,9 @@ fn evicted() -> (RoomState, Arc<Message>) {
     state.info.clone_from(&created.state.info);
     state.members.clone_from(&created.state.members);
     let mut batch = Batch::new(&state, 1);
-    batch
-        .send(&send(user(OWNER), "1", text("first")), next_id)
-        .unwrap();
+    batch.send(&send(user(OWNER), "1", text("first")), next_id).unwrap();
     for client in ["2", "3", "4", "5", "6"] {
-        batch
-            .send(&send(user(OWNER), client, text("later")), next_id)
-            .unwrap();
+        batch.send(&send(user(OWNER), client, text("later")), next_id).unwrap();
     }
     let change = batch.finish();
     state.apply(&change);
@@ -48,23 +44,10 @@ fn a_batch_numbers_its_messages_in_order() {
 fn the_same_client_id_in_one_batch_is_one_message() {
     let room = room(RoomType::Group);
     let mut batch = Batch::new(&room.state, 5);
-    assert_eq!(
-        batch.send(&send(user(OWNER), "a", text("hi")), next_id),
-        Ok(Sent::New(0))
-    );
-    assert_eq!(
-        batch.send(&send(user(OWNER), "a", text("hi")), next_id),
-        Ok(Sent::Again(0))
-    );
-    assert_eq!(
-        batch.send(&send(user(OWNER), "a", text("ho")), next_id),
-        Err(Reject::ClientMessageIdReused)
-    );
-    assert_eq!(
-        batch.send(&send(user(OTHER), "a", text("ho")), next_id),
-        Ok(Sent::New(1)),
-        "ids are the sender's own"
-    );
+    assert_eq!(batch.send(&send(user(OWNER), "a", text("hi")), next_id), Ok(Sent::New(0)));
+    assert_eq!(batch.send(&send(user(OWNER), "a", text("hi")), next_id), Ok(Sent::Again(0)));
+    assert_eq!(batch.send(&send(user(OWNER), "a", text("ho")), next_id), Err(Reject::ClientMessageIdReused));
+    assert_eq!(batch.send(&send(user(OTHER), "a", text("ho")), next_id), Ok(Sent::New(1)), "ids are the sender's own");
     assert_eq!(batch.finish().events.len(), 2);
 }
 
@@ -77,10 +60,7 @@ fn the_same_client_id_in_the_tail_is_the_first_message() {
     let other = send(user(MEMBER), &first.client_id.0, text("ho"));
     let mut batch = Batch::new(&room.state, 5);
     assert_eq!(batch.send(&again, next_id), Ok(Sent::Before(first)));
-    assert_eq!(
-        batch.send(&other, next_id),
-        Err(Reject::ClientMessageIdReused)
-    );
+    assert_eq!(batch.send(&other, next_id), Err(Reject::ClientMessageIdReused));
     assert!(batch.finish().is_empty());
 }
 
@@ -108,19 +88,11 @@ fn who_looked_too_long_ago_looks_again() {
     assert!(batch.events().is_empty(), "nothing was sent");
     let mut known = send(user(OWNER), "2", text("later"));
     known.absent_until = state.known_after();
-    assert_eq!(
-        batch.send(&known, next_id),
-        Ok(Sent::LookAgain),
-        "it is there, but not warm"
-    );
+    assert_eq!(batch.send(&known, next_id), Ok(Sent::LookAgain), "it is there, but not warm");
     let mut new = send(user(OWNER), "new", text("new"));
     new.absent_until = state.known_after();
     assert!(state.known_after() < state.tail_after());
-    assert_eq!(
-        batch.send(&new, next_id),
-        Ok(Sent::New(0)),
-        "client ids are known for longer than messages are warm"
-    );
+    assert_eq!(batch.send(&new, next_id), Ok(Sent::New(0)), "client ids are known for longer than messages are warm");
 }
 
 #[test]
@@ -129,10 +101,7 @@ fn ids_grow_when_the_clock_goes_back() {
     let mut ids = Snowflakes::new(1);
     let mut last = MessageId(0);
     let mut batch = Batch::new(&room.state, 5);
-    for (i, now_ms) in [super::NOW_MS, super::NOW_MS - 60_000, 0, super::NOW_MS]
-        .into_iter()
-        .enumerate()
-    {
+    for (i, now_ms) in [super::NOW_MS, super::NOW_MS - 60_000, 0, super::NOW_MS].into_iter().enumerate() {
         let made = send(user(OWNER), &i.to_string(), text("tick"));
         batch.send(&made, |floor| ids.next(now_ms, floor)).unwrap();
         let id = batch.events()[i].message().unwrap().id;
@@ -150,17 +119,9 @@ fn ids_grow_past_those_of_the_writer_before() {
     let mut batch = Batch::new(&fixture.state, super::NOW_MS);
     let mut ids = Snowflakes::new(3);
     for client in ["a", "b"] {
-        batch
-            .send(&send(user(OWNER), client, text("hi")), |floor| {
-                ids.next(super::NOW_MS, floor)
-            })
-            .unwrap();
+        batch.send(&send(user(OWNER), client, text("hi")), |floor| ids.next(super::NOW_MS, floor)).unwrap();
     }
-    let made: Vec<_> = batch
-        .events()
-        .iter()
-        .map(|e| e.message().unwrap().id)
-        .collect();
+    let made: Vec<_> = batch.events().iter().map(|e| e.message().unwrap().id).collect();
     assert!(ahead < made[0] && made[0] < made[1]);
 }
 
@@ -168,17 +129,9 @@ fn ids_grow_past_those_of_the_writer_before() {
 fn refused_sends_leave_no_gap() {
     let room = room(RoomType::Group);
     let mut batch = Batch::new(&room.state, 5);
-    batch
-        .send(&send(user(OWNER), "a", text("hi")), next_id)
-        .unwrap();
-    assert!(
-        batch
-            .send(&send(user(UserId(77)), "b", text("hi")), next_id)
-            .is_err()
-    );
-    batch
-        .send(&send(user(OWNER), "c", text("hi")), next_id)
-        .unwrap();
+    batch.send(&send(user(OWNER), "a", text("hi")), next_id).unwrap();
+    assert!(batch.send(&send(user(UserId(77)), "b", text("hi")), next_id).is_err());
+    batch.send(&send(user(OWNER), "c", text("hi")), next_id).unwrap();
     let seqs: Vec<_> = batch.events().iter().map(|e| e.seq.0).collect();
     assert_eq!(seqs, [2, 3]);
 }
@@ -188,53 +141,22 @@ fn everything_a_sender_says_makes_another_message() {
     let plain = text("hi");
     let hash = plain.hash(super::ROOM);
     let others = [
-        super::Draft {
-            encrypted: true,
-            ..plain.clone()
-        },
-        super::Draft {
-            reply_to: MessageId(1),
-            ..plain.clone()
-        },
-        super::Draft {
-            mentions: vec![OWNER],
-            ..plain.clone()
-        },
-        super::Draft {
-            original_at_ms: 1,
-            ..plain.clone()
-        },
-        super::Draft {
-            attachments: vec![Default::default()],
-            ..plain.clone()
-        },
-        super::Draft {
-            metadata: [(String::from("k"), String::new())].into(),
-            ..plain.clone()
-        },
-        super::Draft {
-            message_type: crate::domain::message::MessageType::System,
-            ..plain.clone()
-        },
+        super::Draft { encrypted: true, ..plain.clone() },
+        super::Draft { reply_to: MessageId(1), ..plain.clone() },
+        super::Draft { mentions: vec![OWNER], ..plain.clone() },
+        super::Draft { original_at_ms: 1, ..plain.clone() },
+        super::Draft { attachments: vec![Default::default()], ..plain.clone() },
+        super::Draft { metadata: [(String::from("k"), String::new())].into(), ..plain.clone() },
+        super::Draft { message_type: crate::domain::message::MessageType::System, ..plain.clone() },
     ];
-    let mut hashes: Vec<_> = others
-        .iter()
-        .map(|draft| draft.hash(super::ROOM).0)
-        .collect();
+    let mut hashes: Vec<_> = others.iter().map(|draft| draft.hash(super::ROOM).0).collect();
     hashes.push(hash.0);
     hashes.push(plain.hash(super::RoomId([8; 16])).0);
     hashes.sort_unstable();
     hashes.dedup();
     assert_eq!(hashes.len(), others.len() + 2);
-    let renamed = super::Draft {
-        sender_name: String::from("Ana"),
-        ..plain
-    };
-    assert_eq!(
-        renamed.hash(super::ROOM),
-        hash,
-        "a new name does not make a retry another message"
-    );
+    let renamed = super::Draft { sender_name: String::from("Ana"), ..plain };
+    assert_eq!(renamed.hash(super::ROOM), hash, "a new name does not make a retry another message");
 }
 
 #[test]
@@ -243,16 +165,10 @@ fn reads_of_one_batch_add_up() {
     let first = fixture.say(user(OWNER), "one").unwrap();
     fixture.say(user(OWNER), "two").unwrap();
     let mut batch = Batch::new(&fixture.state, 5);
-    let at = |seq: Seq, n| ReadTo::At {
-        seq,
-        n: crate::domain::ids::Ordinal(n),
-    };
+    let at = |seq: Seq, n| ReadTo::At { seq, n: crate::domain::ids::Ordinal(n) };
     batch.read(user(MEMBER), ReadTo::Head, true).unwrap();
     let position = batch.read(user(MEMBER), at(first, 1), false).unwrap();
-    assert_eq!(
-        (position.read_seq, position.delivered_seq),
-        (first, fixture.state.head.seq)
-    );
+    assert_eq!((position.read_seq, position.delivered_seq), (first, fixture.state.head.seq));
     let change = batch.finish();
     assert_eq!(change.positions, [(MEMBER, position)]);
     fixture.apply(&change);

@@ -13,10 +13,7 @@ use crate::domain::{
 };
 
 pub(crate) fn an_author() -> impl Strategy<Value = Author> {
-    (1i64..=6, prop::bool::weighted(0.1)).prop_map(|(user, admin)| Author {
-        user: UserId(user),
-        admin,
-    })
+    (1i64..=6, prop::bool::weighted(0.1)).prop_map(|(user, admin)| Author { user: UserId(user), admin })
 }
 
 fn users() -> impl Strategy<Value = Vec<UserId>> {
@@ -34,27 +31,18 @@ pub(crate) fn a_draft() -> impl Strategy<Value = Draft> {
         prop::bool::weighted(0.2),
         0usize..2,
     )
-        .prop_map(
-            |(draft, encrypted, mentions, original_at_ms, system, files)| Draft {
-                encrypted,
-                mentions,
-                original_at_ms,
-                message_type: if system {
-                    MessageType::System
-                } else {
-                    MessageType::User
-                },
-                attachments: vec![
-                    Attachment {
-                        url: String::from("https://example.org/a"),
-                        ..Attachment::default()
-                    };
-                    files
-                ],
-                sender_name: String::from("Ana"),
-                ..draft
-            },
-        );
+        .prop_map(|(draft, encrypted, mentions, original_at_ms, system, files)| Draft {
+            encrypted,
+            mentions,
+            original_at_ms,
+            message_type: if system { MessageType::System } else { MessageType::User },
+            attachments: vec![
+                Attachment { url: String::from("https://example.org/a"), ..Attachment::default() };
+                files
+            ],
+            sender_name: String::from("Ana"),
+            ..draft
+        });
     prop_oneof![3 => plain, 1 => special]
 }
 
@@ -81,15 +69,13 @@ fn a_patch() -> impl Strategy<Value = InfoPatch> {
         prop::option::of(any::<bool>()),
         prop::option::of(any::<bool>()),
     )
-        .prop_map(
-            |(name, description, members_can_send, history_visible)| InfoPatch {
-                name,
-                description,
-                picture: None,
-                members_can_send,
-                history_visible,
-            },
-        )
+        .prop_map(|(name, description, members_can_send, history_visible)| InfoPatch {
+            name,
+            description,
+            picture: None,
+            members_can_send,
+            history_visible,
+        })
 }
 
 fn a_member_change() -> impl Strategy<Value = Command> {
@@ -101,11 +87,7 @@ fn a_member_change() -> impl Strategy<Value = Command> {
     )
         .prop_map(|(user, role, can_send, nickname)| Command::ChangeMember {
             user: UserId(user),
-            patch: MemberPatch {
-                role,
-                can_send,
-                nickname,
-            },
+            patch: MemberPatch { role, can_send, nickname },
         })
 }
 
@@ -151,13 +133,7 @@ pub(crate) fn a_room_type() -> impl Strategy<Value = RoomType> {
 pub(crate) fn a_life() -> impl Strategy<Value = (RoomType, usize, Vec<Step>)> {
     let closing = prop::option::weighted(0.2, an_author())
         .prop_map(|author| author.map(|author| Step::Command(author, Command::Close)));
-    (
-        a_room_type(),
-        1usize..8,
-        prop::collection::vec(a_step(), 1..40),
-        closing,
-        prop::collection::vec(a_step(), 0..4),
-    )
+    (a_room_type(), 1usize..8, prop::collection::vec(a_step(), 1..40), closing, prop::collection::vec(a_step(), 0..4))
         .prop_map(|(room_type, tail_max, mut steps, closing, after)| {
             if let Some(close) = closing {
                 steps.push(close);

@@ -25,21 +25,11 @@ fn joins_and_removals_name_each_user_once_in_order() {
     let mut room = room(RoomType::Group);
     let twice = vec![STRANGER, crate::domain::ids::UserId(5), STRANGER, OTHER];
     let change = room.act(user(OWNER), Command::Join(twice.clone())).unwrap();
-    let joined = vec![
-        (crate::domain::ids::UserId(5), Role::Member),
-        (STRANGER, Role::Member),
-    ];
+    let joined = vec![(crate::domain::ids::UserId(5), Role::Member), (STRANGER, Role::Member)];
     assert_eq!(change.events[0].body, EventBody::Joined { members: joined });
     let change = room.act(user(OWNER), Command::Remove(twice)).unwrap();
     let users = vec![OTHER, crate::domain::ids::UserId(5), STRANGER];
-    assert_eq!(
-        change.events[0].body,
-        EventBody::Left {
-            users,
-            removed: true,
-            heir: None
-        }
-    );
+    assert_eq!(change.events[0].body, EventBody::Left { users, removed: true, heir: None });
     assert_eq!(room.state.head.members, 3);
 }
 
@@ -47,29 +37,16 @@ fn joins_and_removals_name_each_user_once_in_order() {
 fn nothing_to_change_writes_nothing() {
     let mut room = room(RoomType::Group);
     let seq = room.say(user(OWNER), "hi").unwrap();
-    let same = Command::ChangeMember {
-        user: MEMBER,
-        patch: Default::default(),
-    };
+    let same = Command::ChangeMember { user: MEMBER, patch: Default::default() };
     for command in [
         same,
         Command::Update(Default::default()),
         Command::Join(vec![MEMBER]),
         Command::Remove(vec![STRANGER]),
-        Command::Pin {
-            message: seq,
-            pinned: false,
-        },
-        Command::React {
-            message: seq,
-            reaction: String::from("+1"),
-            remove: true,
-        },
+        Command::Pin { message: seq, pinned: false },
+        Command::React { message: seq, reaction: String::from("+1"), remove: true },
     ] {
-        assert!(
-            room.decide(user(OWNER), &command).unwrap().is_empty(),
-            "{command:?}"
-        );
+        assert!(room.decide(user(OWNER), &command).unwrap().is_empty(), "{command:?}");
     }
 }
 
@@ -88,36 +65,17 @@ fn a_deletion_leaves_no_text() {
     room.act(user(MEMBER), edit("the second secret")).unwrap();
     room.say(user(OTHER), "in between").unwrap();
     room.act(user(MEMBER), edit("the third secret")).unwrap();
-    let react = Command::React {
-        message: seq,
-        reaction: String::from("secret"),
-        remove: false,
-    };
+    let react = Command::React { message: seq, reaction: String::from("secret"), remove: false };
     room.act(user(OTHER), react).unwrap();
-    room.act(
-        user(OWNER),
-        Command::Pin {
-            message: seq,
-            pinned: true,
-        },
-    )
-    .unwrap();
-    let change = room
-        .act(user(MEMBER), Command::Delete { message: seq })
-        .unwrap();
+    room.act(user(OWNER), Command::Pin { message: seq, pinned: true }).unwrap();
+    let change = room.act(user(MEMBER), Command::Delete { message: seq }).unwrap();
 
-    assert_eq!(
-        change.events[0].body,
-        EventBody::Deleted(Target { id: sent.id, seq })
-    );
+    assert_eq!(change.events[0].body, EventBody::Deleted(Target { id: sent.id, seq }));
     assert_eq!(change.redacted, [seq, Seq(seq.0 + 1), Seq(seq.0 + 3)]);
     let left = room.message(seq);
     assert!(left.deleted && !left.pinned && left.edits.is_empty() && left.reactions.is_empty());
     assert!(!format!("{left:?} {change:?}").contains("secret"));
-    assert_eq!(
-        (left.id, left.seq, left.n, left.hash),
-        (sent.id, sent.seq, sent.n, sent.hash)
-    );
+    assert_eq!((left.id, left.seq, left.n, left.hash), (sent.id, sent.seq, sent.n, sent.hash));
     assert_eq!(left.client_id, sent.client_id);
     assert_eq!(left.draft.message_type, sent.draft.message_type);
     assert!(room.state.pins.is_empty());
@@ -128,27 +86,16 @@ fn a_deletion_leaves_no_text() {
 fn an_edit_event_is_the_message_as_it_is_now() {
     let mut room = room(RoomType::Group);
     let seq = room.say(user(MEMBER), "hi").unwrap();
-    let edit = Command::Edit {
-        message: seq,
-        content: String::from("ho"),
-        encrypted: true,
-        mentions: vec![OTHER],
-    };
+    let edit = Command::Edit { message: seq, content: String::from("ho"), encrypted: true, mentions: vec![OTHER] };
     let change = room.act(user(MEMBER), edit).unwrap();
     let EventBody::Edited(message) = &change.events[0].body else {
         panic!("{change:?}");
     };
     assert_eq!(Some(message), change.touched.as_ref());
-    assert_eq!(
-        (message.draft.content.as_str(), message.draft.encrypted),
-        ("ho", true)
-    );
+    assert_eq!((message.draft.content.as_str(), message.draft.encrypted), ("ho", true));
     assert_eq!(message.edits, [change.events[0].seq]);
     assert_eq!(message.edited_at_ms, change.events[0].at_ms);
-    assert_eq!(
-        change.events[0].n, room.state.head.n,
-        "an edit is no new message"
-    );
+    assert_eq!(change.events[0].n, room.state.head.n, "an edit is no new message");
 }
 
 #[test]
@@ -161,9 +108,7 @@ fn a_room_keeps_so_many_messages_warm() {
         small.members.clone_from(&room.state.members);
         small
     };
-    let seqs: Vec<Seq> = (0..4)
-        .map(|_| room.say(user(OWNER), "hi").unwrap())
-        .collect();
+    let seqs: Vec<Seq> = (0..4).map(|_| room.say(user(OWNER), "hi").unwrap()).collect();
     let warm: Vec<Seq> = room.state.tail().iter().map(|m| m.seq).collect();
     assert_eq!(warm, seqs[2..]);
     assert_eq!(room.state.tail_after(), seqs[1]);

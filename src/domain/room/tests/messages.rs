@@ -2,9 +2,7 @@
 
 use super::{
     ADMIN, Command, Draft, Fixture, MEMBER, OTHER, OWNER, Role, RoomType, STRANGER, info, operator,
-    permissions::{
-        Answer, DONE, LOW, NOT_YOURS, ROOM_TYPES, UNKNOWN, answers, edit, pin, react, right, system,
-    },
+    permissions::{Answer, DONE, LOW, NOT_YOURS, ROOM_TYPES, UNKNOWN, answers, edit, pin, react, right, system},
     room, text, user,
 };
 use crate::domain::{
@@ -34,10 +32,7 @@ fn who_may_send() {
         let mut room = Fixture::new(info, vec![(OWNER, Role::Owner), (MEMBER, Role::Member)]);
         room.state.blocked = blocked;
         let answers = [OWNER, MEMBER, STRANGER].map(|who| room.may_send(user(who), text("hi")));
-        assert_eq!(
-            answers, expected,
-            "{room_type:?} {members_can_send} {blocked}"
-        );
+        assert_eq!(answers, expected, "{room_type:?} {members_can_send} {blocked}");
     }
 }
 
@@ -55,22 +50,11 @@ fn the_right_to_send_overrides_the_room() {
     ];
     for (members_can_send, overridden, expected) in table {
         let mut room = room(RoomType::Group);
-        let patch = InfoPatch {
-            members_can_send: Some(members_can_send),
-            ..InfoPatch::default()
-        };
+        let patch = InfoPatch { members_can_send: Some(members_can_send), ..InfoPatch::default() };
         room.act(user(OWNER), Command::Update(patch)).unwrap();
         room.act(user(OWNER), right(MEMBER, overridden)).unwrap();
-        assert_eq!(
-            room.may_send(user(MEMBER), text("hi")),
-            expected,
-            "{members_can_send} {overridden:?}"
-        );
-        assert_eq!(
-            room.may_send(user(ADMIN), text("hi")),
-            DONE,
-            "ADMINs need no leave"
-        );
+        assert_eq!(room.may_send(user(MEMBER), text("hi")), expected, "{members_can_send} {overridden:?}");
+        assert_eq!(room.may_send(user(ADMIN), text("hi")), DONE, "ADMINs need no leave");
     }
 }
 
@@ -79,10 +63,7 @@ fn the_right_to_send_overrides_the_room() {
 fn an_admin_can_be_denied_too() {
     let mut room = room(RoomType::Group);
     room.act(user(OWNER), right(ADMIN, Some(false))).unwrap();
-    assert_eq!(
-        room.may_send(user(ADMIN), text("hi")),
-        Err(Reject::SendNotAllowed)
-    );
+    assert_eq!(room.may_send(user(ADMIN), text("hi")), Err(Reject::SendNotAllowed));
     room.act(user(OWNER), right(ADMIN, None)).unwrap();
     assert_eq!(room.may_send(user(ADMIN), text("hi")), DONE);
 }
@@ -91,26 +72,10 @@ fn an_admin_can_be_denied_too() {
 fn members_alone_are_mentioned_and_not_in_p2p() {
     for room_type in ROOM_TYPES {
         let room = room(room_type);
-        let say = |mentions: Vec<UserId>| {
-            room.may_send(
-                user(OWNER),
-                Draft {
-                    mentions,
-                    ..text("hi")
-                },
-            )
-        };
+        let say = |mentions: Vec<UserId>| room.may_send(user(OWNER), Draft { mentions, ..text("hi") });
         let p2p = room_type == RoomType::P2p;
-        let member = if p2p {
-            Err(Reject::invalid("mentions", Flaw::NotAllowedHere))
-        } else {
-            DONE
-        };
-        let stranger = if p2p {
-            member.clone()
-        } else {
-            Err(Reject::MemberNotFound)
-        };
+        let member = if p2p { Err(Reject::invalid("mentions", Flaw::NotAllowedHere)) } else { DONE };
+        let stranger = if p2p { member.clone() } else { Err(Reject::MemberNotFound) };
         assert_eq!(say(vec![MEMBER]), member);
         assert_eq!(say(vec![MEMBER, STRANGER]), stranger);
     }
@@ -118,29 +83,15 @@ fn members_alone_are_mentioned_and_not_in_p2p() {
 
 #[test]
 fn system_messages_and_other_times_are_for_the_admin_role() {
-    let elsewhere = Draft {
-        original_at_ms: 5,
-        ..text("old")
-    };
+    let elsewhere = Draft { original_at_ms: 5, ..text("old") };
     for room_type in ROOM_TYPES {
         let room = room(room_type);
         for draft in [system(), elsewhere.clone()] {
-            assert_eq!(
-                room.may_send(user(OWNER), draft.clone()),
-                Err(Reject::AdminOnly)
-            );
+            assert_eq!(room.may_send(user(OWNER), draft.clone()), Err(Reject::AdminOnly));
             assert_eq!(room.may_send(operator(OWNER), draft), DONE);
         }
-        assert_eq!(
-            room.may_send(operator(UserId::SERVER), system()),
-            DONE,
-            "no membership needed"
-        );
-        assert_eq!(
-            room.may_send(operator(STRANGER), text("hi")),
-            UNKNOWN,
-            "a person's message needs it"
-        );
+        assert_eq!(room.may_send(operator(UserId::SERVER), system()), DONE, "no membership needed");
+        assert_eq!(room.may_send(operator(STRANGER), text("hi")), UNKNOWN, "a person's message needs it");
     }
 }
 
@@ -150,17 +101,11 @@ fn only_the_sender_edits() {
         let mut room = room(room_type);
         room.act(user(OWNER), right(MEMBER, Some(true))).unwrap();
         let seq = room.say(user(MEMBER), "hi").unwrap();
-        assert_eq!(
-            answers(&room, &edit(seq, "ho")),
-            [NOT_YOURS, NOT_YOURS, DONE, UNKNOWN, NOT_YOURS]
-        );
+        assert_eq!(answers(&room, &edit(seq, "ho")), [NOT_YOURS, NOT_YOURS, DONE, UNKNOWN, NOT_YOURS]);
     }
     let mut room = room(RoomType::P2p);
     let seq = room.say(user(OWNER), "hi").unwrap();
-    assert_eq!(
-        room.decide(user(MEMBER), &edit(seq, "ho")).map(drop),
-        NOT_YOURS
-    );
+    assert_eq!(room.decide(user(MEMBER), &edit(seq, "ho")).map(drop), NOT_YOURS);
 }
 
 #[test]
@@ -171,34 +116,15 @@ fn an_edit_is_checked_like_a_send() {
     assert_eq!(room.decide(user(MEMBER), &edit(seq, "")).map(drop), missing);
     let long = "x".repeat(limits::CONTENT_BYTES_MAX + 1);
     let too_long = Err(Reject::invalid("content", Flaw::TooLong));
-    assert_eq!(
-        room.decide(user(MEMBER), &edit(seq, &long)).map(drop),
-        too_long
-    );
-    let mention = Command::Edit {
-        message: seq,
-        content: String::from("hi you"),
-        encrypted: false,
-        mentions: vec![STRANGER],
-    };
-    assert_eq!(
-        room.decide(user(MEMBER), &mention).map(drop),
-        Err(Reject::MemberNotFound)
-    );
-    assert!(
-        room.decide(user(MEMBER), &edit(seq, "hi"))
-            .unwrap()
-            .is_empty(),
-        "nothing to change"
-    );
+    assert_eq!(room.decide(user(MEMBER), &edit(seq, &long)).map(drop), too_long);
+    let mention =
+        Command::Edit { message: seq, content: String::from("hi you"), encrypted: false, mentions: vec![STRANGER] };
+    assert_eq!(room.decide(user(MEMBER), &mention).map(drop), Err(Reject::MemberNotFound));
+    assert!(room.decide(user(MEMBER), &edit(seq, "hi")).unwrap().is_empty(), "nothing to change");
     for i in 0..limits::EDITS_MAX {
-        room.act(user(MEMBER), edit(seq, &format!("hi {i}")))
-            .unwrap();
+        room.act(user(MEMBER), edit(seq, &format!("hi {i}"))).unwrap();
     }
-    assert_eq!(
-        room.decide(user(MEMBER), &edit(seq, "more")).map(drop),
-        Err(Reject::TooManyEdits)
-    );
+    assert_eq!(room.decide(user(MEMBER), &edit(seq, "more")).map(drop), Err(Reject::TooManyEdits));
 }
 
 #[test]
@@ -208,20 +134,13 @@ fn the_sender_and_moderators_delete() {
         room.act(user(OWNER), right(OTHER, Some(true))).unwrap();
         let seq = room.say(user(OTHER), "hi").unwrap();
         let delete = Command::Delete { message: seq };
-        assert_eq!(
-            answers(&room, &delete),
-            [DONE, DONE, NOT_YOURS, UNKNOWN, DONE]
-        );
+        assert_eq!(answers(&room, &delete), [DONE, DONE, NOT_YOURS, UNKNOWN, DONE]);
         assert_eq!(room.decide(user(OTHER), &delete).map(drop), DONE);
     }
     let mut room = room(RoomType::P2p);
     let seq = room.say(user(MEMBER), "hi").unwrap();
     let delete = Command::Delete { message: seq };
-    assert_eq!(
-        room.decide(user(OWNER), &delete).map(drop),
-        NOT_YOURS,
-        "nobody moderates a p2p room"
-    );
+    assert_eq!(room.decide(user(OWNER), &delete).map(drop), NOT_YOURS, "nobody moderates a p2p room");
     assert_eq!(room.decide(user(MEMBER), &delete).map(drop), DONE);
 }
 
@@ -229,17 +148,12 @@ fn the_sender_and_moderators_delete() {
 fn a_deleted_message_stays_as_it_is() {
     let mut room = room(RoomType::Group);
     let seq = room.say(user(MEMBER), "hi").unwrap();
-    room.act(user(MEMBER), Command::Delete { message: seq })
-        .unwrap();
+    room.act(user(MEMBER), Command::Delete { message: seq }).unwrap();
     let gone = Err(Reject::MessageDeleted);
     assert_eq!(room.decide(user(MEMBER), &edit(seq, "ho")).map(drop), gone);
     assert_eq!(room.decide(user(MEMBER), &react(seq, "+1")).map(drop), gone);
     assert_eq!(room.decide(user(OWNER), &pin(seq, true)).map(drop), gone);
-    assert!(
-        room.decide(user(MEMBER), &Command::Delete { message: seq })
-            .unwrap()
-            .is_empty()
-    );
+    assert!(room.decide(user(MEMBER), &Command::Delete { message: seq }).unwrap().is_empty());
 }
 
 #[test]
@@ -255,12 +169,7 @@ fn anyone_pins_in_p2p_and_moderators_elsewhere() {
     let mut room = room(RoomType::P2p);
     let seq = room.say(user(OWNER), "hi").unwrap();
     room.act(user(MEMBER), pin(seq, true)).unwrap();
-    assert!(
-        room.decide(user(OWNER), &pin(seq, true))
-            .unwrap()
-            .is_empty(),
-        "pinned already"
-    );
+    assert!(room.decide(user(OWNER), &pin(seq, true)).unwrap().is_empty(), "pinned already");
     room.act(user(OWNER), pin(seq, false)).unwrap();
     assert!(room.state.pins.is_empty());
 }
@@ -268,154 +177,66 @@ fn anyone_pins_in_p2p_and_moderators_elsewhere() {
 #[test]
 fn a_room_has_so_many_pins() {
     let mut room = room(RoomType::Group);
-    let seqs: Vec<Seq> = (0..=limits::PINS_MAX)
-        .map(|_| room.say(user(OWNER), "x").unwrap())
-        .collect();
+    let seqs: Vec<Seq> = (0..=limits::PINS_MAX).map(|_| room.say(user(OWNER), "x").unwrap()).collect();
     for seq in &seqs[..limits::PINS_MAX] {
         room.act(user(OWNER), pin(*seq, true)).unwrap();
     }
     let last = seqs[limits::PINS_MAX];
-    assert_eq!(
-        room.decide(user(OWNER), &pin(last, true)).map(drop),
-        Err(Reject::TooManyPins)
-    );
-    room.act(user(OWNER), Command::Delete { message: seqs[0] })
-        .unwrap();
-    assert_eq!(
-        room.decide(user(OWNER), &pin(last, true)).map(drop),
-        DONE,
-        "a deletion makes room"
-    );
+    assert_eq!(room.decide(user(OWNER), &pin(last, true)).map(drop), Err(Reject::TooManyPins));
+    room.act(user(OWNER), Command::Delete { message: seqs[0] }).unwrap();
+    assert_eq!(room.decide(user(OWNER), &pin(last, true)).map(drop), DONE, "a deletion makes room");
 }
 
 #[test]
 fn members_react_within_bounds() {
     let mut room = room(RoomType::Channel);
     let seq = room.say(user(OWNER), "hi").unwrap();
-    assert_eq!(
-        answers(&room, &react(seq, "+1")),
-        [DONE, DONE, DONE, UNKNOWN, UNKNOWN]
-    );
+    assert_eq!(answers(&room, &react(seq, "+1")), [DONE, DONE, DONE, UNKNOWN, UNKNOWN]);
     let missing = Err(Reject::invalid("reaction", Flaw::Missing));
-    assert_eq!(
-        room.decide(user(MEMBER), &react(seq, "")).map(drop),
-        missing
-    );
+    assert_eq!(room.decide(user(MEMBER), &react(seq, "")).map(drop), missing);
     let long = "x".repeat(limits::REACTION_BYTES_MAX + 1);
     let too_long = Err(Reject::invalid("reaction", Flaw::TooLong));
-    assert_eq!(
-        room.decide(user(MEMBER), &react(seq, &long)).map(drop),
-        too_long
-    );
+    assert_eq!(room.decide(user(MEMBER), &react(seq, &long)).map(drop), too_long);
     for i in 0..limits::REACTIONS_MAX {
         room.act(user(MEMBER), react(seq, &i.to_string())).unwrap();
     }
-    assert_eq!(
-        room.decide(user(MEMBER), &react(seq, "one more")).map(drop),
-        Err(Reject::TooManyReactions)
-    );
-    assert_eq!(
-        room.decide(user(OWNER), &react(seq, "0")).map(drop),
-        DONE,
-        "one that is there"
-    );
+    assert_eq!(room.decide(user(MEMBER), &react(seq, "one more")).map(drop), Err(Reject::TooManyReactions));
+    assert_eq!(room.decide(user(OWNER), &react(seq, "0")).map(drop), DONE, "one that is there");
 }
 
 #[test]
 fn what_is_before_the_floor_does_not_exist() {
     let mut room = room(RoomType::Group);
     let before = room.say(user(OWNER), "before").unwrap();
-    room.act(user(OWNER), Command::Join(vec![STRANGER]))
-        .unwrap();
+    room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
     let after = room.say(user(OWNER), "after").unwrap();
-    assert_eq!(
-        room.decide(user(STRANGER), &react(before, "+1")).map(drop),
-        Err(Reject::MessageNotFound)
-    );
-    assert_eq!(
-        room.decide(user(STRANGER), &react(after, "+1")).map(drop),
-        DONE
-    );
-    assert_eq!(
-        room.decide(user(OWNER), &react(Seq(999), "+1")).map(drop),
-        Err(Reject::MessageNotFound)
-    );
+    assert_eq!(room.decide(user(STRANGER), &react(before, "+1")).map(drop), Err(Reject::MessageNotFound));
+    assert_eq!(room.decide(user(STRANGER), &react(after, "+1")).map(drop), DONE);
+    assert_eq!(room.decide(user(OWNER), &react(Seq(999), "+1")).map(drop), Err(Reject::MessageNotFound));
 }
 
 #[test]
 fn drafts_are_bounded() {
-    let files = |file: Attachment, len| Draft {
-        attachments: vec![file; len],
-        ..text("x")
-    };
-    let file = || Attachment {
-        url: String::from("u"),
-        ..Attachment::default()
-    };
-    let metadata = |key: usize, value: usize| Draft {
-        metadata: [("k".repeat(key), "v".repeat(value))].into(),
-        ..text("x")
-    };
+    let files = |file: Attachment, len| Draft { attachments: vec![file; len], ..text("x") };
+    let file = || Attachment { url: String::from("u"), ..Attachment::default() };
+    let metadata =
+        |key: usize, value: usize| Draft { metadata: [("k".repeat(key), "v".repeat(value))].into(), ..text("x") };
     let cases = [
         (Draft::default(), "content", Flaw::Missing),
-        (
-            text(&"x".repeat(limits::CONTENT_BYTES_MAX + 1)),
-            "content",
-            Flaw::TooLong,
-        ),
-        (
-            Draft {
-                mentions: vec![OWNER; limits::MENTIONS_MAX + 1],
-                ..text("x")
-            },
-            "mentions",
-            Flaw::TooMany,
-        ),
-        (
-            Draft {
-                reply_to: crate::domain::ids::MessageId(-1),
-                ..text("x")
-            },
-            "reply_to",
-            Flaw::OutOfRange,
-        ),
-        (
-            files(file(), limits::ATTACHMENTS_MAX + 1),
-            "attachments",
-            Flaw::TooMany,
-        ),
-        (
-            files(Attachment::default(), 1),
-            "attachments.url",
-            Flaw::Missing,
-        ),
-        (
-            files(Attachment { size: -1, ..file() }, 1),
-            "attachments",
-            Flaw::OutOfRange,
-        ),
+        (text(&"x".repeat(limits::CONTENT_BYTES_MAX + 1)), "content", Flaw::TooLong),
+        (Draft { mentions: vec![OWNER; limits::MENTIONS_MAX + 1], ..text("x") }, "mentions", Flaw::TooMany),
+        (Draft { reply_to: crate::domain::ids::MessageId(-1), ..text("x") }, "reply_to", Flaw::OutOfRange),
+        (files(file(), limits::ATTACHMENTS_MAX + 1), "attachments", Flaw::TooMany),
+        (files(Attachment::default(), 1), "attachments.url", Flaw::Missing),
+        (files(Attachment { size: -1, ..file() }, 1), "attachments", Flaw::OutOfRange),
         (metadata(0, 1), "metadata", Flaw::Missing),
-        (
-            metadata(limits::METADATA_KEY_BYTES_MAX + 1, 1),
-            "metadata",
-            Flaw::TooLong,
-        ),
-        (
-            metadata(1, limits::METADATA_VALUE_BYTES_MAX + 1),
-            "metadata",
-            Flaw::TooLong,
-        ),
+        (metadata(limits::METADATA_KEY_BYTES_MAX + 1, 1), "metadata", Flaw::TooLong),
+        (metadata(1, limits::METADATA_VALUE_BYTES_MAX + 1), "metadata", Flaw::TooLong),
     ];
     for (draft, field, flaw) in cases {
         assert_eq!(draft.validate(), Err(Reject::invalid(field, flaw)));
     }
-    let files_alone = Draft {
-        content: String::new(),
-        ..files(file(), limits::ATTACHMENTS_MAX)
-    };
+    let files_alone = Draft { content: String::new(), ..files(file(), limits::ATTACHMENTS_MAX) };
     assert_eq!(files_alone.validate(), DONE);
-    assert_eq!(
-        text(&"x".repeat(limits::CONTENT_BYTES_MAX)).validate(),
-        DONE
-    );
+    assert_eq!(text(&"x".repeat(limits::CONTENT_BYTES_MAX)).validate(), DONE);
 }

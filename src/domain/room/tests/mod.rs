@@ -11,9 +11,7 @@ pub(crate) mod world;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    Author, Batch, Change, Command, Role, RoomInfo, RoomState, RoomType, Send, Sent, Subject,
-};
+use super::{Author, Batch, Change, Command, Role, RoomInfo, RoomState, RoomType, Send, Sent, Subject};
 use crate::domain::{
     ids::{ClientMessageId, Epoch, MessageId, RoomId, Seq, UserId},
     message::{Draft, Message},
@@ -78,15 +76,9 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(info: RoomInfo, members: Vec<(UserId, Role)>) -> Self {
-        let mut fixture = Self {
-            state: RoomState::empty(ROOM, Epoch(1), 64),
-            messages: BTreeMap::new(),
-            now_ms: NOW_MS,
-        };
-        let command = Command::Create {
-            info: Arc::new(info),
-            members,
-        };
+        let mut fixture =
+            Self { state: RoomState::empty(ROOM, Epoch(1), 64), messages: BTreeMap::new(), now_ms: NOW_MS };
+        let command = Command::Create { info: Arc::new(info), members };
         fixture.act(user(OWNER), command).unwrap();
         fixture
     }
@@ -94,13 +86,10 @@ impl Fixture {
     /// What the command would do.
     pub(crate) fn decide(&self, author: Author, command: &Command) -> Result<Change, Reject> {
         let subject = Subject {
-            message: command
-                .message()
-                .and_then(|seq| self.messages.get(&seq).cloned()),
+            message: command.message().and_then(|seq| self.messages.get(&seq).cloned()),
             has_reaction: false,
         };
-        self.state
-            .decide(author, command, &subject, self.now_ms, MEMBERS_MAX)
+        self.state.decide(author, command, &subject, self.now_ms, MEMBERS_MAX)
     }
 
     /// Does the command.
@@ -112,12 +101,7 @@ impl Fixture {
 
     pub(crate) fn apply(&mut self, change: &Change) {
         self.state.apply(change);
-        for message in change
-            .events
-            .iter()
-            .filter_map(|e| e.message())
-            .chain(&change.touched)
-        {
+        for message in change.events.iter().filter_map(|e| e.message()).chain(&change.touched) {
             self.messages.insert(message.seq, Arc::clone(message));
         }
         self.now_ms += 1;
@@ -125,10 +109,7 @@ impl Fixture {
 
     /// Sends a text in a batch of its own; returns its place.
     pub(crate) fn say(&mut self, author: Author, text: &str) -> Result<Seq, Reject> {
-        let draft = Draft {
-            content: text.to_owned(),
-            ..Draft::default()
-        };
+        let draft = Draft { content: text.to_owned(), ..Draft::default() };
         let send = send(author, &format!("c{}", self.state.head.seq), draft);
         let mut batch = Batch::new(&self.state, self.now_ms);
         let sent = batch.send(&send, next_id)?;
@@ -169,8 +150,5 @@ pub(crate) fn send(author: Author, client_id: &str, draft: Draft) -> Send {
 }
 
 pub(crate) fn text(content: &str) -> Draft {
-    Draft {
-        content: content.to_owned(),
-        ..Draft::default()
-    }
+    Draft { content: content.to_owned(), ..Draft::default() }
 }

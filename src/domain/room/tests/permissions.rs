@@ -1,8 +1,7 @@
 //! Who may do what, as one table per rule of the wire contract.
 
 use super::{
-    ADMIN, Command, Draft, Fixture, MEMBER, OTHER, OWNER, Role, RoomType, STRANGER, operator, room,
-    text, user,
+    ADMIN, Command, Draft, Fixture, MEMBER, OTHER, OWNER, Role, RoomType, STRANGER, operator, room, text, user,
 };
 use crate::domain::{
     ids::{Seq, UserId},
@@ -22,13 +21,7 @@ pub(super) const WRONG_TYPE: Answer = Err(Reject::WrongRoomType);
 pub(super) const NOT_YOURS: Answer = Err(Reject::NotYourMessage);
 
 /// OWNER, ADMIN, MEMBER, somebody else, and somebody else with the admin role.
-pub(super) const ASKERS: [Author; 5] = [
-    user(OWNER),
-    user(ADMIN),
-    user(MEMBER),
-    user(STRANGER),
-    operator(STRANGER),
-];
+pub(super) const ASKERS: [Author; 5] = [user(OWNER), user(ADMIN), user(MEMBER), user(STRANGER), operator(STRANGER)];
 
 pub(super) fn answers(room: &Fixture, command: &Command) -> Vec<Answer> {
     let answer = |author| room.decide(author, command).map(drop);
@@ -36,10 +29,7 @@ pub(super) fn answers(room: &Fixture, command: &Command) -> Vec<Answer> {
 }
 
 pub(super) fn rename() -> Command {
-    Command::Update(InfoPatch {
-        name: Some(String::from("new")),
-        ..InfoPatch::default()
-    })
+    Command::Update(InfoPatch { name: Some(String::from("new")), ..InfoPatch::default() })
 }
 
 pub(super) fn change(user: UserId, patch: MemberPatch) -> Command {
@@ -47,42 +37,19 @@ pub(super) fn change(user: UserId, patch: MemberPatch) -> Command {
 }
 
 pub(super) fn role(user: UserId, role: Role) -> Command {
-    change(
-        user,
-        MemberPatch {
-            role: Some(role),
-            ..MemberPatch::default()
-        },
-    )
+    change(user, MemberPatch { role: Some(role), ..MemberPatch::default() })
 }
 
 pub(super) fn right(user: UserId, right: Option<bool>) -> Command {
-    change(
-        user,
-        MemberPatch {
-            can_send: Some(right),
-            ..MemberPatch::default()
-        },
-    )
+    change(user, MemberPatch { can_send: Some(right), ..MemberPatch::default() })
 }
 
 pub(super) fn nickname(user: UserId, nickname: &str) -> Command {
-    change(
-        user,
-        MemberPatch {
-            nickname: Some(nickname.to_owned()),
-            ..MemberPatch::default()
-        },
-    )
+    change(user, MemberPatch { nickname: Some(nickname.to_owned()), ..MemberPatch::default() })
 }
 
 pub(super) fn edit(message: Seq, content: &str) -> Command {
-    Command::Edit {
-        message,
-        content: content.to_owned(),
-        encrypted: false,
-        mentions: Vec::new(),
-    }
+    Command::Edit { message, content: content.to_owned(), encrypted: false, mentions: Vec::new() }
 }
 
 pub(super) fn pin(message: Seq, pinned: bool) -> Command {
@@ -90,18 +57,11 @@ pub(super) fn pin(message: Seq, pinned: bool) -> Command {
 }
 
 pub(super) fn react(message: Seq, reaction: &str) -> Command {
-    Command::React {
-        message,
-        reaction: reaction.to_owned(),
-        remove: false,
-    }
+    Command::React { message, reaction: reaction.to_owned(), remove: false }
 }
 
 pub(super) fn system() -> Draft {
-    Draft {
-        message_type: MessageType::System,
-        ..text("rain expected")
-    }
+    Draft { message_type: MessageType::System, ..text("rain expected") }
 }
 
 #[test]
@@ -109,14 +69,8 @@ fn room_commands_by_role() {
     let table: [(Command, [Answer; 5]); 9] = [
         (rename(), [DONE, DONE, LOW, UNKNOWN, DONE]),
         (Command::Close, [DONE, LOW, LOW, UNKNOWN, DONE]),
-        (
-            Command::Join(vec![STRANGER]),
-            [DONE, DONE, LOW, UNKNOWN, DONE],
-        ),
-        (
-            Command::Remove(vec![OTHER]),
-            [DONE, DONE, LOW, UNKNOWN, DONE],
-        ),
+        (Command::Join(vec![STRANGER]), [DONE, DONE, LOW, UNKNOWN, DONE]),
+        (Command::Remove(vec![OTHER]), [DONE, DONE, LOW, UNKNOWN, DONE]),
         (Command::Leave, [DONE, DONE, DONE, UNKNOWN, UNKNOWN]),
         (role(OTHER, Role::Admin), [DONE, DONE, LOW, UNKNOWN, DONE]),
         (role(OTHER, Role::Owner), [DONE, LOW, LOW, UNKNOWN, DONE]),
@@ -126,11 +80,7 @@ fn room_commands_by_role() {
     for room_type in [RoomType::Group, RoomType::Channel] {
         let room = room(room_type);
         for (command, expected) in &table {
-            assert_eq!(
-                answers(&room, command),
-                expected,
-                "{room_type:?} {command:?}"
-            );
+            assert_eq!(answers(&room, command), expected, "{room_type:?} {command:?}");
         }
     }
 }
@@ -147,11 +97,7 @@ fn admins_change_members_alone() {
             role(target, Role::Member),
             right(target, Some(false)),
         ] {
-            assert_eq!(
-                room.decide(user(ADMIN), &command).map(drop),
-                LOW,
-                "{command:?}"
-            );
+            assert_eq!(room.decide(user(ADMIN), &command).map(drop), LOW, "{command:?}");
         }
     }
 }
@@ -170,11 +116,7 @@ fn a_p2p_room_has_nothing_to_change() {
             role(MEMBER, Role::Admin),
             right(MEMBER, Some(false)),
         ] {
-            assert_eq!(
-                room.decide(author, &command).map(drop),
-                WRONG_TYPE,
-                "{command:?}"
-            );
+            assert_eq!(room.decide(author, &command).map(drop), WRONG_TYPE, "{command:?}");
         }
     }
     assert_eq!(room.decide(user(STRANGER), &rename()).map(drop), UNKNOWN);
@@ -191,53 +133,28 @@ fn everyone_names_themselves() {
     }
     let long = "n".repeat(limits::NAME_BYTES_MAX + 1);
     let too_long = Err(Reject::invalid("nickname", Flaw::TooLong));
-    assert_eq!(
-        room.decide(user(MEMBER), &nickname(MEMBER, &long))
-            .map(drop),
-        too_long
-    );
-    assert_eq!(
-        room.decide(user(OWNER), &nickname(STRANGER, "N")).map(drop),
-        Err(Reject::MemberNotFound)
-    );
+    assert_eq!(room.decide(user(MEMBER), &nickname(MEMBER, &long)).map(drop), too_long);
+    assert_eq!(room.decide(user(OWNER), &nickname(STRANGER, "N")).map(drop), Err(Reject::MemberNotFound));
 }
 
 #[test]
 fn the_last_owner_hands_over_by_leaving_alone() {
     let last = Err(Reject::LastOwner);
     let mut room = room(RoomType::Group);
-    assert_eq!(
-        room.decide(user(OWNER), &role(OWNER, Role::Member))
-            .map(drop),
-        last
-    );
-    assert_eq!(
-        room.decide(operator(STRANGER), &role(OWNER, Role::Admin))
-            .map(drop),
-        last
-    );
-    assert_eq!(
-        room.decide(user(OWNER), &Command::Remove(vec![OWNER]))
-            .map(drop),
-        last
-    );
+    assert_eq!(room.decide(user(OWNER), &role(OWNER, Role::Member)).map(drop), last);
+    assert_eq!(room.decide(operator(STRANGER), &role(OWNER, Role::Admin)).map(drop), last);
+    assert_eq!(room.decide(user(OWNER), &Command::Remove(vec![OWNER])).map(drop), last);
     room.act(user(OWNER), role(MEMBER, Role::Owner)).unwrap();
     room.act(user(OWNER), role(OWNER, Role::Member)).unwrap();
-    assert_eq!(
-        (room.role(OWNER), room.role(MEMBER)),
-        (Some(Role::Member), Some(Role::Owner))
-    );
+    assert_eq!((room.role(OWNER), room.role(MEMBER)), (Some(Role::Member), Some(Role::Owner)));
 }
 
 #[test]
 fn the_heir_is_the_oldest_admin_else_the_oldest_member() {
     let mut room = room(RoomType::Group);
-    room.act(user(OWNER), Command::Join(vec![UserId(20)]))
-        .unwrap();
-    room.act(user(OWNER), Command::Join(vec![UserId(10)]))
-        .unwrap();
-    room.act(user(OWNER), role(UserId(10), Role::Admin))
-        .unwrap();
+    room.act(user(OWNER), Command::Join(vec![UserId(20)])).unwrap();
+    room.act(user(OWNER), Command::Join(vec![UserId(10)])).unwrap();
+    room.act(user(OWNER), role(UserId(10), Role::Admin)).unwrap();
     let expected = [
         (OWNER, Some(ADMIN)),
         (ADMIN, Some(UserId(10))),
@@ -258,8 +175,7 @@ fn the_heir_is_the_oldest_admin_else_the_oldest_member() {
 #[test]
 fn removing_all_owners_from_above_leaves_an_heir() {
     let mut room = room(RoomType::Group);
-    room.act(operator(STRANGER), Command::Remove(vec![OWNER]))
-        .unwrap();
+    room.act(operator(STRANGER), Command::Remove(vec![OWNER])).unwrap();
     assert_eq!(room.role(ADMIN), Some(Role::Owner));
 }
 
@@ -268,15 +184,9 @@ fn a_full_room_takes_nobody_in() {
     let mut room = room(RoomType::Group);
     let all: Vec<UserId> = (10..14).map(UserId).collect();
     let one_too_many = (10..15).map(UserId).collect();
-    assert_eq!(
-        room.decide(user(OWNER), &Command::Join(one_too_many))
-            .map(drop),
-        Err(Reject::TooManyMembers)
-    );
+    assert_eq!(room.decide(user(OWNER), &Command::Join(one_too_many)).map(drop), Err(Reject::TooManyMembers));
     room.act(user(OWNER), Command::Join(all)).unwrap();
-    let again = room
-        .act(user(OWNER), Command::Join(vec![OTHER, UserId(10)]))
-        .unwrap();
+    let again = room.act(user(OWNER), Command::Join(vec![OTHER, UserId(10)])).unwrap();
     assert!(again.is_empty(), "who is there already stays as they are");
     assert_eq!(room.state.head.members, 8);
 }
@@ -292,15 +202,8 @@ fn users_of_a_call_are_checked() {
     ];
     for (users, flaw) in cases {
         let expected = Err(Reject::invalid("user_ids", flaw));
-        assert_eq!(
-            room.decide(user(OWNER), &Command::Join(users.clone()))
-                .map(drop),
-            expected
-        );
-        assert_eq!(
-            room.decide(user(OWNER), &Command::Remove(users)).map(drop),
-            expected
-        );
+        assert_eq!(room.decide(user(OWNER), &Command::Join(users.clone())).map(drop), expected);
+        assert_eq!(room.decide(user(OWNER), &Command::Remove(users)).map(drop), expected);
     }
 }
 
@@ -310,48 +213,16 @@ fn settings_are_checked() {
     let long = |bytes: usize| Some("x".repeat(bytes + 1));
     let none = InfoPatch::default();
     let cases = [
-        (
-            InfoPatch {
-                name: Some(String::new()),
-                ..none.clone()
-            },
-            "name",
-            Flaw::Missing,
-        ),
-        (
-            InfoPatch {
-                name: long(limits::NAME_BYTES_MAX),
-                ..none.clone()
-            },
-            "name",
-            Flaw::TooLong,
-        ),
-        (
-            InfoPatch {
-                description: long(limits::DESCRIPTION_BYTES_MAX),
-                ..none.clone()
-            },
-            "description",
-            Flaw::TooLong,
-        ),
-        (
-            InfoPatch {
-                picture: long(limits::URL_BYTES_MAX),
-                ..none.clone()
-            },
-            "picture",
-            Flaw::TooLong,
-        ),
+        (InfoPatch { name: Some(String::new()), ..none.clone() }, "name", Flaw::Missing),
+        (InfoPatch { name: long(limits::NAME_BYTES_MAX), ..none.clone() }, "name", Flaw::TooLong),
+        (InfoPatch { description: long(limits::DESCRIPTION_BYTES_MAX), ..none.clone() }, "description", Flaw::TooLong),
+        (InfoPatch { picture: long(limits::URL_BYTES_MAX), ..none.clone() }, "picture", Flaw::TooLong),
     ];
     for (patch, field, flaw) in cases {
         let answer = room.decide(user(OWNER), &Command::Update(patch)).map(drop);
         assert_eq!(answer, Err(Reject::invalid(field, flaw)));
     }
-    assert!(
-        room.decide(user(OWNER), &Command::Update(none))
-            .unwrap()
-            .is_empty()
-    );
+    assert!(room.decide(user(OWNER), &Command::Update(none)).unwrap().is_empty());
 }
 
 #[test]
@@ -369,16 +240,10 @@ fn a_deleted_room_takes_nothing() {
         Command::Delete { message: seq },
     ];
     for command in commands {
-        assert_eq!(
-            room.decide(user(OWNER), &command).map(drop),
-            Err(Reject::RoomDeleted)
-        );
+        assert_eq!(room.decide(user(OWNER), &command).map(drop), Err(Reject::RoomDeleted));
         assert_eq!(room.decide(user(STRANGER), &command).map(drop), UNKNOWN);
     }
-    assert_eq!(
-        room.may_send(user(OWNER), text("hi")),
-        Err(Reject::RoomDeleted)
-    );
+    assert_eq!(room.may_send(user(OWNER), text("hi")), Err(Reject::RoomDeleted));
     assert_eq!(room.may_send(user(STRANGER), text("hi")), UNKNOWN);
     assert_eq!(room.may_send(operator(UserId::SERVER), system()), UNKNOWN);
 }

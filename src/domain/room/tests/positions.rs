@@ -33,16 +33,8 @@ fn events_that_are_no_messages_count_for_nobody() {
     let mut room = room(RoomType::Group);
     let seq = room.say(user(OWNER), "one").unwrap();
     read(&mut room, user(MEMBER), ReadTo::Head).unwrap();
-    room.act(
-        user(OWNER),
-        Command::Pin {
-            message: seq,
-            pinned: true,
-        },
-    )
-    .unwrap();
-    room.act(user(OWNER), Command::Join(vec![STRANGER]))
-        .unwrap();
+    room.act(user(OWNER), Command::Pin { message: seq, pinned: true }).unwrap();
+    room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
     assert_eq!(room.state.unread(MEMBER), 0);
     assert_eq!(room.state.unread(OTHER), 1);
 }
@@ -52,14 +44,10 @@ fn who_joins_starts_with_nothing_unread() {
     for room_type in [RoomType::Group, RoomType::Channel] {
         let mut room = room(room_type);
         room.say(user(OWNER), "before").unwrap();
-        room.act(user(OWNER), Command::Join(vec![STRANGER]))
-            .unwrap();
+        room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
         assert_eq!(room.state.unread(STRANGER), 0);
         let visible = room_type == RoomType::Channel;
-        assert_eq!(
-            room.state.position(STRANGER).floor_seq,
-            Seq(if visible { 0 } else { 2 })
-        );
+        assert_eq!(room.state.position(STRANGER).floor_seq, Seq(if visible { 0 } else { 2 }));
         room.say(user(OWNER), "after").unwrap();
         assert_eq!(room.state.unread(STRANGER), 1);
     }
@@ -81,36 +69,22 @@ fn who_comes_back_starts_afresh() {
 fn the_floor_is_set_when_one_joins() {
     let mut room = room(RoomType::Group);
     room.say(user(OWNER), "before").unwrap();
-    room.act(user(OWNER), Command::Join(vec![STRANGER]))
-        .unwrap();
-    let patch = InfoPatch {
-        history_visible: Some(true),
-        ..InfoPatch::default()
-    };
+    room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
+    let patch = InfoPatch { history_visible: Some(true), ..InfoPatch::default() };
     room.act(user(OWNER), Command::Update(patch)).unwrap();
     assert_eq!(room.state.position(STRANGER).floor_seq, Seq(2));
-    room.act(user(OWNER), Command::Join(vec![UserId(10)]))
-        .unwrap();
+    room.act(user(OWNER), Command::Join(vec![UserId(10)])).unwrap();
     assert_eq!(room.state.position(UserId(10)).floor_seq, Seq(0));
 }
 
 #[test]
 fn reading_beyond_the_end_is_refused() {
     let mut room = room(RoomType::Group);
-    let to = ReadTo::At {
-        seq: Seq(2),
-        n: Ordinal(1),
-    };
+    let to = ReadTo::At { seq: Seq(2), n: Ordinal(1) };
     let expected = Err(Reject::invalid("up_to_seq", Flaw::OutOfRange));
     assert_eq!(read(&mut room, user(MEMBER), to), expected);
-    assert_eq!(
-        read(&mut room, user(STRANGER), ReadTo::Head),
-        Err(Reject::RoomNotFound)
-    );
-    assert_eq!(
-        read(&mut room, operator(STRANGER), ReadTo::Head),
-        Err(Reject::RoomNotFound)
-    );
+    assert_eq!(read(&mut room, user(STRANGER), ReadTo::Head), Err(Reject::RoomNotFound));
+    assert_eq!(read(&mut room, operator(STRANGER), ReadTo::Head), Err(Reject::RoomNotFound));
     assert_eq!(room.state.position(MEMBER), Position::default());
 }
 
@@ -119,15 +93,7 @@ fn reading_beyond_the_end_is_refused() {
 fn an_ordinal_beyond_the_end_counts_as_the_end() {
     let mut room = room(RoomType::Group);
     let seq = room.say(user(OWNER), "one").unwrap();
-    let position = read(
-        &mut room,
-        user(MEMBER),
-        ReadTo::At {
-            seq,
-            n: Ordinal(99),
-        },
-    )
-    .unwrap();
+    let position = read(&mut room, user(MEMBER), ReadTo::At { seq, n: Ordinal(99) }).unwrap();
     assert_eq!(position.read_n, Ordinal(1));
     room.say(user(OWNER), "two").unwrap();
     assert_eq!(room.state.unread(MEMBER), 1);
@@ -138,13 +104,7 @@ fn reading_again_or_less_writes_nothing() {
     let mut room = room(RoomType::Group);
     room.say(user(OWNER), "one").unwrap();
     let first = read(&mut room, user(MEMBER), ReadTo::Head).unwrap();
-    for to in [
-        ReadTo::Head,
-        ReadTo::At {
-            seq: Seq(1),
-            n: Ordinal(0),
-        },
-    ] {
+    for to in [ReadTo::Head, ReadTo::At { seq: Seq(1), n: Ordinal(0) }] {
         let mut batch = Batch::new(&room.state, 1);
         assert_eq!(batch.read(user(MEMBER), to, false), Ok(first));
         assert!(batch.finish().is_empty());

@@ -28,10 +28,7 @@ fn check_log(log: &[Event]) {
         if let Some(message) = event.message() {
             n += 1;
             assert_eq!((message.seq, message.n.0), (event.seq, n));
-            assert!(
-                message.id > id,
-                "ids of a room grow, whatever the clock does"
-            );
+            assert!(message.id > id, "ids of a room grow, whatever the clock does");
             id = message.id;
             let key = (message.sender, message.client_id.clone());
             assert!(sent.insert(key), "{} has two effects", message.client_id);
@@ -43,15 +40,8 @@ fn check_log(log: &[Event]) {
 fn check_members(world: &World) {
     let state = &world.state;
     let info = state.info.as_ref().unwrap();
-    let owners = state
-        .members
-        .values()
-        .filter(|m| m.role == Role::Owner)
-        .count();
-    assert!(
-        state.members.is_empty() || owners > 0,
-        "members without an owner"
-    );
+    let owners = state.members.values().filter(|m| m.role == Role::Owner).count();
+    assert!(state.members.is_empty() || owners > 0, "members without an owner");
     assert!(state.members.len() <= super::MEMBERS_MAX);
     if info.room_type == RoomType::P2p {
         assert_eq!(state.members.len(), 2, "a p2p room has two sides for ever");
@@ -60,18 +50,10 @@ fn check_members(world: &World) {
 
 fn check_positions(world: &World, before: &BTreeMap<UserId, Position>) {
     for (user, position) in before {
-        assert_eq!(
-            world.position(*user).merge(*position),
-            world.position(*user),
-            "a position moved back"
-        );
+        assert_eq!(world.position(*user).merge(*position), world.position(*user), "a position moved back");
     }
     for user in world.state.members.keys() {
-        assert_eq!(
-            world.state.unread(*user),
-            world.naive_unread(*user),
-            "unread of {user}"
-        );
+        assert_eq!(world.state.unread(*user), world.naive_unread(*user), "unread of {user}");
         let position = world.position(*user);
         assert!(position.delivered_seq >= position.read_seq);
         assert!(position.seen() <= world.state.head.n);
@@ -82,18 +64,10 @@ fn check_messages(world: &World) {
     let mut pins = Vec::new();
     for message in world.messages.values() {
         let mut given: BTreeMap<&str, u32> = BTreeMap::new();
-        for (_, _, reaction) in world
-            .reactions
-            .iter()
-            .filter(|(seq, ..)| *seq == message.seq)
-        {
+        for (_, _, reaction) in world.reactions.iter().filter(|(seq, ..)| *seq == message.seq) {
             *given.entry(reaction).or_default() += 1;
         }
-        let counted: BTreeMap<&str, u32> = message
-            .reactions
-            .iter()
-            .map(|(r, c)| (r.as_str(), *c))
-            .collect();
+        let counted: BTreeMap<&str, u32> = message.reactions.iter().map(|(r, c)| (r.as_str(), *c)).collect();
         assert_eq!(counted, given, "reactions of {}", message.seq);
         if message.pinned {
             pins.push(message.seq);
@@ -107,17 +81,10 @@ fn check_messages(world: &World) {
     kept.sort_unstable();
     assert_eq!(kept, pins);
     for message in world.state.tail() {
-        assert_eq!(
-            message, &world.messages[&message.seq],
-            "the warm view shows the present state"
-        );
+        assert_eq!(message, &world.messages[&message.seq], "the warm view shows the present state");
     }
     let newer = world.messages.range(world.state.tail_after().next()..);
-    assert_eq!(
-        newer.count(),
-        world.state.tail().len(),
-        "the tail is complete after `tail_after`"
-    );
+    assert_eq!(newer.count(), world.state.tail().len(), "the tail is complete after `tail_after`");
 }
 
 /// Of a deletion, every place in the log that holds the text is named.

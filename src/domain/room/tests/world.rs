@@ -12,9 +12,7 @@ use crate::domain::{
     message::{Draft, Message},
     position::{Position, RoomHead},
     reject::Reject,
-    room::{
-        Author, Batch, Change, Command, ReadTo, Role, RoomState, RoomType, Send, Sent, Subject,
-    },
+    room::{Author, Batch, Change, Command, ReadTo, Role, RoomState, RoomType, Send, Sent, Subject},
     snowflake::Snowflakes,
 };
 
@@ -87,14 +85,8 @@ impl World {
         if room_type != RoomType::P2p {
             members.push((UserId(3), Role::Member));
         }
-        let command = Command::Create {
-            info: Arc::new(info(room_type)),
-            members,
-        };
-        let author = Author {
-            user: OWNER,
-            admin: false,
-        };
+        let command = Command::Create { info: Arc::new(info(room_type)), members };
+        let author = Author { user: OWNER, admin: false };
         let done = world.command(author, command).unwrap();
         (world, done)
     }
@@ -128,23 +120,14 @@ impl World {
         let mut expected: Vec<(usize, ClientMessageId)> = Vec::new();
         for item in items {
             match item {
-                Item::Send {
-                    author,
-                    client,
-                    draft,
-                    stale,
-                } => {
+                Item::Send { author, client, draft, stale } => {
                     let client_id = ClientMessageId(format!("c{client}").into());
                     let answer = self.send(&mut batch, author, &client_id, *draft, stale);
                     if let Some(Ok(Sent::New(index))) = answer {
                         expected.push((index, client_id));
                     }
                 }
-                Item::Read {
-                    author,
-                    back,
-                    delivered_only,
-                } => self.read(&mut batch, author, back, delivered_only),
+                Item::Read { author, back, delivered_only } => self.read(&mut batch, author, back, delivered_only),
                 Item::Clear(author) => {
                     if batch.clear(author).is_ok() {
                         self.floors.insert(author.user, before.head.seq);
@@ -157,10 +140,7 @@ impl World {
         let change = batch.finish();
         for (index, client_id) in expected {
             let message = change.events[index].message().unwrap();
-            assert_eq!(
-                message.client_id, client_id,
-                "an answer tells of its own event"
-            );
+            assert_eq!(message.client_id, client_id, "an answer tells of its own event");
         }
         self.apply(before, change)
     }
@@ -203,21 +183,12 @@ impl World {
             .any(|m| m.sender == user && m.client_id == *client_id)
     }
 
-    fn read(
-        &mut self,
-        batch: &mut Batch<'_>,
-        author: Author,
-        back: Option<u64>,
-        delivered_only: bool,
-    ) {
+    fn read(&mut self, batch: &mut Batch<'_>, author: Author, back: Option<u64>, delivered_only: bool) {
         let to = match back {
             None => ReadTo::Head,
             Some(back) => {
                 let seq = Seq(self.state.head.seq.0.saturating_sub(back));
-                ReadTo::At {
-                    seq,
-                    n: self.ordinal_at(seq),
-                }
+                ReadTo::At { seq, n: self.ordinal_at(seq) }
             }
         };
         let seq = match to {
@@ -238,10 +209,7 @@ impl World {
     /// Ordinal of the newest message at or before `seq`, by the log.
     pub(crate) fn ordinal_at(&self, seq: Seq) -> Ordinal {
         let upto = self.log.iter().filter(|event| event.seq <= seq);
-        upto.filter_map(Event::message)
-            .map(|m| m.n)
-            .max()
-            .unwrap_or_default()
+        upto.filter_map(Event::message).map(|m| m.n).max().unwrap_or_default()
     }
 
     /// Points a command at a message that is there, if there is one.
@@ -263,21 +231,15 @@ impl World {
 
     fn command(&mut self, author: Author, command: Command) -> Result<Done, Reject> {
         let subject = Subject {
-            message: command
-                .message()
-                .and_then(|seq| self.messages.get(&seq).cloned()),
+            message: command.message().and_then(|seq| self.messages.get(&seq).cloned()),
             has_reaction: match &command {
-                Command::React {
-                    message, reaction, ..
-                } => self
-                    .reactions
-                    .contains(&(*message, author.user, reaction.clone())),
+                Command::React { message, reaction, .. } => {
+                    self.reactions.contains(&(*message, author.user, reaction.clone()))
+                }
                 _ => false,
             },
         };
-        let change = self
-            .state
-            .decide(author, &command, &subject, self.now_ms, MEMBERS_MAX)?;
+        let change = self.state.decide(author, &command, &subject, self.now_ms, MEMBERS_MAX)?;
         Ok(self.apply(self.state.clone(), change))
     }
 
@@ -293,17 +255,9 @@ impl World {
                         self.floors.insert(*user, event.seq);
                     }
                 }
-                EventBody::Reacted {
-                    target,
-                    reaction,
-                    removed,
-                } => {
+                EventBody::Reacted { target, reaction, removed } => {
                     let row = (target.seq, event.actor, reaction.clone());
-                    let changed = if *removed {
-                        self.reactions.remove(&row)
-                    } else {
-                        self.reactions.insert(row)
-                    };
+                    let changed = if *removed { self.reactions.remove(&row) } else { self.reactions.insert(row) };
                     assert!(changed, "a reaction event says something new");
                 }
                 EventBody::Deleted(target) => self.reactions.retain(|(seq, ..)| *seq != target.seq),
@@ -346,23 +300,14 @@ impl World {
             message_seq: newest.map_or(Seq(0), |m| m.seq),
             message_id: newest.map_or(MessageId(0), |m| m.id),
             activity_ms: newest.map_or(first_ms, |m| m.at_ms),
-            members: u32::try_from(
-                self.state
-                    .live_info()
-                    .map_or(0, |_| self.state.members.len()),
-            )
-            .unwrap(),
+            members: u32::try_from(self.state.live_info().map_or(0, |_| self.state.members.len())).unwrap(),
         }
     }
 
     /// Messages after the last one that the user read, sent or need not see, counted one by one.
     pub(crate) fn naive_unread(&self, user: UserId) -> u64 {
         let messages = || self.log.iter().filter_map(Event::message);
-        let own = messages()
-            .filter(|m| m.sender == user)
-            .map(|m| m.seq)
-            .max()
-            .unwrap_or_default();
+        let own = messages().filter(|m| m.sender == user).map(|m| m.seq).max().unwrap_or_default();
         let seen = own
             .max(self.reads.get(&user).copied().unwrap_or_default())
             .max(self.floors.get(&user).copied().unwrap_or_default());

@@ -40,9 +40,7 @@ pub const RING_NAME: &[u8] = b"commit";
 
 /// Where commit `commits` is witnessed among the rows.
 pub fn ring_key(commits: u64) -> Key {
-    Key::of(Table::Meta)
-        .bytes(RING_NAME)
-        .bytes(&(commits % RING).to_be_bytes())
+    Key::of(Table::Meta).bytes(RING_NAME).bytes(&(commits % RING).to_be_bytes())
 }
 
 /// Writes on their way to the commit thread.
@@ -62,24 +60,15 @@ struct State {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue")
-            .field("waiting", &self.waiting())
-            .finish_non_exhaustive()
+        f.debug_struct("Queue").field("waiting", &self.waiting()).finish_non_exhaustive()
     }
 }
 
 impl Queue {
     /// An open queue of at most `len_max` writes.
     pub fn new(len_max: usize) -> Self {
-        let state = Mutex::new(State {
-            ops: VecDeque::new(),
-            is_open: true,
-        });
-        Self(Arc::new(Shared {
-            state,
-            filled: Condvar::new(),
-            len_max,
-        }))
+        let state = Mutex::new(State { ops: VecDeque::new(), is_open: true });
+        Self(Arc::new(Shared { state, filled: Condvar::new(), len_max }))
     }
 
     /// Queues a write; `Overloaded` if there is no place.
@@ -89,10 +78,7 @@ impl Queue {
             return Err(Fault::closed());
         }
         if state.ops.len() >= self.0.len_max {
-            return Err(Fault::because(
-                StoreErrorKind::Overloaded,
-                "the commit queue is full",
-            ));
+            return Err(Fault::because(StoreErrorKind::Overloaded, "the commit queue is full"));
         }
         state.ops.push_back(op);
         drop(state);
@@ -112,12 +98,7 @@ impl Queue {
     }
 
     /// Waits for writes and moves at most `max` of them to `group`. False: closed and empty, or `patience` is over.
-    fn take(
-        &self,
-        group: &mut VecDeque<Box<dyn Op>>,
-        max: usize,
-        patience: Option<Duration>,
-    ) -> Taken {
+    fn take(&self, group: &mut VecDeque<Box<dyn Op>>, max: usize, patience: Option<Duration>) -> Taken {
         let mut state = self.0.state.lock();
         while state.ops.is_empty() {
             if !state.is_open {
@@ -126,9 +107,7 @@ impl Queue {
             match patience {
                 None => self.0.filled.wait(&mut state),
                 Some(patience) => {
-                    if self.0.filled.wait_for(&mut state, patience).timed_out()
-                        && state.ops.is_empty()
-                    {
+                    if self.0.filled.wait_for(&mut state, patience).timed_out() && state.ops.is_empty() {
                         return Taken::Nothing;
                     }
                 }
@@ -174,13 +153,7 @@ pub struct Committer {
 
 impl Committer {
     /// A committer that continues after `commits` commits.
-    pub fn new(
-        tables: Tables,
-        queue: Queue,
-        witness: Witness,
-        commits: u64,
-        options: &OpenOptions,
-    ) -> Self {
+    pub fn new(tables: Tables, queue: Queue, witness: Witness, commits: u64, options: &OpenOptions) -> Self {
         Self {
             tables,
             queue,
@@ -196,9 +169,7 @@ impl Committer {
 
     /// Starts the thread. Its result says whether all it acknowledged is synced.
     pub fn spawn(self) -> std::io::Result<JoinHandle<Outcome<()>>> {
-        std::thread::Builder::new()
-            .name("store-commit".into())
-            .spawn(move || self.run())
+        std::thread::Builder::new().name("store-commit".into()).spawn(move || self.run())
     }
 
     fn run(mut self) -> Outcome<()> {
@@ -211,9 +182,7 @@ impl Committer {
                     Taken::End => break,
                 }
             }
-            let committed = self
-                .commit_group(&mut waiting)
-                .and_then(|()| self.sync_if_due());
+            let committed = self.commit_group(&mut waiting).and_then(|()| self.sync_if_due());
             if let Err(fault) = committed {
                 tracing::error!(%fault, commits = self.commits, "commit failed, the store takes no more writes");
                 self.queue.fail();
@@ -235,11 +204,7 @@ impl Committer {
             let txn = &mut Txn::new(&self.tables, &self.group, &mut self.own);
             match catch_unwind(AssertUnwindSafe(|| op.run(txn))) {
                 Ok(true) => {
-                    bytes += self
-                        .own
-                        .iter()
-                        .map(|(key, value)| size(key, value.as_ref()))
-                        .sum::<usize>();
+                    bytes += self.own.iter().map(|(key, value)| size(key, value.as_ref())).sum::<usize>();
                     self.group.extend(self.own.drain());
                 }
                 Ok(false) => self.own.clear(),
@@ -263,11 +228,7 @@ impl Committer {
     fn commit_rows(&mut self) -> Outcome<Durability> {
         if self.group.is_empty() {
             let is_synced = self.unsynced_since.is_none();
-            return Ok(if is_synced {
-                Durability::Synced
-            } else {
-                Durability::Buffered
-            });
+            return Ok(if is_synced { Durability::Synced } else { Durability::Buffered });
         }
         let (mode, durability) = match self.sync {
             SyncPolicy::Always => (PersistMode::SyncData, Durability::Synced),
@@ -275,13 +236,8 @@ impl Committer {
         };
         let next = self.commits + 1;
         let mut batch =
-            fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), self.group.len() + 1)
-                .durability(Some(mode));
-        batch.insert(
-            &self.tables.rows,
-            ring_key(next).slice(),
-            rows::encode_number(next),
-        );
+            fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), self.group.len() + 1).durability(Some(mode));
+        batch.insert(&self.tables.rows, ring_key(next).slice(), rows::encode_number(next));
         for (key, value) in self.group.drain() {
             match value {
                 Some(value) => batch.insert(&self.tables.rows, key, value),
@@ -310,9 +266,7 @@ impl Committer {
     /// How long to wait for writes before the next sync is due; none if nothing is to be synced.
     fn until_sync(&self) -> Option<Duration> {
         match (self.sync, self.unsynced_since) {
-            (SyncPolicy::Interval(interval), Some(since)) => {
-                Some(interval.saturating_sub(since.elapsed()))
-            }
+            (SyncPolicy::Interval(interval), Some(since)) => Some(interval.saturating_sub(since.elapsed())),
             _ => None,
         }
     }

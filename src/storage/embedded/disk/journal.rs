@@ -59,10 +59,7 @@ pub(super) fn damaged(rows: &Path) -> io::Result<Vec<Damaged>> {
         let bytes = fs::read(&path)?;
         let end = readable_len(&bytes);
         if bytes[end..].iter().any(|byte| *byte != 0) {
-            damaged.push(Damaged {
-                path,
-                readable: u64::try_from(end).unwrap_or(u64::MAX),
-            });
+            damaged.push(Damaged { path, readable: u64::try_from(end).unwrap_or(u64::MAX) });
         }
     }
     Ok(damaged)

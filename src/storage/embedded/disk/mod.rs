@@ -60,9 +60,7 @@ pub struct EngineStats {
 
 impl fmt::Debug for DiskEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DiskEngine")
-            .field("dir", &self.dir)
-            .finish_non_exhaustive()
+        f.debug_struct("DiskEngine").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 
@@ -99,13 +97,7 @@ impl Base for Tables {
 }
 
 impl Tables {
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Outcome<()> {
+    fn scan(&self, from: &[u8], to: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Outcome<()> {
         // No stored key is nearly as long, so that the cut is on the same side of all of them.
         let from = &from[..from.len().min(KEY_BYTES_MAX)];
         if from >= to {
@@ -152,18 +144,8 @@ impl Engine for DiskEngine {
         Ok(tables.db.snapshot().get(&tables.rows, key)?)
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Outcome<()> {
-        self.tables
-            .read()
-            .as_ref()
-            .ok_or_else(Fault::closed)?
-            .scan(from, to, direction, visit)
+    fn scan(&self, from: &[u8], to: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Outcome<()> {
+        self.tables.read().as_ref().ok_or_else(Fault::closed)?.scan(from, to, direction, visit)
     }
 
     fn submit(&self, op: Box<dyn Op>) -> Outcome<()> {

@@ -93,8 +93,7 @@ pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
     rescue.finish()?;
     let witness = Witness::open(dir, commits)?;
     let queue = Queue::new(options.queue_len_max);
-    let thread =
-        Committer::new(tables.clone(), queue.clone(), witness, commits, options).spawn()?;
+    let thread = Committer::new(tables.clone(), queue.clone(), witness, commits, options).spawn()?;
     Ok(DiskEngine {
         dir: dir.to_owned(),
         tables: RwLock::new(Some(tables)),
@@ -106,19 +105,12 @@ pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
 
 /// Takes the directory for this process.
 fn lock(dir: &Path) -> Outcome<File> {
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("LOCK"))?;
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("LOCK"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Fault::because(
             StoreErrorKind::Unavailable,
-            format!(
-                "the data directory {} is in use by another server",
-                dir.display()
-            ),
+            format!("the data directory {} is in use by another server", dir.display()),
         )),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
@@ -141,9 +133,7 @@ fn cut_unreadable_tails(rows: &Path, rescue: &Rescue) -> Outcome<()> {
 }
 
 fn tables(dir: &Path, options: &OpenOptions) -> Outcome<Tables> {
-    let db = Database::builder(rows_dir(dir))
-        .cache_size(options.cache_bytes)
-        .open()?;
+    let db = Database::builder(rows_dir(dir)).cache_size(options.cache_bytes).open()?;
     let rows: Keyspace = db.keyspace("rows", KeyspaceCreateOptions::default)?;
     Ok(Tables { db, rows })
 }
@@ -151,23 +141,15 @@ fn tables(dir: &Path, options: &OpenOptions) -> Outcome<Tables> {
 /// Refuses rows of a newer program; marks rows that are new.
 fn check_format(tables: &Tables, commits: u64) -> Outcome<()> {
     let key = Key::of(Table::Meta).bytes(FORMAT_NAME);
-    let stored = tables
-        .rows
-        .get(key.as_ref())?
-        .map(|row| rows::decode_number(&row))
-        .transpose()?;
+    let stored = tables.rows.get(key.as_ref())?.map(|row| rows::decode_number(&row)).transpose()?;
     match stored {
         Some(FORMAT) => Ok(()),
         Some(newer) if newer > FORMAT => Err(Fault::because(
             StoreErrorKind::Invalid,
-            format!(
-                "the data directory has format {newer}, this program knows up to {FORMAT}: use a newer program"
-            ),
+            format!("the data directory has format {newer}, this program knows up to {FORMAT}: use a newer program"),
         )),
         None if commits == 0 => {
-            tables
-                .rows
-                .insert(key.slice(), rows::encode_number(FORMAT))?;
+            tables.rows.insert(key.slice(), rows::encode_number(FORMAT))?;
             Ok(tables.db.persist(PersistMode::SyncAll)?)
         }
         Some(_) | None => Err(Fault::corrupt("format row")),

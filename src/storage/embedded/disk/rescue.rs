@@ -25,9 +25,7 @@ pub(super) struct Rescue {
 impl Rescue {
     /// The place for copies in the data directory `dir`.
     pub(super) fn new(dir: &Path) -> Self {
-        Self {
-            dir: dir.join(FOLDER),
-        }
+        Self { dir: dir.join(FOLDER) }
     }
 
     /// Copies the journals in `rows`. Copies that are there already are older, and stay.
@@ -65,9 +63,8 @@ impl Rescue {
         if !self.dir.join(MARK).exists() {
             return Ok(fs::remove_dir_all(&self.dir)?);
         }
-        let free = (1..)
-            .map(|number| self.dir.with_file_name(format!("{FOLDER}-{number}")))
-            .find(|path| !path.exists());
+        let free =
+            (1..).map(|number| self.dir.with_file_name(format!("{FOLDER}-{number}"))).find(|path| !path.exists());
         match free {
             Some(path) => Ok(fs::rename(&self.dir, path)?),
             None => Ok(()),
@@ -76,15 +73,10 @@ impl Rescue {
 
     /// The error of an opening that found `lost`.
     pub(super) fn refuse(&self, lost: &impl fmt::Display) -> Outcome<Fault> {
-        let mut why = format!(
-            "{lost}; restore a backup, or accept the loss to open the store without what is missing"
-        );
+        let mut why = format!("{lost}; restore a backup, or accept the loss to open the store without what is missing");
         self.mark()?;
         if self.dir.exists() {
-            why = format!(
-                "{why}; the journals as they were found are in {}",
-                self.dir.display()
-            );
+            why = format!("{why}; the journals as they were found are in {}", self.dir.display());
         }
         Ok(Fault::because(StoreErrorKind::Corrupt, why))
     }

@@ -67,9 +67,7 @@ impl Witness {
             }
             Err(error) => return Err(error.into()),
         };
-        let second = bytes
-            .get(usize::try_from(PLACE_STEP).unwrap_or(usize::MAX)..)
-            .unwrap_or_default();
+        let second = bytes.get(usize::try_from(PLACE_STEP).unwrap_or(usize::MAX)..).unwrap_or_default();
         let commits = read_place(&bytes).max(read_place(second));
         Ok(commits.map_or(Testimony::Unreadable, Testimony::Commits))
     }
@@ -77,11 +75,7 @@ impl Witness {
     /// Opens the witness of `dir` for writing, creating it if need be, and makes it say `commits` durably.
     pub fn open(dir: &Path, commits: u64) -> Outcome<Self> {
         let path = dir.join(FILE_NAME);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         let mut witness = Self { file };
         witness.write_at(0, commits)?;
         witness.write_at(PLACE_STEP, commits)?;
@@ -93,11 +87,7 @@ impl Witness {
     /// Says `commits`; buffered, and synced now and then.
     pub fn say(&mut self, commits: u64) -> Outcome<()> {
         self.write_at((commits % 2) * PLACE_STEP, commits)?;
-        if commits.is_multiple_of(SYNC_EVERY) {
-            self.sync()
-        } else {
-            Ok(())
-        }
+        if commits.is_multiple_of(SYNC_EVERY) { self.sync() } else { Ok(()) }
     }
 
     /// Makes the file durable.
@@ -145,10 +135,7 @@ mod tests {
 
     #[test]
     fn a_place_keeps_its_bytes() {
-        assert_eq!(
-            hex::encode(&place(258)[..16]),
-            "5445525457495431".to_owned() + "0000000000000102"
-        );
+        assert_eq!(hex::encode(&place(258)[..16]), "5445525457495431".to_owned() + "0000000000000102");
         assert_eq!(read_place(&place(258)), Some(258));
     }
 }

@@ -7,8 +7,7 @@ use super::{Encrypted, Row};
 use crate::{
     domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
     storage::{
-        Direction, Durability, LogStore, MessageRef, Projection, ReactionRow, Record, Result,
-        RoomHead, StoreErrorKind,
+        Direction, Durability, LogStore, MessageRef, Projection, ReactionRow, Record, Result, RoomHead, StoreErrorKind,
     },
 };
 
@@ -25,22 +24,15 @@ impl Encrypted {
             return Ok(false);
         };
         let before = Seq(first.seq.0.saturating_sub(1));
-        let stored = self
-            .inner
-            .read_log(room, before, Direction::Forward, plain.0.len())
-            .await?;
+        let stored = self.inner.read_log(room, before, Direction::Forward, plain.0.len()).await?;
         if stored.len() != plain.0.len() {
             return Ok(false);
         }
         for ((record, sealed_record), stored) in plain.0.iter().zip(sealed.0).zip(stored) {
-            let redacted = plain
-                .1
-                .redacted
-                .iter()
-                .position(|(seq, _)| *seq == record.seq);
+            let redacted = plain.1.redacted.iter().position(|(seq, _)| *seq == record.seq);
             let body = redacted.map_or(&record.body, |place| &plain.1.redacted[place].1);
-            let is_same = stored.seq == record.seq
-                && self.open("append", Row::Log(room, stored.seq), &stored.body)? == *body;
+            let is_same =
+                stored.seq == record.seq && self.open("append", Row::Log(room, stored.seq), &stored.body)? == *body;
             if !is_same {
                 return Ok(false);
             }
@@ -82,10 +74,7 @@ impl LogStore for Encrypted {
         match self.inner.append(room, epoch, &sealed, &changes).await {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {
                 let plain = (records, projection);
-                if !self
-                    .take_stored_bodies(room, plain, (&mut sealed, &mut changes))
-                    .await?
-                {
+                if !self.take_stored_bodies(room, plain, (&mut sealed, &mut changes)).await? {
                     return Err(error);
                 }
                 self.inner.append(room, epoch, &sealed, &changes).await
@@ -94,25 +83,14 @@ impl LogStore for Encrypted {
         }
     }
 
-    async fn read_log(
-        &self,
-        room: RoomId,
-        from: Seq,
-        direction: Direction,
-        limit: usize,
-    ) -> Result<Vec<Record>> {
+    async fn read_log(&self, room: RoomId, from: Seq, direction: Direction, limit: usize) -> Result<Vec<Record>> {
         let sealed = self.inner.read_log(room, from, direction, limit).await?;
-        sealed
-            .into_iter()
-            .map(|record| self.open_record("read_log", room, record))
-            .collect()
+        sealed.into_iter().map(|record| self.open_record("read_log", room, record)).collect()
     }
 
     async fn record(&self, room: RoomId, seq: Seq) -> Result<Option<Record>> {
         let sealed = self.inner.record(room, seq).await?;
-        sealed
-            .map(|record| self.open_record("record", room, record))
-            .transpose()
+        sealed.map(|record| self.open_record("record", room, record)).transpose()
     }
 
     async fn head(&self, room: RoomId) -> Result<Option<RoomHead>> {
@@ -127,11 +105,7 @@ impl LogStore for Encrypted {
         self.inner.find_message(id).await
     }
 
-    async fn find_client_message(
-        &self,
-        sender: UserId,
-        client_id: &ClientMessageId,
-    ) -> Result<Option<MessageRef>> {
+    async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>> {
         self.inner.find_client_message(sender, client_id).await
     }
 
@@ -141,12 +115,7 @@ impl LogStore for Encrypted {
 
     async fn message_states(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<(Seq, Bytes)>> {
         let sealed = self.inner.message_states(room, from, to).await?;
-        let open = |(seq, body): (Seq, Bytes)| {
-            Ok((
-                seq,
-                self.open("message_states", Row::State(room, seq), &body)?,
-            ))
-        };
+        let open = |(seq, body): (Seq, Bytes)| Ok((seq, self.open("message_states", Row::State(room, seq), &body)?));
         sealed.into_iter().map(open).collect()
     }
 

@@ -37,12 +37,7 @@ pub trait Sealer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// If it was not.
-    fn open(
-        &self,
-        scope: &[u8],
-        aad: &[u8],
-        sealed: &[u8],
-    ) -> std::result::Result<Vec<u8>, SealError>;
+    fn open(&self, scope: &[u8], aad: &[u8], sealed: &[u8]) -> std::result::Result<Vec<u8>, SealError>;
 }
 
 /// Scope of bodies that belong to a user and no room.
@@ -80,9 +75,7 @@ impl Row<'_> {
             Self::Sync(room, source) => of_room(5, room, source.as_bytes()),
             Self::JoinJob(room) => of_room(6, room, &[]),
             Self::Profile(user) => [&[7], &user.0.to_be_bytes()[..]].concat(),
-            Self::Device(user, client_id) => {
-                [&[8], &user.0.to_be_bytes()[..], client_id.as_bytes()].concat()
-            }
+            Self::Device(user, client_id) => [&[8], &user.0.to_be_bytes()[..], client_id.as_bytes()].concat(),
         }
     }
 
@@ -118,12 +111,7 @@ impl Encrypted {
         }
     }
 
-    fn open_some(
-        &self,
-        op: &'static str,
-        row: Row<'_>,
-        sealed: Option<Bytes>,
-    ) -> Result<Option<Bytes>> {
+    fn open_some(&self, op: &'static str, row: Row<'_>, sealed: Option<Bytes>) -> Result<Option<Bytes>> {
         sealed.map(|sealed| self.open(op, row, &sealed)).transpose()
     }
 
@@ -133,23 +121,16 @@ impl Encrypted {
     }
 
     fn seal_records(&self, room: RoomId, records: &[Record]) -> Vec<Record> {
-        let seal = |record: &Record| Record {
-            body: self.seal(Row::Log(room, record.seq), &record.body),
-            ..record.clone()
-        };
+        let seal =
+            |record: &Record| Record { body: self.seal(Row::Log(room, record.seq), &record.body), ..record.clone() };
         records.iter().map(seal).collect()
     }
 
     fn seal_projection(&self, room: RoomId, projection: &Projection) -> Projection {
-        let member = |row: &MemberRow| MemberRow {
-            body: self.seal(Row::Member(room, row.user), &row.body),
-            ..row.clone()
-        };
+        let member =
+            |row: &MemberRow| MemberRow { body: self.seal(Row::Member(room, row.user), &row.body), ..row.clone() };
         Projection {
-            room: projection
-                .room
-                .as_ref()
-                .map(|body| self.seal(Row::Room(room), body)),
+            room: projection.room.as_ref().map(|body| self.seal(Row::Room(room), body)),
             members: projection.members.iter().map(member).collect(),
             states: self.seal_bodies(&projection.states, |seq| Row::State(room, seq)),
             redacted: self.seal_bodies(&projection.redacted, |seq| Row::Log(room, seq)),
@@ -163,14 +144,7 @@ impl Encrypted {
         }
     }
 
-    fn seal_bodies(
-        &self,
-        bodies: &[(Seq, Bytes)],
-        row: impl Fn(Seq) -> Row<'static>,
-    ) -> Vec<(Seq, Bytes)> {
-        bodies
-            .iter()
-            .map(|(seq, body)| (*seq, self.seal(row(*seq), body)))
-            .collect()
+    fn seal_bodies(&self, bodies: &[(Seq, Bytes)], row: impl Fn(Seq) -> Row<'static>) -> Vec<(Seq, Bytes)> {
+        bodies.iter().map(|(seq, body)| (*seq, self.seal(row(*seq), body))).collect()
     }
 }

@@ -6,10 +6,7 @@ use bytes::Bytes;
 use super::{Encrypted, Row};
 use crate::{
     domain::ids::{RoomId, Seq, UserId},
-    storage::{
-        CursorStore, DeviceRow, Position, Result, RoomListEntry, RoomPrefs, RoomStore, Store,
-        UserStore,
-    },
+    storage::{CursorStore, DeviceRow, Position, Result, RoomListEntry, RoomPrefs, RoomStore, Store, UserStore},
 };
 
 #[async_trait]
@@ -22,33 +19,17 @@ impl RoomStore for Encrypted {
         self.inner.rooms(after, limit).await
     }
 
-    async fn members(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Bytes)>> {
+    async fn members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Bytes)>> {
         let sealed = self.inner.members(room, after, limit).await?;
-        let open = |(user, body): (UserId, Bytes)| {
-            Ok((user, self.open("members", Row::Member(room, user), &body)?))
-        };
+        let open = |(user, body): (UserId, Bytes)| Ok((user, self.open("members", Row::Member(room, user), &body)?));
         sealed.into_iter().map(open).collect()
     }
 
     async fn member(&self, room: RoomId, user: UserId) -> Result<Option<Bytes>> {
-        self.open_some(
-            "member",
-            Row::Member(room, user),
-            self.inner.member(room, user).await?,
-        )
+        self.open_some("member", Row::Member(room, user), self.inner.member(room, user).await?)
     }
 
-    async fn positions(
-        &self,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Position)>> {
+    async fn positions(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<(UserId, Position)>> {
         self.inner.positions(room, after, limit).await
     }
 
@@ -65,17 +46,11 @@ impl RoomStore for Encrypted {
     }
 
     async fn put_sync_state(&self, room: RoomId, source: &str, state: Bytes) -> Result<()> {
-        self.inner
-            .put_sync_state(room, source, self.seal(Row::Sync(room, source), &state))
-            .await
+        self.inner.put_sync_state(room, source, self.seal(Row::Sync(room, source), &state)).await
     }
 
     async fn sync_state(&self, room: RoomId, source: &str) -> Result<Option<Bytes>> {
-        self.open_some(
-            "sync_state",
-            Row::Sync(room, source),
-            self.inner.sync_state(room, source).await?,
-        )
+        self.open_some("sync_state", Row::Sync(room, source), self.inner.sync_state(room, source).await?)
     }
 
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
@@ -84,30 +59,19 @@ impl RoomStore for Encrypted {
     }
 
     async fn join_job(&self, room: RoomId) -> Result<Option<Bytes>> {
-        self.open_some(
-            "join_job",
-            Row::JoinJob(room),
-            self.inner.join_job(room).await?,
-        )
+        self.open_some("join_job", Row::JoinJob(room), self.inner.join_job(room).await?)
     }
 
     async fn join_jobs(&self) -> Result<Vec<(RoomId, Bytes)>> {
         let sealed = self.inner.join_jobs().await?;
-        let open = |(room, body): (RoomId, Bytes)| {
-            Ok((room, self.open("join_jobs", Row::JoinJob(room), &body)?))
-        };
+        let open = |(room, body): (RoomId, Bytes)| Ok((room, self.open("join_jobs", Row::JoinJob(room), &body)?));
         sealed.into_iter().map(open).collect()
     }
 }
 
 #[async_trait]
 impl UserStore for Encrypted {
-    async fn rooms_of(
-        &self,
-        user: UserId,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomListEntry>> {
+    async fn rooms_of(&self, user: UserId, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomListEntry>> {
         self.inner.rooms_of(user, after, limit).await
     }
 
@@ -123,28 +87,18 @@ impl UserStore for Encrypted {
         self.inner.hide_message(user, room, seq).await
     }
 
-    async fn hidden_messages(
-        &self,
-        user: UserId,
-        room: RoomId,
-        from: Seq,
-        to: Seq,
-    ) -> Result<Vec<Seq>> {
+    async fn hidden_messages(&self, user: UserId, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Seq>> {
         self.inner.hidden_messages(user, room, from, to).await
     }
 
     async fn put_profile(&self, user: UserId, profile: Bytes) -> Result<()> {
-        self.inner
-            .put_profile(user, self.seal(Row::Profile(user), &profile))
-            .await
+        self.inner.put_profile(user, self.seal(Row::Profile(user), &profile)).await
     }
 
     async fn profiles(&self, users: &[UserId]) -> Result<Vec<Option<Bytes>>> {
         let sealed = self.inner.profiles(users).await?;
         let rows = users.iter().map(|user| Row::Profile(*user));
-        rows.zip(sealed)
-            .map(|(row, body)| self.open_some("profiles", row, body))
-            .collect()
+        rows.zip(sealed).map(|(row, body)| self.open_some("profiles", row, body)).collect()
     }
 
     async fn known_users(&self, after: UserId, limit: usize) -> Result<Vec<UserId>> {
@@ -165,15 +119,7 @@ impl UserStore for Encrypted {
 
     async fn put_device(&self, user: UserId, device: &DeviceRow) -> Result<()> {
         let body = self.seal(Row::Device(user, &device.client_id), &device.body);
-        self.inner
-            .put_device(
-                user,
-                &DeviceRow {
-                    body,
-                    ..device.clone()
-                },
-            )
-            .await
+        self.inner.put_device(user, &DeviceRow { body, ..device.clone() }).await
     }
 
     async fn remove_device(&self, user: UserId, client_id: &str) -> Result<()> {
@@ -182,19 +128,10 @@ impl UserStore for Encrypted {
 
     async fn devices(&self, user: UserId) -> Result<Vec<DeviceRow>> {
         let open = |device: DeviceRow| {
-            let body = self.open(
-                "devices",
-                Row::Device(user, &device.client_id),
-                &device.body,
-            )?;
+            let body = self.open("devices", Row::Device(user, &device.client_id), &device.body)?;
             Ok(DeviceRow { body, ..device })
         };
-        self.inner
-            .devices(user)
-            .await?
-            .into_iter()
-            .map(open)
-            .collect()
+        self.inner.devices(user).await?.into_iter().map(open).collect()
     }
 }
 

@@ -25,13 +25,7 @@ async fn write_all(store: &dyn Store) {
     let (r, user) = (room(1), UserId(7));
     let secret = || Bytes::from_static(SECRET.as_bytes());
     let epoch = store.claim(r).await.unwrap();
-    let records = [
-        Record {
-            body: secret(),
-            ..message(r, 1, 7)
-        },
-        event(2),
-    ];
+    let records = [Record { body: secret(), ..message(r, 1, 7) }, event(2)];
     let projection = Projection {
         room: Some(secret()),
         members: vec![member(7, SECRET)],
@@ -43,11 +37,7 @@ async fn write_all(store: &dyn Store) {
     store.put_sync_state(r, "irc", secret()).await.unwrap();
     store.put_join_job(r, Some(secret())).await.unwrap();
     store.put_profile(user, secret()).await.unwrap();
-    let device = DeviceRow {
-        client_id: "web".into(),
-        token_hash: [1; 32],
-        body: secret(),
-    };
+    let device = DeviceRow { client_id: "web".into(), token_hash: [1; 32], body: secret() };
     store.put_device(user, &device).await.unwrap();
 }
 
@@ -56,35 +46,17 @@ async fn read_all(store: &dyn Store) -> Vec<Result<Bytes>> {
     let (r, user) = (room(1), UserId(7));
     let one = |body: Result<Option<Bytes>>| body.map(Option::unwrap);
     vec![
-        store
-            .record(r, Seq(1))
-            .await
-            .map(|record| record.unwrap().body),
-        store
-            .read_log(r, Seq(1), Direction::Forward, 1)
-            .await
-            .map(|page| page[0].body.clone()),
-        store
-            .message_states(r, Seq(1), Seq(1))
-            .await
-            .map(|states| states[0].1.clone()),
+        store.record(r, Seq(1)).await.map(|record| record.unwrap().body),
+        store.read_log(r, Seq(1), Direction::Forward, 1).await.map(|page| page[0].body.clone()),
+        store.message_states(r, Seq(1), Seq(1)).await.map(|states| states[0].1.clone()),
         one(store.room(r).await),
         one(store.member(r, user).await),
-        store
-            .members(r, UserId(0), 1)
-            .await
-            .map(|page| page[0].1.clone()),
+        store.members(r, UserId(0), 1).await.map(|page| page[0].1.clone()),
         one(store.sync_state(r, "irc").await),
         one(store.join_job(r).await),
         store.join_jobs().await.map(|jobs| jobs[0].1.clone()),
-        one(store
-            .profiles(&[user])
-            .await
-            .map(|profiles| profiles[0].clone())),
-        store
-            .devices(user)
-            .await
-            .map(|devices| devices[0].body.clone()),
+        one(store.profiles(&[user]).await.map(|profiles| profiles[0].clone())),
+        store.devices(user).await.map(|devices| devices[0].body.clone()),
     ]
 }
 
@@ -117,45 +89,21 @@ async fn a_body_in_another_row_is_corrupt() {
     let (inner, store) = sealed();
     let (epoch, _) = filled(&store, room(1), 2).await;
     let foreign = inner.record(room(1), Seq(1)).await.unwrap().unwrap().body;
-    let swap = Projection {
-        redacted: vec![(Seq(2), foreign.clone())],
-        ..head(2)
-    };
+    let swap = Projection { redacted: vec![(Seq(2), foreign.clone())], ..head(2) };
     inner.append(room(1), epoch, &[], &swap).await.unwrap();
-    assert_eq!(
-        kind(store.record(room(1), Seq(2)).await),
-        StoreErrorKind::Corrupt
-    );
-    assert_eq!(
-        kind(store.read_log(room(1), Seq(0), Direction::Forward, 9).await),
-        StoreErrorKind::Corrupt
-    );
+    assert_eq!(kind(store.record(room(1), Seq(2)).await), StoreErrorKind::Corrupt);
+    assert_eq!(kind(store.read_log(room(1), Seq(0), Direction::Forward, 9).await), StoreErrorKind::Corrupt);
     inner.put_profile(UserId(1), foreign).await.unwrap();
-    assert_eq!(
-        kind(store.profiles(&[UserId(1)]).await),
-        StoreErrorKind::Corrupt
-    );
+    assert_eq!(kind(store.profiles(&[UserId(1)]).await), StoreErrorKind::Corrupt);
 }
 
 #[tokio::test]
 async fn an_append_made_again_keeps_the_stored_bytes() {
     let (inner, store) = sealed();
     let (epoch, records) = filled(&store, room(1), 3).await;
-    let stored = inner
-        .read_log(room(1), Seq(0), Direction::Forward, 9)
-        .await
-        .unwrap();
-    store
-        .append(room(1), epoch, &records, &head(3))
-        .await
-        .unwrap();
-    assert_eq!(
-        inner
-            .read_log(room(1), Seq(0), Direction::Forward, 9)
-            .await
-            .unwrap(),
-        stored
-    );
+    let stored = inner.read_log(room(1), Seq(0), Direction::Forward, 9).await.unwrap();
+    store.append(room(1), epoch, &records, &head(3)).await.unwrap();
+    assert_eq!(inner.read_log(room(1), Seq(0), Direction::Forward, 9).await.unwrap(), stored);
 }
 
 #[test]
@@ -179,10 +127,6 @@ fn every_row_is_bound_to_itself() {
     let forms: std::collections::HashSet<_> = rows.iter().map(Row::aad).collect();
     assert_eq!(forms.len(), rows.len());
     let r = hex::encode(room(1).0);
-    assert_eq!(
-        hex::encode(rows[0].aad()),
-        format!("01{r}0000000000000001"),
-        "part of what is stored"
-    );
+    assert_eq!(hex::encode(rows[0].aad()), format!("01{r}0000000000000001"), "part of what is stored");
     assert_eq!(hex::encode(rows[11].aad()), "08000000000000000161");
 }

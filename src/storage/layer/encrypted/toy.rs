@@ -13,10 +13,7 @@ pub(crate) struct ToySealer {
 }
 
 fn mask(nonce: &[u8], body: &[u8]) -> Vec<u8> {
-    body.iter()
-        .zip(nonce.iter().cycle())
-        .map(|(byte, mask)| byte ^ mask ^ 0x5a)
-        .collect()
+    body.iter().zip(nonce.iter().cycle()).map(|(byte, mask)| byte ^ mask ^ 0x5a).collect()
 }
 
 fn checksum(scope: &[u8], aad: &[u8], body: &[u8]) -> [u8; 8] {

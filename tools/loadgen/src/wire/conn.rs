@@ -73,35 +73,16 @@ impl Conn {
     ///
     /// # Errors
     /// When the server allows no more streams, or all stream ids are used.
-    pub(crate) fn open(
-        &mut self,
-        call: Call,
-        path: &str,
-        token: &str,
-        body: &[u8],
-        half_close: bool,
-    ) -> Result<()> {
+    pub(crate) fn open(&mut self, call: Call, path: &str, token: &str, body: &[u8], half_close: bool) -> Result<()> {
         if self.streams.len() >= self.streams_max as usize {
-            bail!(
-                "the server allows {} streams a connection",
-                self.streams_max
-            );
+            bail!("the server allows {} streams a connection", self.streams_max);
         }
         let id = self.stream_next;
-        self.stream_next = id
-            .checked_add(2)
-            .filter(|next| *next < 1 << 31)
-            .ok_or_else(|| anyhow!("out of stream ids"))?;
+        self.stream_next =
+            id.checked_add(2).filter(|next| *next < 1 << 31).ok_or_else(|| anyhow!("out of stream ids"))?;
         let mut block = Vec::with_capacity(512);
-        self.encoder
-            .request(&mut block, &self.authority, path, token);
-        frame::put_head(
-            &mut self.out,
-            block.len(),
-            frame::HEADERS,
-            frame::END_HEADERS,
-            id,
-        );
+        self.encoder.request(&mut block, &self.authority, path, token);
+        frame::put_head(&mut self.out, block.len(), frame::HEADERS, frame::END_HEADERS, id);
         self.out.extend_from_slice(&block);
         let mut stream = Stream::new(id, call, self.window_initial, half_close);
         stream.stage(body);
@@ -197,18 +178,12 @@ impl Conn {
                 self.take_block(head, head.flags & frame::END_STREAM != 0, block, sink)?;
             }
             frame::CONTINUATION => {
-                let (stream, ends, mut block) = self
-                    .block
-                    .take()
-                    .ok_or_else(|| anyhow!("stray continuation"))?;
+                let (stream, ends, mut block) = self.block.take().ok_or_else(|| anyhow!("stray continuation"))?;
                 block.extend_from_slice(payload);
                 self.take_block(Head { stream, ..head }, ends, &block, sink)?;
             }
             frame::RST_STREAM => {
-                let what = format!(
-                    "stream reset by the server, code {}",
-                    frame::number(payload)
-                );
+                let what = format!("stream reset by the server, code {}", frame::number(payload));
                 self.end(head.stream, End::Failed("stream_reset".into(), what), sink);
             }
             frame::SETTINGS if head.flags & frame::ACK == 0 => self.take_settings(payload, sink),
@@ -217,12 +192,8 @@ impl Conn {
                 self.out.extend_from_slice(payload);
             }
             frame::GOAWAY => {
-                let text =
-                    String::from_utf8_lossy(payload.get(8..).unwrap_or_default()).into_owned();
-                bail!(
-                    "the server said goaway, code {} {text}",
-                    frame::number(payload.get(4..).unwrap_or_default())
-                );
+                let text = String::from_utf8_lossy(payload.get(8..).unwrap_or_default()).into_owned();
+                bail!("the server said goaway, code {} {text}", frame::number(payload.get(4..).unwrap_or_default()));
             }
             frame::WINDOW_UPDATE => {
                 let more = i64::from(frame::number(payload));
@@ -282,13 +253,7 @@ impl Conn {
         Ok(())
     }
 
-    fn take_block(
-        &mut self,
-        head: Head,
-        ends: bool,
-        block: &[u8],
-        sink: &mut impl Sink,
-    ) -> Result<()> {
+    fn take_block(&mut self, head: Head, ends: bool, block: &[u8], sink: &mut impl Sink) -> Result<()> {
         if head.flags & frame::END_HEADERS == 0 {
             self.block = Some((head.stream, ends, block.to_vec()));
             return Ok(());

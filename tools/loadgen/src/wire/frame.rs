@@ -10,11 +10,7 @@ pub(super) const HEAD_LEN: usize = 9;
 pub(super) const PAYLOAD_MAX: usize = 16_384;
 /// Window granted to the server for a stream and for the connection. Great, so that updates are rare and the
 /// measured server never waits for this client's permission; small in debug builds, so that tests use it up often.
-pub(super) const WINDOW: u32 = if cfg!(debug_assertions) {
-    128 << 10
-} else {
-    16 << 20
-};
+pub(super) const WINDOW: u32 = if cfg!(debug_assertions) { 128 << 10 } else { 16 << 20 };
 
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
@@ -102,19 +98,12 @@ pub(super) fn put_window_update(out: &mut Vec<u8>, stream: u32, more: u32) {
 
 /// The settings of a SETTINGS payload as (id, value).
 pub(super) fn settings(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
-    payload.chunks_exact(6).map(|s| {
-        (
-            u16::from_be_bytes([s[0], s[1]]),
-            u32::from_be_bytes([s[2], s[3], s[4], s[5]]),
-        )
-    })
+    payload.chunks_exact(6).map(|s| (u16::from_be_bytes([s[0], s[1]]), u32::from_be_bytes([s[2], s[3], s[4], s[5]])))
 }
 
 /// A big-endian number at the payload's start; 0 if it is too short.
 pub(super) fn number(payload: &[u8]) -> u32 {
-    payload
-        .first_chunk::<4>()
-        .map_or(0, |b| u32::from_be_bytes(*b))
+    payload.first_chunk::<4>().map_or(0, |b| u32::from_be_bytes(*b))
 }
 
 #[cfg(test)]
@@ -126,29 +115,16 @@ mod tests {
         let mut out = Vec::new();
         put_head(&mut out, 16_384, HEADERS, END_HEADERS, 7);
         let head = Head::parse(&out).unwrap();
-        assert_eq!(
-            (head.len, head.kind, head.flags, head.stream),
-            (16_384, HEADERS, END_HEADERS, 7)
-        );
+        assert_eq!((head.len, head.kind, head.flags, head.stream), (16_384, HEADERS, END_HEADERS, 7));
         assert!(Head::parse(&out[..8]).is_none());
     }
 
     #[test]
     fn padding_is_taken_off_and_must_fit() {
-        let padded = Head {
-            len: 5,
-            kind: DATA,
-            flags: PADDED,
-            stream: 1,
-        };
+        let padded = Head { len: 5, kind: DATA, flags: PADDED, stream: 1 };
         assert_eq!(padded.strip(&[2, b'a', b'b', 0, 0]), Some(&b"ab"[..]));
         assert_eq!(padded.strip(&[9, b'a']), None);
-        let priority = Head {
-            len: 6,
-            kind: HEADERS,
-            flags: PRIORITY,
-            stream: 1,
-        };
+        let priority = Head { len: 6, kind: HEADERS, flags: PRIORITY, stream: 1 };
         assert_eq!(priority.strip(&[0, 0, 0, 0, 0, b'x']), Some(&b"x"[..]));
     }
 }

@@ -53,11 +53,7 @@ impl Encoder {
 
     /// Appends one field; `name_index` is the name's place in the static table, 0 if it has none.
     fn field(&mut self, out: &mut Vec<u8>, name_index: usize, name: &'static str, value: &str) {
-        if let Some(at) = self
-            .entries
-            .iter()
-            .position(|(n, v)| *n == name && v == value)
-        {
+        if let Some(at) = self.entries.iter().position(|(n, v)| *n == name && v == value) {
             put_int(out, 0x80, 7, STATIC_LEN + self.entries.len() - at);
             return;
         }
@@ -127,11 +123,7 @@ pub(super) fn status(mut block: &[u8]) -> Option<Status> {
         } else {
             let bits = if first & 0x40 != 0 { 6 } else { 4 };
             let index = take_int(&mut block, bits)?;
-            let name = if index == 0 {
-                take_string(&mut block)?
-            } else {
-                String::new()
-            };
+            let name = if index == 0 { take_string(&mut block)? } else { String::new() };
             let value = take_string(&mut block)?;
             match name.as_str() {
                 "" if (8..=14).contains(&index) => status.http = value.parse().ok()?,
@@ -203,11 +195,7 @@ fn take_string(block: &mut &[u8]) -> Option<String> {
     let len = take_int(block, 7)?;
     let raw = block.get(..len)?;
     *block = &block[len..];
-    let bytes = if huffman {
-        unhuffman(raw)?
-    } else {
-        raw.to_vec()
-    };
+    let bytes = if huffman { unhuffman(raw)? } else { raw.to_vec() };
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -263,9 +251,7 @@ fn unhuffman(raw: &[u8]) -> Option<Vec<u8>> {
 
 fn symbol(code: u32, len: u32) -> Option<u8> {
     let (_, first, symbols) = CODE.iter().find(|(bits, ..)| *bits == len)?;
-    symbols
-        .get(usize::try_from(code.checked_sub(*first)?).ok()?)
-        .copied()
+    symbols.get(usize::try_from(code.checked_sub(*first)?).ok()?).copied()
 }
 
 #[cfg(test)]
@@ -276,21 +262,13 @@ mod tests {
     #[test]
     fn huffman_known_answers() {
         let cases: [(&[u8], &str); 4] = [
-            (
-                &[
-                    0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff,
-                ],
-                "www.example.com",
-            ),
-            (
-                &[0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xa9, 0x7d, 0x7f],
-                "custom-key",
-            ),
+            (&[0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff], "www.example.com"),
+            (&[0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xa9, 0x7d, 0x7f], "custom-key"),
             (&[0x64, 0x02], "302"),
             (
                 &[
-                    0xd0, 0x7a, 0xbe, 0x94, 0x10, 0x54, 0xd4, 0x44, 0xa8, 0x20, 0x05, 0x95, 0x04,
-                    0x0b, 0x81, 0x66, 0xe0, 0x82, 0xa6, 0x2d, 0x1b, 0xff,
+                    0xd0, 0x7a, 0xbe, 0x94, 0x10, 0x54, 0xd4, 0x44, 0xa8, 0x20, 0x05, 0x95, 0x04, 0x0b, 0x81, 0x66,
+                    0xe0, 0x82, 0xa6, 0x2d, 0x1b, 0xff,
                 ],
                 "Mon, 21 Oct 2013 20:13:21 GMT",
             ),
@@ -309,40 +287,16 @@ mod tests {
         let mut block = &out[..];
         assert_eq!(take_int(&mut block, 5), Some(1_337));
         assert!(block.is_empty());
-        assert_eq!(
-            take_int(&mut &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1][..], 7),
-            None
-        );
+        assert_eq!(take_int(&mut &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1][..], 7), None);
     }
 
     #[test]
     fn a_second_request_is_indices_only() {
         let mut encoder = Encoder::default();
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        encoder.request(
-            &mut first,
-            "localhost:1",
-            "/chat.v1.ChatService/SendMessage",
-            "Bearer x",
-        );
-        encoder.request(
-            &mut second,
-            "localhost:1",
-            "/chat.v1.ChatService/SendMessage",
-            "Bearer x",
-        );
-        assert_eq!(
-            second,
-            [
-                0x83,
-                0x86,
-                0x80 | 66,
-                0x80 | 65,
-                0x80 | 64,
-                0x80 | 63,
-                0x80 | 62
-            ]
-        );
+        encoder.request(&mut first, "localhost:1", "/chat.v1.ChatService/SendMessage", "Bearer x");
+        encoder.request(&mut second, "localhost:1", "/chat.v1.ChatService/SendMessage", "Bearer x");
+        assert_eq!(second, [0x83, 0x86, 0x80 | 66, 0x80 | 65, 0x80 | 64, 0x80 | 63, 0x80 | 62]);
         assert!(first.len() > 60);
     }
 
@@ -359,10 +313,7 @@ mod tests {
 
     #[test]
     fn messages_are_decoded() {
-        assert_eq!(
-            unpercent("slow%20down%2C%C3%A9 100%"),
-            "slow down,\u{e9} 100%"
-        );
+        assert_eq!(unpercent("slow%20down%2C%C3%A9 100%"), "slow down,\u{e9} 100%");
     }
 
     #[test]
@@ -374,10 +325,7 @@ mod tests {
             put_string(&mut block, value);
         }
         let status = status(&block).unwrap();
-        assert_eq!(
-            (status.http, status.grpc, status.reason.as_str()),
-            (200, Some(8), "rate_limited")
-        );
+        assert_eq!((status.http, status.grpc, status.reason.as_str()), (200, Some(8), "rate_limited"));
         assert_eq!(super::status(&[0xff, 0x00]), None);
     }
 }

@@ -67,22 +67,13 @@ pub(super) struct Stream {
 impl Stream {
     /// A new stream; with `half_close` its first message is the only one.
     pub(super) fn new(id: u32, call: Call, window: i64, half_close: bool) -> Self {
-        Self {
-            id,
-            call,
-            window,
-            received: 0,
-            partial: Vec::new(),
-            staged: Vec::new(),
-            half_close,
-        }
+        Self { id, call, window, received: 0, partial: Vec::new(), staged: Vec::new(), half_close }
     }
 
     /// Appends a message to what is to be sent.
     pub(super) fn stage(&mut self, body: &[u8]) {
         self.staged.push(0);
-        self.staged
-            .extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
+        self.staged.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.staged.extend_from_slice(body);
     }
 
@@ -146,11 +137,7 @@ impl From<Status> for End {
         match status.grpc {
             Some(0) => End::Ok,
             Some(code) => {
-                let word = if status.reason.is_empty() {
-                    format!("grpc_{code}")
-                } else {
-                    status.reason
-                };
+                let word = if status.reason.is_empty() { format!("grpc_{code}") } else { status.reason };
                 End::Failed(word, format!("status {code}: {}", status.message))
             }
             None => End::Failed("no_status".into(), format!("HTTP status {}", status.http)),
@@ -196,10 +183,7 @@ mod tests {
         stream.stage(b"abcdefg");
         let (mut out, mut conn_window) = (Vec::new(), 100);
         stream.put_frames(&mut out, &mut conn_window);
-        assert_eq!(
-            (out.len(), out[4], stream.window, conn_window),
-            (9 + 8, 0, 0, 92)
-        );
+        assert_eq!((out.len(), out[4], stream.window, conn_window), (9 + 8, 0, 0, 92));
         stream.put_frames(&mut out, &mut conn_window);
         assert_eq!(out.len(), 17);
         stream.window += 10;

@@ -29,35 +29,17 @@ pub(super) async fn w2_max(bench: &Bench, receivers: u32, in_flight: u32) -> Res
     one_room(bench, receivers, Pace::OnDelivered, in_flight, None).await
 }
 
-async fn one_room(
-    bench: &Bench,
-    receivers: u32,
-    pace: Pace,
-    in_flight: u32,
-    rate: Option<f64>,
-) -> Result<Outcome> {
+async fn one_room(bench: &Bench, receivers: u32, pace: Pace, in_flight: u32, rate: Option<f64>) -> Result<Outcome> {
     bench.check_files(receivers + 1)?;
     let users = bench.users(receivers + 1);
-    let rooms = bench
-        .create_rooms(vec![RoomPlan {
-            owner: users[0],
-            others: users[1..].to_vec(),
-        }])
-        .await?;
+    let rooms = bench.create_rooms(vec![RoomPlan { owner: users[0], others: users[1..].to_vec() }]).await?;
     let mut seats = vec![bench.seat(users[0], bench.sender_role())?];
     for user in &users[1..] {
         seats.push(bench.seat(*user, Role::Events)?);
     }
     let mut hub = bench.hub(seats.len());
     hub.pace = pace;
-    hub.rooms = rooms
-        .into_iter()
-        .map(|id| Room {
-            id,
-            senders: vec![0],
-            receivers,
-        })
-        .collect();
+    hub.rooms = rooms.into_iter().map(|id| Room { id, senders: vec![0], receivers }).collect();
     let world = World::new(hub, bench.address, &bench.authority);
     world.connect(seats, SETUP_MAX).await?;
     start(&world, in_flight);
@@ -70,40 +52,19 @@ pub(super) async fn w3(bench: &Bench, rooms: u32, in_flight: u32) -> Result<Outc
     bench.check_files(rooms)?;
     let users = bench.users(rooms);
     // Room i has the users i to i + 3, so every user is in four rooms.
-    let members: Vec<Vec<usize>> = (0..users.len())
-        .map(|i| (i..i + W3_MEMBERS).map(|m| m % users.len()).collect())
-        .collect();
+    let members: Vec<Vec<usize>> =
+        (0..users.len()).map(|i| (i..i + W3_MEMBERS).map(|m| m % users.len()).collect()).collect();
     let plans = members
         .iter()
-        .map(|m| RoomPlan {
-            owner: users[m[0]],
-            others: m[1..].iter().map(|i| users[*i]).collect(),
-        })
+        .map(|m| RoomPlan { owner: users[m[0]], others: m[1..].iter().map(|i| users[*i]).collect() })
         .collect();
     let ids = bench.create_rooms(plans).await?;
     // Everyone receives here, so a sender without events would lose deliveries.
-    let role = if bench.args.unary {
-        Role::Events
-    } else {
-        Role::Session {
-            commands_only: false,
-        }
-    };
-    let seats = users
-        .iter()
-        .map(|user| bench.seat(*user, role))
-        .collect::<Result<Vec<_>>>()?;
+    let role = if bench.args.unary { Role::Events } else { Role::Session { commands_only: false } };
+    let seats = users.iter().map(|user| bench.seat(*user, role)).collect::<Result<Vec<_>>>()?;
     let mut hub = bench.hub(seats.len());
     hub.pace = Pace::OnAck;
-    hub.rooms = ids
-        .into_iter()
-        .zip(members)
-        .map(|(id, senders)| Room {
-            id,
-            senders,
-            receivers: 3,
-        })
-        .collect();
+    hub.rooms = ids.into_iter().zip(members).map(|(id, senders)| Room { id, senders, receivers: 3 }).collect();
     let world = World::new(hub, bench.address, &bench.authority);
     world.connect(seats, SETUP_MAX).await?;
     start(&world, in_flight);

@@ -34,25 +34,15 @@ pub(super) async fn w4(bench: &Bench, clients: u32) -> Result<Outcome> {
     }
     let plans = members
         .iter()
-        .map(|m| RoomPlan {
-            owner: users[m[0]],
-            others: m[1..].iter().map(|i| users[*i]).collect(),
-        })
+        .map(|m| RoomPlan { owner: users[m[0]], others: m[1..].iter().map(|i| users[*i]).collect() })
         .collect();
     let rooms = bench.create_rooms(plans).await?;
-    let seats = users
-        .iter()
-        .map(|user| bench.seat(*user, Role::Events))
-        .collect::<Result<Vec<_>>>()?;
+    let seats = users.iter().map(|user| bench.seat(*user, Role::Events)).collect::<Result<Vec<_>>>()?;
     let mut hub = bench.hub(seats.len());
     hub.rooms = rooms
         .into_iter()
         .zip(&members)
-        .map(|(id, m)| Room {
-            id,
-            senders: vec![m[0]],
-            receivers: u32::try_from(m.len() - 1).unwrap_or(0),
-        })
+        .map(|(id, m)| Room { id, senders: vec![m[0]], receivers: u32::try_from(m.len() - 1).unwrap_or(0) })
         .collect();
     let world = World::new(hub, bench.address, &bench.authority);
 
@@ -84,6 +74,5 @@ async fn prove(bench: &Bench, world: &World, figures: &mut Figures) {
 }
 
 fn rss_kib(bench: &Bench) -> Result<f64> {
-    procfs::rss_kib(&bench.pids)
-        .ok_or_else(|| anyhow!("the server's process is not known: give --server-pid"))
+    procfs::rss_kib(&bench.pids).ok_or_else(|| anyhow!("the server's process is not known: give --server-pid"))
 }

@@ -83,21 +83,9 @@ impl Spec {
     /// The rows that a command line asks for.
     pub(crate) fn all(args: &Args) -> Vec<Self> {
         use Workload::{All, W1, W2, W3, W4, W5};
-        let wanted: Vec<Workload> = args
-            .workload
-            .iter()
-            .flat_map(|w| {
-                if *w == All {
-                    vec![W1, W2, W3, W4, W5]
-                } else {
-                    vec![*w]
-                }
-            })
-            .collect();
-        wanted
-            .into_iter()
-            .flat_map(|workload| Self::rows(workload, args))
-            .collect()
+        let wanted: Vec<Workload> =
+            args.workload.iter().flat_map(|w| if *w == All { vec![W1, W2, W3, W4, W5] } else { vec![*w] }).collect();
+        wanted.into_iter().flat_map(|workload| Self::rows(workload, args)).collect()
     }
 
     fn rows(workload: Workload, args: &Args) -> Vec<Self> {
@@ -106,10 +94,7 @@ impl Spec {
             given => given.to_vec(),
         };
         match workload {
-            Workload::W1 => in_flight(&[1, 64])
-                .into_iter()
-                .map(|in_flight| Self::W1 { in_flight })
-                .collect(),
+            Workload::W1 => in_flight(&[1, 64]).into_iter().map(|in_flight| Self::W1 { in_flight }).collect(),
             Workload::W2 => {
                 let mut rows = Vec::new();
                 for rate in &args.rate {
@@ -117,33 +102,19 @@ impl Spec {
                         let default = if receivers < MANY_RECEIVERS { 8 } else { 4 };
                         match *rate {
                             Rate::Paced(rate) => rows.push(Self::W2Paced { receivers, rate }),
-                            Rate::Max => {
-                                rows.extend(in_flight(&[default]).into_iter().map(|in_flight| {
-                                    Self::W2Max {
-                                        receivers,
-                                        in_flight,
-                                    }
-                                }))
-                            }
+                            Rate::Max => rows.extend(
+                                in_flight(&[default]).into_iter().map(|in_flight| Self::W2Max { receivers, in_flight }),
+                            ),
                         }
                     }
                 }
                 rows
             }
-            Workload::W3 => in_flight(&[128])
-                .into_iter()
-                .map(|in_flight| Self::W3 {
-                    rooms: args.rooms,
-                    in_flight,
-                })
-                .collect(),
-            Workload::W4 => vec![Self::W4 {
-                clients: args.clients,
-            }],
-            Workload::W5 => vec![Self::W5 {
-                readers: args.readers,
-                messages: args.messages,
-            }],
+            Workload::W3 => {
+                in_flight(&[128]).into_iter().map(|in_flight| Self::W3 { rooms: args.rooms, in_flight }).collect()
+            }
+            Workload::W4 => vec![Self::W4 { clients: args.clients }],
+            Workload::W5 => vec![Self::W5 { readers: args.readers, messages: args.messages }],
             Workload::All => Vec::new(),
         }
     }
@@ -164,10 +135,7 @@ impl Spec {
         match self {
             Self::W1 { in_flight } => format!("W1 10 members, {in_flight} in flight"),
             Self::W2Paced { receivers, rate } => format!("W2 {receivers} receivers, {rate}/s"),
-            Self::W2Max {
-                receivers,
-                in_flight,
-            } => format!("W2 {receivers} receivers, max ({in_flight} in flight)"),
+            Self::W2Max { receivers, in_flight } => format!("W2 {receivers} receivers, max ({in_flight} in flight)"),
             Self::W3 { rooms, in_flight } => {
                 format!("W3 {rooms} rooms of 4, {in_flight} in flight")
             }
@@ -185,10 +153,7 @@ impl Spec {
                 json!({ "members": fanout::W1_MEMBERS, "in_flight": in_flight })
             }
             Self::W2Paced { receivers, rate } => json!({ "receivers": receivers, "rate": rate }),
-            Self::W2Max {
-                receivers,
-                in_flight,
-            } => {
+            Self::W2Max { receivers, in_flight } => {
                 json!({ "receivers": receivers, "rate": "max", "in_flight": in_flight })
             }
             Self::W3 { rooms, in_flight } => {
@@ -204,10 +169,7 @@ impl Spec {
         params.insert("warmup_s".into(), args.warmup.as_secs_f64().into());
         params.insert("measure_s".into(), args.measure.as_secs_f64().into());
         if !matches!(self, Self::W4 { .. } | Self::W5 { .. }) {
-            params.insert(
-                "sends".into(),
-                if args.unary { "unary" } else { "session" }.into(),
-            );
+            params.insert("sends".into(), if args.unary { "unary" } else { "session" }.into());
             params.insert("commands_only".into(), args.commands_only.into());
         }
         params
@@ -218,29 +180,19 @@ impl Spec {
     /// # Errors
     /// When nothing could be measured.
     pub(crate) async fn run(&self, bench: &Bench) -> Result<Outcome> {
-        let Args {
-            warmup,
-            measure,
-            drain,
-            ..
-        } = &bench.args;
+        let Args { warmup, measure, drain, .. } = &bench.args;
         let limit = SETUP_MAX * 2 + SLACK + *warmup + *measure + *drain * 2;
         let run = async {
             match *self {
                 Self::W1 { in_flight } => fanout::w1(bench, in_flight).await,
                 Self::W2Paced { receivers, rate } => fanout::w2_paced(bench, receivers, rate).await,
-                Self::W2Max {
-                    receivers,
-                    in_flight,
-                } => fanout::w2_max(bench, receivers, in_flight).await,
+                Self::W2Max { receivers, in_flight } => fanout::w2_max(bench, receivers, in_flight).await,
                 Self::W3 { rooms, in_flight } => fanout::w3(bench, rooms, in_flight).await,
                 Self::W4 { clients } => idle::w4(bench, clients).await,
                 Self::W5 { readers, messages } => history::w5(bench, readers, messages).await,
             }
         };
-        tokio::time::timeout(limit, run)
-            .await
-            .map_err(|_| anyhow!("not done after {} s", limit.as_secs()))?
+        tokio::time::timeout(limit, run).await.map_err(|_| anyhow!("not done after {} s", limit.as_secs()))?
     }
 }
 
@@ -248,11 +200,7 @@ impl Spec {
 async fn finish(world: &World, figures: Figures) -> Outcome {
     world.close().await;
     let mut hub = world.hub.borrow_mut();
-    Outcome {
-        figures,
-        errors: std::mem::take(&mut hub.errors),
-        durability: hub.tally.durability_name(),
-    }
+    Outcome { figures, errors: std::mem::take(&mut hub.errors), durability: hub.tally.durability_name() }
 }
 
 #[cfg(test)]
@@ -268,38 +216,17 @@ mod tests {
 
     #[test]
     fn rows_of_the_workloads() {
-        assert_eq!(
-            rows(&["w1"]),
-            [Spec::W1 { in_flight: 1 }, Spec::W1 { in_flight: 64 }]
-        );
+        assert_eq!(rows(&["w1"]), [Spec::W1 { in_flight: 1 }, Spec::W1 { in_flight: 64 }]);
         assert_eq!(
             rows(&["w2"]),
             [
-                Spec::W2Paced {
-                    receivers: 100,
-                    rate: 20.0
-                },
-                Spec::W2Paced {
-                    receivers: 1_000,
-                    rate: 20.0
-                },
-                Spec::W2Max {
-                    receivers: 100,
-                    in_flight: 8
-                },
-                Spec::W2Max {
-                    receivers: 1_000,
-                    in_flight: 4
-                },
+                Spec::W2Paced { receivers: 100, rate: 20.0 },
+                Spec::W2Paced { receivers: 1_000, rate: 20.0 },
+                Spec::W2Max { receivers: 100, in_flight: 8 },
+                Spec::W2Max { receivers: 1_000, in_flight: 4 },
             ]
         );
-        assert_eq!(
-            rows(&["w3", "--in-flight", "16"]),
-            [Spec::W3 {
-                rooms: 500,
-                in_flight: 16
-            }]
-        );
+        assert_eq!(rows(&["w3", "--in-flight", "16"]), [Spec::W3 { rooms: 500, in_flight: 16 }]);
         assert_eq!(rows(&["all"]).len(), 9);
     }
 }

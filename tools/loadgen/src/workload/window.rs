@@ -27,12 +27,7 @@ impl Sample {
         let server = Cpu::of(&bench.pids);
         let own = Cpu::of(&[std::process::id()]);
         let machine = procfs::machine();
-        Self {
-            at_ns: world.hub.borrow().clock().now_ns(),
-            server,
-            own,
-            machine,
-        }
+        Self { at_ns: world.hub.borrow().clock().now_ns(), server, own, machine }
     }
 }
 
@@ -58,19 +53,11 @@ pub(super) async fn measure(bench: &Bench, world: &World, rate: Option<f64>) -> 
 
 /// Waits until all is answered and delivered; what is not is an error.
 pub(super) async fn drain(bench: &Bench, world: &World) {
-    if world
-        .until(bench.args.drain, |hub| {
-            hub.unacked == 0 && hub.undelivered == 0
-        })
-        .await
-    {
+    if world.until(bench.args.drain, |hub| hub.unacked == 0 && hub.undelivered == 0).await {
         return;
     }
     let mut hub = world.hub.borrow_mut();
-    let example = format!(
-        "{} sends unanswered, {} deliveries missing",
-        hub.unacked, hub.undelivered
-    );
+    let example = format!("{} sends unanswered, {} deliveries missing", hub.unacked, hub.undelivered);
     hub.error("unfinished", example);
 }
 
@@ -101,10 +88,7 @@ fn figures(bench: &Bench, world: &World, before: &Sample, after: &Sample) -> Fig
         (after.machine, before.machine, server_s)
     {
         // The kernel's accounts are kept in different ways and do not add up to the last tick.
-        figures.insert(
-            "cpu_foreign",
-            ((used - used_before - server_s - own_s) / seconds).max(0.0),
-        );
+        figures.insert("cpu_foreign", ((used - used_before - server_s - own_s) / seconds).max(0.0));
         figures.insert("cpu_steal", (stolen - stolen_before) / seconds);
     }
     figures

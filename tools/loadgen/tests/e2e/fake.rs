@@ -61,10 +61,7 @@ pub(crate) fn start(faults: Faults) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    let fake = Fake {
-        faults,
-        state: Arc::default(),
-    };
+    let fake = Fake { faults, state: Arc::default() };
     thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
@@ -81,29 +78,19 @@ pub(crate) fn start(faults: Faults) -> SocketAddr {
 
 fn refusal() -> Status {
     let mut status = Status::resource_exhausted("slow down, please");
-    status.metadata_mut().insert(
-        "tertulia-reason",
-        MetadataValue::from_static("rate_limited"),
-    );
+    status.metadata_mut().insert("tertulia-reason", MetadataValue::from_static("rate_limited"));
     status
 }
 
 impl Fake {
-    fn send(
-        &self,
-        sender_id: i64,
-        request: v1::SendMessageRequest,
-    ) -> Result<v1::SendMessageResponse, Status> {
+    fn send(&self, sender_id: i64, request: v1::SendMessageRequest) -> Result<v1::SendMessageResponse, Status> {
         let mut state = self.state.lock();
         state.sends += 1;
         let send = state.sends;
         if self.faults.refuse_after.is_some_and(|after| send > after) {
             return Err(refusal());
         }
-        let room = state
-            .rooms
-            .get_mut(&request.room_id)
-            .ok_or_else(|| Status::not_found("room"))?;
+        let room = state.rooms.get_mut(&request.room_id).ok_or_else(|| Status::not_found("room"))?;
         let n = i64::try_from(room.messages.len()).unwrap() + 1;
         let message = v1::Message {
             id: n,
@@ -146,37 +133,24 @@ impl Fake {
 
     fn listen(&self, user: i64) -> ReceiverStream<Result<Event, Status>> {
         let (sender, receiver) = mpsc::channel(1 << 14);
-        let connected = Event {
-            event: Some(What::Connected(v1::Connected { interval_s: 15 })),
-            ..Default::default()
-        };
+        let connected = Event { event: Some(What::Connected(v1::Connected { interval_s: 15 })), ..Default::default() };
         sender.try_send(Ok(connected)).unwrap();
         self.state.lock().streams.insert(user, sender);
         ReceiverStream::new(receiver)
     }
 
     fn command(&self, user: i64, request: SessionRequest) -> SessionResponse {
-        let Some(Command::SendMessage(send)) = request.command else {
-            panic!("unexpected command")
-        };
+        let Some(Command::SendMessage(send)) = request.command else { panic!("unexpected command") };
         let result = match self.send(user, send) {
             Ok(response) => Outcome::SendMessage(response),
             Err(status) => Outcome::Error(v1::SessionError {
                 code: status.code().into(),
                 message: status.message().to_owned(),
-                info: Some(v1::ErrorInfo {
-                    reason: "rate_limited".into(),
-                    ..Default::default()
-                }),
+                info: Some(v1::ErrorInfo { reason: "rate_limited".into(), ..Default::default() }),
             }),
         };
-        let reply = v1::SessionReply {
-            request_id: request.request_id,
-            result: Some(result),
-        };
-        SessionResponse {
-            frame: Some(Frame::Reply(reply)),
-        }
+        let reply = v1::SessionReply { request_id: request.request_id, result: Some(result) };
+        SessionResponse { frame: Some(Frame::Reply(reply)) }
     }
 }
 
@@ -186,26 +160,14 @@ fn user<T>(request: &Request<T>) -> Result<i64, Status> {
         sub: String,
         name: String,
     }
-    let header = request
-        .metadata()
-        .get("authorization")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
-    let token = header
-        .strip_prefix("Bearer ")
-        .ok_or_else(|| Status::unauthenticated("token_missing"))?;
-    let claims: Claims = jsonwebtoken::decode(
-        token,
-        &DecodingKey::from_secret(SECRET.as_bytes()),
-        &Validation::default(),
-    )
-    .map_err(|e| Status::unauthenticated(e.to_string()))?
-    .claims;
+    let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let token = header.strip_prefix("Bearer ").ok_or_else(|| Status::unauthenticated("token_missing"))?;
+    let claims: Claims =
+        jsonwebtoken::decode(token, &DecodingKey::from_secret(SECRET.as_bytes()), &Validation::default())
+            .map_err(|e| Status::unauthenticated(e.to_string()))?
+            .claims;
     assert!(!claims.name.is_empty());
-    claims
-        .sub
-        .parse()
-        .map_err(|_| Status::unauthenticated("sub"))
+    claims.sub.parse().map_err(|_| Status::unauthenticated("sub"))
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
@@ -235,24 +197,10 @@ impl ChatService for Fake {
         let owner = user(&request)?;
         let mut state = self.state.lock();
         let id = format!("room-{}", state.rooms.len());
-        let members = std::iter::once(owner)
-            .chain(request.into_inner().participants)
-            .collect();
-        state.rooms.insert(
-            id.clone(),
-            Room {
-                members,
-                messages: Vec::new(),
-            },
-        );
-        let room = v1::Room {
-            id,
-            ..Default::default()
-        };
-        Ok(Response::new(v1::CreateRoomResponse {
-            room: Some(room),
-            created: true,
-        }))
+        let members = std::iter::once(owner).chain(request.into_inner().participants).collect();
+        state.rooms.insert(id.clone(), Room { members, messages: Vec::new() });
+        let room = v1::Room { id, ..Default::default() };
+        Ok(Response::new(v1::CreateRoomResponse { room: Some(room), created: true }))
     }
 
     async fn send_message(
@@ -270,20 +218,11 @@ impl ChatService for Fake {
         let user = user(&request)?;
         let request = request.into_inner();
         let state = self.state.lock();
-        let room = state
-            .rooms
-            .get(&request.room_id)
-            .filter(|r| r.members.contains(&user));
+        let room = state.rooms.get(&request.room_id).filter(|r| r.members.contains(&user));
         let room = room.ok_or_else(|| Status::not_found("room"))?;
-        let from = room
-            .messages
-            .len()
-            .saturating_sub(usize::try_from(request.limit).unwrap());
+        let from = room.messages.len().saturating_sub(usize::try_from(request.limit).unwrap());
         let messages = room.messages[from..].to_vec();
-        Ok(Response::new(v1::GetMessageHistoryResponse {
-            messages,
-            ..Default::default()
-        }))
+        Ok(Response::new(v1::GetMessageHistoryResponse { messages, ..Default::default() }))
     }
 
     async fn stream_messages(
@@ -308,11 +247,7 @@ impl ChatService for Fake {
         if open.commands_only {
             self.state.lock().streams.remove(&user);
         }
-        let events = events.map(|e| {
-            e.map(|e| SessionResponse {
-                frame: Some(Frame::Event(e)),
-            })
-        });
+        let events = events.map(|e| e.map(|e| SessionResponse { frame: Some(Frame::Event(e)) }));
         let fake = self.clone();
         let replies = requests.map(move |r| r.map(|r| fake.command(user, r)));
         Ok(Response::new(Box::pin(stream::select(replies, events))))

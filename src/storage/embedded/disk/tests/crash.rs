@@ -27,23 +27,10 @@ async fn child() {
         let epoch = store.claim(r).await.unwrap();
         let mut seq = store.head(r).await.unwrap().unwrap_or_default().seq.0;
         loop {
-            let records: Vec<_> = (seq + 1..=seq + BATCH)
-                .map(|seq| message(r, seq, 1))
-                .collect();
+            let records: Vec<_> = (seq + 1..=seq + BATCH).map(|seq| message(r, seq, 1)).collect();
             seq += BATCH;
             let states = vec![(Seq(seq), records[0].body.clone())];
-            store
-                .append(
-                    r,
-                    epoch,
-                    &records,
-                    &Projection {
-                        states,
-                        ..head(seq)
-                    },
-                )
-                .await
-                .unwrap();
+            store.append(r, epoch, &records, &Projection { states, ..head(seq) }).await.unwrap();
             let line = format!("\nacked {number} {seq}\n");
             std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
         }
@@ -69,10 +56,7 @@ fn write_and_kill(dir: &Path, acks: usize) -> BTreeMap<u32, u64> {
     let mut seen = 0;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
-        let Some((number, seq)) = line
-            .strip_prefix("acked ")
-            .and_then(|rest| rest.split_once(' '))
-        else {
+        let Some((number, seq)) = line.strip_prefix("acked ").and_then(|rest| rest.split_once(' ')) else {
             continue;
         };
         acked.insert(number.parse().unwrap(), seq.parse().unwrap());
@@ -83,10 +67,7 @@ fn write_and_kill(dir: &Path, acks: usize) -> BTreeMap<u32, u64> {
         }
     }
     child.wait().unwrap();
-    assert!(
-        seen >= acks,
-        "the child ended by itself after {seen} batches"
-    );
+    assert!(seen >= acks, "the child ended by itself after {seen} batches");
     acked
 }
 
@@ -101,41 +82,18 @@ async fn nothing_acknowledged_is_lost() {
             let r = room(*number);
             let stored = log(&store, r).await;
             let len = u64::try_from(stored.len()).unwrap();
-            assert!(
-                len >= *acked,
-                "room {number}: {acked} acknowledged, {len} there"
-            );
+            assert!(len >= *acked, "room {number}: {acked} acknowledged, {len} there");
             assert_eq!(len % BATCH, 0, "room {number}: half a batch");
             assert_eq!(store.head(r).await.unwrap().unwrap().seq, Seq(len));
             for (seq, record) in (1..).zip(&stored) {
-                assert_eq!(
-                    record,
-                    &Record {
-                        epoch: record.epoch,
-                        ..message(r, seq, 1)
-                    }
-                );
+                assert_eq!(record, &Record { epoch: record.epoch, ..message(r, seq, 1) });
                 let key = record.message.as_ref().unwrap();
-                assert_eq!(
-                    store.find_message(key.id).await.unwrap().unwrap().seq,
-                    Seq(seq)
-                );
+                assert_eq!(store.find_message(key.id).await.unwrap().unwrap().seq, Seq(seq));
             }
-            let states = store
-                .message_states(r, Seq(0), Seq(u64::MAX))
-                .await
-                .unwrap();
-            assert_eq!(
-                u64::try_from(states.len()).unwrap(),
-                len / BATCH,
-                "projections go with their records"
-            );
+            let states = store.message_states(r, Seq(0), Seq(u64::MAX)).await.unwrap();
+            assert_eq!(u64::try_from(states.len()).unwrap(), len / BATCH, "projections go with their records");
         }
-        assert_eq!(
-            store.active_rooms(None, 99).await.unwrap().len(),
-            rooms.len(),
-            "they will be woken"
-        );
+        assert_eq!(store.active_rooms(None, 99).await.unwrap().len(), rooms.len(), "they will be woken");
     }
 }
 
@@ -147,12 +105,7 @@ async fn what_is_missing_after_a_kill_is_found() {
     let journal = std::fs::read(&path).unwrap();
     let used = journal.len() - journal.iter().rev().take_while(|byte| **byte == 0).count();
     // More than the one commit that may have been written and not acknowledged.
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_len(u64::try_from(used / 2).unwrap())
-        .unwrap();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(u64::try_from(used / 2).unwrap()).unwrap();
     let (kind, why) = refusal(dir.path());
     assert_eq!(kind, StoreErrorKind::Corrupt);
     assert!(why.contains("acknowledged commits are missing"), "{why}");

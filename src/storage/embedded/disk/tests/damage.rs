@@ -16,10 +16,7 @@ async fn written(dir: &Path) -> Vec<Record> {
     let store = open(dir).unwrap();
     let epoch = store.claim(room(1)).await.unwrap();
     for seq in 1..=BATCHES {
-        store
-            .append(room(1), epoch, &[message(room(1), seq, 1)], &head(seq))
-            .await
-            .unwrap();
+        store.append(room(1), epoch, &[message(room(1), seq, 1)], &head(seq)).await.unwrap();
     }
     let records = log(&store, room(1)).await;
     store.close().await.unwrap();
@@ -46,11 +43,7 @@ fn copy_dir(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             fs::create_dir_all(&target).unwrap();
             copy_dir(&entry.path(), &target);
-        } else if entry
-            .path()
-            .extension()
-            .is_none_or(|extension| extension != "jnl")
-        {
+        } else if entry.path().extension().is_none_or(|extension| extension != "jnl") {
             fs::copy(entry.path(), target).unwrap();
         } else {
             fs::write(target, []).unwrap();
@@ -71,11 +64,7 @@ async fn any_flipped_bit_of_the_journal_is_found() {
         damaged[place] ^= 1 << (turn % 8);
         let dir = copy_with_journal(whole.path(), &damaged);
         match open(dir.path()) {
-            Ok(store) => assert_eq!(
-                log(&store, room(1)).await,
-                records,
-                "bit at {place} lost something silently"
-            ),
+            Ok(store) => assert_eq!(log(&store, room(1)).await, records, "bit at {place} lost something silently"),
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error:?}");
                 refused += 1;
@@ -103,10 +92,7 @@ async fn a_loss_is_said_in_numbers_kept_for_rescue_and_can_be_accepted() {
         assert!(why.contains("rescue"), "{why}");
     }
     let saved = dir.path().join("rescue").join(path.file_name().unwrap());
-    assert!(
-        fs::read(saved).unwrap() == journal,
-        "the journal as it was found, before the library cut it"
-    );
+    assert!(fs::read(saved).unwrap() == journal, "the journal as it was found, before the library cut it");
 
     let store = open_accepting(dir.path());
     let left = log(&store, room(1)).await;
@@ -114,11 +100,7 @@ async fn a_loss_is_said_in_numbers_kept_for_rescue_and_can_be_accepted() {
     assert_eq!(left, records[..left.len()]);
     let (_, more) = filled(&store, room(2), 3).await;
     drop(store);
-    assert_eq!(
-        log(&open(dir.path()).unwrap(), room(2)).await,
-        more,
-        "afterwards all is well again"
-    );
+    assert_eq!(log(&open(dir.path()).unwrap(), room(2)).await, more, "afterwards all is well again");
     assert!(dir.path().join("rescue-1").exists());
 }
 
@@ -143,12 +125,8 @@ async fn a_torn_tail_that_nobody_was_promised_is_cut() {
     let mut journal = fs::read(journal_file(whole.path())).unwrap();
     journal.truncate(used_len(&journal));
     // A copy of the last commit behind the end, as if another one had been under way.
-    let trailers: Vec<_> = journal
-        .windows(4)
-        .enumerate()
-        .filter(|(_, four)| *four == b"FJL\x03")
-        .map(|(at, _)| at + 4)
-        .collect();
+    let trailers: Vec<_> =
+        journal.windows(4).enumerate().filter(|(_, four)| *four == b"FJL\x03").map(|(at, _)| at + 4).collect();
     let last = journal[trailers[trailers.len() - 2]..].to_vec();
     let mut torn = Vec::new();
     for len in [1, 13, 14, last.len() / 2, last.len() - 1] {
@@ -206,10 +184,7 @@ async fn a_gap_in_an_active_room_is_found() {
         drop(store);
         let (kind, why) = refusal(dir.path());
         assert_eq!(kind, StoreErrorKind::Corrupt);
-        assert!(
-            why.contains(&format!("room {} lacks the event {seq}:", room(1))),
-            "{why}"
-        );
+        assert!(why.contains(&format!("room {} lacks the event {seq}:", room(1))), "{why}");
         drop(open_accepting(dir.path()));
     }
 }
@@ -226,20 +201,13 @@ async fn lost_rows_and_a_lost_witness_are_found() {
     assert_eq!(kind, StoreErrorKind::Corrupt);
     assert!(why.contains("the commit witness is missing"), "{why}");
     fs::write(&path, b"nonsense").unwrap();
-    assert!(
-        refusal(dir.path())
-            .1
-            .contains("the commit witness is damaged")
-    );
+    assert!(refusal(dir.path()).1.contains("the commit witness is damaged"));
 
     File::create(&path).unwrap().write_all(&saved).unwrap();
     fs::remove_dir_all(dir.path().join("rows")).unwrap();
     let (kind, why) = refusal(dir.path());
     assert_eq!(kind, StoreErrorKind::Corrupt);
-    assert!(
-        why.contains(&format!("{} acknowledged commits are missing", BATCHES + 1)),
-        "{why}"
-    );
+    assert!(why.contains(&format!("{} acknowledged commits are missing", BATCHES + 1)), "{why}");
     let store = open_accepting(dir.path());
     assert!(log(&store, room(1)).await.is_empty());
     drop(store);

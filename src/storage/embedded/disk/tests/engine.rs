@@ -19,21 +19,12 @@ async fn what_was_closed_opens_again_as_it_was() {
     for round in 1..=3 {
         let store = open(dir.path()).unwrap();
         for number in 1..round {
-            assert_eq!(
-                log(&store, room(number)).await,
-                stored[usize::try_from(number).unwrap() - 1]
-            );
+            assert_eq!(log(&store, room(number)).await, stored[usize::try_from(number).unwrap() - 1]);
         }
         let (epoch, mut records) = filled(&store, room(round), 10).await;
         // Large enough for the library to compress it.
-        let large = Record {
-            body: vec![7; 100_000].into(),
-            ..message(room(round), 11, 1)
-        };
-        store
-            .append(room(round), epoch, std::slice::from_ref(&large), &head(11))
-            .await
-            .unwrap();
+        let large = Record { body: vec![7; 100_000].into(), ..message(room(round), 11, 1) };
+        store.append(room(round), epoch, std::slice::from_ref(&large), &head(11)).await.unwrap();
         records.push(Record { epoch, ..large });
         stored.push(records);
         if round == 2 {
@@ -43,12 +34,7 @@ async fn what_was_closed_opens_again_as_it_was() {
             store.close().await.unwrap();
         }
     }
-    assert!(
-        journal::damaged(&dir.path().join("rows"))
-            .unwrap()
-            .is_empty(),
-        "whole journals are read to their ends"
-    );
+    assert!(journal::damaged(&dir.path().join("rows")).unwrap().is_empty(), "whole journals are read to their ends");
 }
 
 #[tokio::test]
@@ -101,10 +87,7 @@ async fn hold_up(store: &EmbeddedStore<DiskEngine>) -> std::sync::mpsc::Sender<(
 #[tokio::test]
 async fn a_full_queue_is_overloaded_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let options = OpenOptions {
-        queue_len_max: 2,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { queue_len_max: 2, ..OpenOptions::default() };
     let store = EmbeddedStore::open(dir.path(), &options).unwrap();
     let release = hold_up(&store).await;
     let (first, second) = (store.claim(room(1)), store.claim(room(2)));
@@ -127,21 +110,11 @@ async fn what_is_queued_at_close_is_committed_and_nothing_after() {
     let mut claim = Box::pin(store.claim(room(1)));
     assert!(futures_util::poll!(&mut claim).is_pending());
     store.engine().queue.close();
-    assert_eq!(
-        kind(store.claim(room(2)).await),
-        StoreErrorKind::Unavailable
-    );
+    assert_eq!(kind(store.claim(room(2)).await), StoreErrorKind::Unavailable);
     drop(release);
     claim.await.unwrap();
     drop(store);
-    assert_eq!(
-        open(dir.path())
-            .unwrap()
-            .active_rooms(None, 9)
-            .await
-            .unwrap(),
-        [room(1)]
-    );
+    assert_eq!(open(dir.path()).unwrap().active_rooms(None, 9).await.unwrap(), [room(1)]);
 }
 
 #[tokio::test]
@@ -167,10 +140,7 @@ async fn a_panic_in_one_write_harms_no_other() {
     assert!(futures_util::poll!(&mut after).is_pending());
     drop(release);
     before.await.unwrap();
-    assert_eq!(
-        panics.await.unwrap_err().kind(),
-        StoreErrorKind::Unavailable
-    );
+    assert_eq!(panics.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     after.await.unwrap();
     assert_eq!(store.engine.get(&key).unwrap(), None, "its writes are void");
 }
@@ -180,25 +150,14 @@ async fn acknowledgements_say_what_they_survived() {
     let dir = tempfile::tempdir().unwrap();
     let append = async |store: &EmbeddedStore<DiskEngine>, number: u32| {
         let epoch = store.claim(room(number)).await.unwrap();
-        store
-            .append(
-                room(number),
-                epoch,
-                &[message(room(number), 1, 1)],
-                &head(1),
-            )
-            .await
-            .unwrap()
+        store.append(room(number), epoch, &[message(room(number), 1, 1)], &head(1)).await.unwrap()
     };
     let store = open(dir.path()).unwrap();
     assert_eq!(append(&store, 1).await, Durability::Synced);
     drop(store);
 
     let interval = Duration::from_millis(20);
-    let options = OpenOptions {
-        sync: SyncPolicy::Interval(interval),
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { sync: SyncPolicy::Interval(interval), ..OpenOptions::default() };
     let store = EmbeddedStore::open(dir.path(), &options).unwrap();
     let before = witness::Witness::read(dir.path()).unwrap();
     assert_eq!(append(&store, 2).await, Durability::Buffered);
@@ -217,10 +176,7 @@ async fn stats_are_told() {
     let store = open(dir.path()).unwrap();
     filled(&store, room(1), 3).await;
     let stats = store.engine().stats();
-    assert!(
-        stats.journals >= 1 && stats.disk_bytes > 0 && stats.queued == 0,
-        "{stats:?}"
-    );
+    assert!(stats.journals >= 1 && stats.disk_bytes > 0 && stats.queued == 0, "{stats:?}");
     store.close().await.unwrap();
     assert_eq!(store.engine().stats(), EngineStats::default());
 }

@@ -71,24 +71,11 @@ async fn transact_all<E: Engine>(engine: &E, transactions: &[Vec<Step>]) -> Seen
         transact(engine, move |txn| run(&steps, txn))
     };
     let results = futures_util::future::join_all(transactions.iter().map(run_one)).await;
-    results
-        .into_iter()
-        .map(|result| result.map(|(seen, _)| seen).map_err(|fault| fault.kind()))
-        .collect()
+    results.into_iter().map(|result| result.map(|(seen, _)| seen).map_err(|fault| fault.kind())).collect()
 }
 
-fn scan<E: Engine>(
-    engine: &E,
-    from: &[u8],
-    to: &[u8],
-    back: bool,
-    limit: usize,
-) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let direction = if back {
-        Direction::Backward
-    } else {
-        Direction::Forward
-    };
+fn scan<E: Engine>(engine: &E, from: &[u8], to: &[u8], back: bool, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let direction = if back { Direction::Backward } else { Direction::Forward };
     let mut rows = Vec::new();
     let visit: &mut Visit<'_> = &mut |key, value| {
         rows.push((key.to_vec(), value.to_vec()));
@@ -113,10 +100,7 @@ async fn check(actions: Vec<Action>) {
                 assert_eq!(transact_all(&disk, &transactions).await, expected);
             }
             Action::Scan(from, to, back, limit) => {
-                assert_eq!(
-                    scan(&disk, &from, &to, back, limit),
-                    scan(&memory, &from, &to, back, limit)
-                );
+                assert_eq!(scan(&disk, &from, &to, back, limit), scan(&memory, &from, &to, back, limit));
             }
             Action::Reopen => {
                 disk.close().unwrap();
@@ -124,10 +108,7 @@ async fn check(actions: Vec<Action>) {
             }
         }
     }
-    assert_eq!(
-        scan(&disk, &[0x60], &[0xff], false, usize::MAX),
-        scan(&memory, &[0x60], &[0xff], false, usize::MAX)
-    );
+    assert_eq!(scan(&disk, &[0x60], &[0xff], false, usize::MAX), scan(&memory, &[0x60], &[0xff], false, usize::MAX));
 }
 
 proptest! {
