@@ -23,6 +23,8 @@ pub enum TaskKind {
     Sweep,
     /// Serves one connection.
     Connection,
+    /// Serves one call of a connection that has many.
+    Call,
     /// Accepts connections.
     Listener,
     /// Runs the commands of one session.
