@@ -7,16 +7,20 @@ CASSANDRA_HEAP="${TERTULIA_TEST_SERVERS_HEAP:-}"      # -Xmx; 768m alone, 384m i
 CASSANDRA_SYNC="${TERTULIA_TEST_SERVERS_SYNC:-periodic}" # commitlog_sync: periodic, group or batch
 CASSANDRA_POM="$LOCAL_DIR/cassandra/pom.xml"
 
+cassandra_packages() {
+    cassandra_java >/dev/null || echo openjdk-17-jre-headless
+    [[ -d "$(cassandra_lib)" ]] || package_for mvn maven
+}
+
 cassandra_prepare() {
-    cassandra_java >/dev/null || install_packages "a Java runtime, version 17 or 11," openjdk-17-jre-headless
-    cassandra_java >/dev/null || fail "Java is installed, but no version that Cassandra runs on (17 or 11)"
+    cassandra_java >/dev/null || fail "there is no Java that Cassandra runs on (17 or 11)"
     [[ -d "$(cassandra_lib)" ]] || cassandra_download
 }
 
 # The first Java that Cassandra runs on; newer ones it does not start with.
 cassandra_java() {
     local java
-    for java in "${JAVA_HOME:-}/bin/java" /usr/lib/jvm/*-17-*/bin/java /usr/lib/jvm/*-11-*/bin/java "$(command -v java)"; do
+    for java in "${JAVA_HOME:-}/bin/java" /usr/lib/jvm/*-17-*/bin/java /usr/lib/jvm/*-11-*/bin/java "$(command -v java || true)"; do
         [[ -x "$java" ]] || continue
         case "$("$java" -version 2>&1)" in
             *'version "17'* | *'version "11'*) echo "$java" && return ;;
@@ -31,7 +35,6 @@ cassandra_lib() { echo "$CACHE/cassandra-$(cksum <"$CASSANDRA_POM" | cut -d' ' -
 cassandra_download() {
     local lib
     lib="$(cassandra_lib)"
-    need mvn maven
     say "downloading Cassandra (66 MB, once)"
     rm -rf "$lib.part"
     mvn -B -q -f "$CASSANDRA_POM" "-Dmaven.repo.local=$CACHE/maven.part" dependency:copy-dependencies \

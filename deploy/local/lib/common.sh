@@ -159,27 +159,21 @@ ask() {
         tr -d ' \n'
 }
 
-# need PROGRAM PACKAGE...: installs Debian packages when a program is missing.
-need() {
-    local program="$1"
-    shift
-    ! command -v "$program" >/dev/null || return 0
-    install_packages "$program" "$@"
-}
+# Prints PACKAGE unless PROGRAM is there.
+package_for() { command -v "$1" >/dev/null || echo "$2"; }
 
+# Installs Debian packages, all in one go. Updates the lists only if that is needed: it takes longest. RUNLEVEL keeps
+# the packages' own services from being started, unsafe-io keeps dpkg from waiting for the disk at each file.
 install_packages() {
-    local what="$1" sudo=""
-    shift
-    command -v apt-get >/dev/null || fail "$what is missing, and there is no apt-get to install it with ($*)"
+    local sudo="" get
+    command -v apt-get >/dev/null || fail "there is no apt-get; install by hand what these packages hold: $*"
     if [[ "$(id -u)" != 0 ]]; then
-        sudo -n true 2>/dev/null || fail "$what is missing; install $* or run as someone who may (sudo without password)"
+        sudo -n true 2>/dev/null || fail "install $*, or run this as someone who may (root, or sudo without a password)"
         sudo="sudo -n"
     fi
     say "installing $*"
-    # RUNLEVEL: the packages' own services are not started. Update first only if that is needed: it takes longest.
-    local get="$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -o DPkg::Lock::Timeout=120"
-    {
-        $get install -y --no-install-recommends "$@" ||
-            { $get update && $get install -y --no-install-recommends "$@"; }
-    } >"$CACHE/apt.log" 2>&1 8>&- || { tail -n 30 "$CACHE/apt.log" >&2; fail "cannot install $*"; }
+    get="$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -o DPkg::Lock::Timeout=120"
+    local install=(install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$@")
+    { $get "${install[@]}" || { $get update && $get "${install[@]}"; }; } >"$CACHE/apt.log" 2>&1 8>&- ||
+        { tail -n 30 "$CACHE/apt.log" >&2; fail "cannot install $*"; }
 }

@@ -2,10 +2,9 @@
 
 POSTGRES_AS="tertulia" # user, password and database alike: it listens on loopback and holds tests' data only
 
-postgres_prepare() {
-    postgres_bin >/dev/null || install_packages PostgreSQL postgresql
-    postgres_bin >/dev/null || fail "PostgreSQL is installed, but its initdb is nowhere to be found"
-}
+postgres_packages() { postgres_bin >/dev/null || echo postgresql; }
+
+postgres_prepare() { postgres_bin >/dev/null || fail "PostgreSQL's initdb is nowhere to be found"; }
 
 # Debian keeps the server's programs out of PATH, one directory a version.
 postgres_bin() {

@@ -1,6 +1,8 @@
 # Redis: nothing is saved, because nothing in it is truth. Sourced after common.sh and container.sh.
 
-redis_prepare() { need redis-server redis-server; }
+redis_packages() { package_for redis-server redis-server; }
+
+redis_prepare() { command -v redis-server >/dev/null || fail "redis-server is missing"; }
 
 redis_start() {
     local dir port
