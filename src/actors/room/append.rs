@@ -10,7 +10,10 @@ use super::{
     message::{Applied, Permit, Reply, RoomMsg, SendAck},
 };
 use crate::{
-    actors::{Context, error::CallError},
+    actors::{
+        Context,
+        error::{CallError, outliving},
+    },
     domain::{event::Event, ids::UserId, position::Position, reject::Reject, room::Change},
     storage::{Durability, StoreError, StoreErrorKind, project},
     tasks::{self, TaskKind},
@@ -60,7 +63,7 @@ impl Room {
         let (store, id, epoch, actor) = (Arc::clone(&self.context().store), self.id, self.epoch, myself.clone());
         self.in_flight = Some(in_flight);
         tasks::spawn(TaskKind::Append, async move {
-            let result = store.append(id, epoch, &records, &projection).await;
+            let result = outliving("append", store.append(id, epoch, &records, &projection)).await;
             let _ = actor.cast(RoomMsg::Persisted(result));
         });
     }

@@ -6,7 +6,7 @@ use ractor::ActorRef;
 
 use super::{actor::Room, message::RoomMsg};
 use crate::{
-    actors::Context,
+    actors::{Context, error::caught},
     domain::{
         event::Event,
         ids::{Epoch, RoomId, Seq},
@@ -40,7 +40,8 @@ impl Room {
             (Arc::clone(self.context()), self.id, self.epoch, self.published, myself.clone());
         self.publishing = true;
         tasks::spawn(TaskKind::Publish, async move {
-            let up_to = match publish(&context, id, epoch, after, fresh).await {
+            let published = caught(publish(&context, id, epoch, after, fresh)).await;
+            let up_to = match published.unwrap_or_else(|panicked| Err(panicked.into())) {
                 Ok(seq) => Some(seq),
                 Err(error) => {
                     tracing::warn!(room = %id, error = %crate::error::Chain(&*error), "publishing failed, will be tried again");

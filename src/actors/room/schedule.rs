@@ -14,7 +14,7 @@ use super::{
 use crate::{
     actors::{
         Context,
-        error::{Call, CallError},
+        error::{Call, CallError, outliving},
     },
     domain::{
         event::EventBody,
@@ -62,7 +62,7 @@ impl Room {
         let (author, command) = (loading.author, loading.command.clone());
         self.loading = Some(loading);
         tasks::spawn(TaskKind::Load, async move {
-            let subject = load::subject(&*store, id, author, &command).await;
+            let subject = outliving("load_subject", load::subject(&*store, id, author, &command)).await;
             let _ = actor.cast(RoomMsg::SubjectLoaded(subject));
         });
     }

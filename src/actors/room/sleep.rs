@@ -6,7 +6,7 @@ use ractor::ActorRef;
 
 use super::{actor::Room, message::RoomMsg, publish::BUS};
 use crate::{
-    actors::directory::DirectoryMsg,
+    actors::{directory::DirectoryMsg, error::outliving},
     tasks::{self, TaskKind},
 };
 
@@ -28,7 +28,7 @@ impl Room {
                 context.store.put_cursor(BUS, id, published).await?;
                 context.store.release(id, epoch).await
             };
-            if let Err(error) = released.await {
+            if let Err(error) = outliving("release", released).await {
                 // The room stays in the journal: the next start wakes it once for nothing.
                 tracing::warn!(room = %id, error = %crate::error::Chain(&error), "room not released");
             }
