@@ -118,8 +118,11 @@ impl Api {
                 tonic_health::ServingStatus::Serving,
             )
             .await;
-        let reflection =
-            || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         let inner = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
             .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
