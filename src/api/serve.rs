@@ -87,6 +87,17 @@ pub struct Api {
     connections: Arc<Semaphore>,
 }
 
+/// The descriptions of the services that are built in cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorsError {
+    /// By the dialects that read messages by them.
+    #[error("the built-in descriptors are damaged")]
+    Pool(#[from] prost_reflect::DescriptorError),
+    /// By reflection.
+    #[error("reflection cannot serve the built-in descriptors")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
 /// What the plain HTTP routes need.
 #[derive(Clone, Debug)]
 struct Plain {
@@ -101,7 +112,12 @@ impl Api {
     ///
     /// # Errors
     /// When the built-in descriptors are damaged.
-    pub async fn new(node: Node, verifier: Verifier, metrics: Arc<Metrics>, options: &Options) -> anyhow::Result<Self> {
+    pub async fn new(
+        node: Node,
+        verifier: Verifier,
+        metrics: Arc<Metrics>,
+        options: &Options,
+    ) -> Result<Self, DescriptorsError> {
         let draining = Arc::new(AtomicBool::new(false));
         let max = options.message_bytes_max;
         let door =
