@@ -24,7 +24,7 @@ use crate::{
         room::{Author, Batch, Change, Command, Role, Send, Sent, Subject},
     },
     events::BusEvent,
-    storage::{Direction, Durability, Result as StoreResult, StoreError, StoreErrorKind, codec, project},
+    storage::{Direction, Durability, Outcome, Result as StoreResult, StoreError, StoreErrorKind, codec, project},
     tasks::{self, TaskKind},
 };
 
@@ -364,18 +364,20 @@ impl Room {
         let Some(InFlight { waiting, external, .. }) = self.in_flight.take() else {
             return Ok(());
         };
-        let (kind, op) = (error.kind(), error.op());
+        let kind = error.kind();
         tracing::warn!(room = %self.id, epoch = %self.epoch, error = %crate::error::Chain(&error), "append failed");
         let goes_on = match kind {
             StoreErrorKind::Overloaded | StoreErrorKind::Invalid => true,
             StoreErrorKind::Conflict => external,
+            // Turned away before the store: nothing is in doubt.
+            StoreErrorKind::Unavailable => error.outcome() == Outcome::NotApplied,
             _ => false,
         };
         for (waiting, _permit) in waiting {
             waiting.refuse(match kind {
                 StoreErrorKind::Conflict if external => Reject::ExternalRefTaken.into(),
                 StoreErrorKind::Fenced => CallError::Gone,
-                _ => StoreError::new(kind, op).into(),
+                _ => error.twin().into(),
             });
         }
         if goes_on {
