@@ -5,6 +5,7 @@ pub mod auth;
 mod caller;
 mod chat;
 pub mod connect;
+mod connection;
 mod convert;
 pub mod grpc_rules;
 pub mod limits;

@@ -44,6 +44,7 @@ pub const REASONS: &[&str] = &[
     "session_not_open",
     "store_failed",
     "store_unavailable",
+    "stream_interrupted",
     "stream_replaced",
     "token_expired",
     "token_invalid",
@@ -267,6 +268,7 @@ impl From<CallError> for ApiError {
             CallError::TooManyStreams => {
                 Self::new(Code::ResourceExhausted, "too_many_streams", "too many streams of this user")
             }
+            CallError::Overtaken => Self::new(Code::Aborted, "stream_replaced", "another stream has this client id"),
             CallError::Draining => {
                 Self::new(Code::Unavailable, "draining", "the server is going down").retry_after(1_000)
             }

@@ -71,11 +71,7 @@ impl Node {
         }
         let users = store.known_users(job.after, BATCH).await?;
         if let Some(last) = users.last().copied() {
-            self.with_room(room, false, |handle| {
-                let command = Command::Join(users.clone());
-                async move { handle.command(SERVER, command).await }
-            })
-            .await?;
+            self.command(SERVER, room, Command::Join(users.clone())).await?;
             job.after = last;
             job.processed += users.len() as u64;
         }

@@ -5,6 +5,7 @@
 
 mod access;
 mod admin;
+mod ask;
 mod history;
 mod join_all;
 mod members;
@@ -13,7 +14,7 @@ mod rooms;
 mod search;
 mod send;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -26,27 +27,17 @@ pub use rooms::{NewRoom, Person, RoomPage, RoomSummary, UnreadExplained};
 pub use search::Found;
 
 use super::{
-    Context, Observer, Options, RoomKeys,
-    directory::Rooms,
-    error::{Call, CallError},
-    hub::Hubs,
-    presence::Presence,
-    room::RoomHandle,
+    Context, Observer, Options, RoomKeys, directory::Rooms, error::CallError, hub::Hubs, presence::Presence,
     user::Users,
 };
 use crate::{
     clock::SharedClock,
-    domain::{
-        ids::{RoomId, UserId},
-        snowflake::Snowflakes,
-    },
+    domain::{ids::UserId, snowflake::Snowflakes},
     events::EventBus,
     storage::{Result as StoreResult, Store},
     tasks::{self, TaskKind},
 };
 
-/// How often an operation asks again when the room it asked had just gone.
-const ATTEMPTS_MAX: u32 = 6;
 /// Rooms woken at once after a crash.
 const RECOVER_AT_ONCE: usize = 16;
 /// Pause before a room is tried again that could not be woken after a crash.
@@ -183,30 +174,9 @@ impl Node {
         self.users.kill_all();
     }
 
-    /// Does something with a room that is awake, again if the room had gone meanwhile.
-    async fn with_room<T, F, R>(&self, room: RoomId, to_create: bool, ask: F) -> Call<T>
-    where
-        F: Fn(RoomHandle) -> R + Send,
-        R: Future<Output = Call<T>> + Send,
-    {
-        for attempt in 1..=ATTEMPTS_MAX {
-            let handle = self.rooms.wake(room, to_create).await?;
-            match ask(handle).await {
-                Err(CallError::Gone) if attempt < ATTEMPTS_MAX => pause(attempt).await,
-                answer => return answer,
-            }
-        }
-        Err(CallError::Gone)
-    }
-
     /// The lock for what belongs to `user`.
     fn user_lock(&self, user: UserId) -> &tokio::sync::Mutex<()> {
         let index = usize::try_from(user.0.unsigned_abs()).unwrap_or(0) % USER_LOCKS;
         &self.user_locks[index]
     }
-}
-
-/// Before asking again: a room needs a moment to come back.
-async fn pause(attempt: u32) {
-    tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
 }

@@ -375,11 +375,7 @@ impl Node {
     /// [`CallError`].
     pub async fn update_room(&self, author: Author, room: RoomId, patch: InfoPatch) -> Call<RoomSummary> {
         self.access(author, room).await?;
-        self.with_room(room, false, |handle| {
-            let command = Command::Update(patch.clone());
-            async move { handle.command(author, command).await }
-        })
-        .await?;
+        self.command(author, room, Command::Update(patch)).await?;
         self.room(author, room).await
     }
 
@@ -390,8 +386,7 @@ impl Node {
     pub async fn delete_room(&self, author: Author, room: RoomId) -> Call<()> {
         let access = self.access(author, room).await?;
         if access.info.room_type != RoomType::P2p {
-            let close = |handle: RoomHandle| async move { handle.command(author, Command::Close).await };
-            return self.with_room(room, false, close).await.map(drop);
+            return self.command(author, room, Command::Close).await.map(drop);
         }
         let clear = |handle: RoomHandle| async move { handle.clear(author).await };
         let cleared = self.with_room(room, false, clear).await?;
@@ -408,8 +403,7 @@ impl Node {
         if access.info.room_type == RoomType::P2p {
             return self.hide_room(author, room).await;
         }
-        let leave = |handle: RoomHandle| async move { handle.command(author, Command::Leave).await };
-        self.with_room(room, false, leave).await.map(drop)
+        self.command(author, room, Command::Leave).await.map(drop)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ATTEMPTS_MAX, Access, Node, pause};
+use super::{
+    Access, Node,
+    ask::{ATTEMPTS_MAX, pause},
+};
 use crate::{
     actors::{
         error::{Call, CallError},
@@ -126,12 +129,7 @@ impl Node {
     /// Does something to a message that the author may see.
     async fn on_message(&self, author: Author, id: MessageId, command: impl Fn(Seq) -> Command) -> Call<Applied> {
         let (access, found) = self.locate(author, id).await?;
-        let command = command(found.seq);
-        self.with_room(access.room, false, |handle| {
-            let command = command.clone();
-            async move { handle.command(author, command).await }
-        })
-        .await
+        Ok(self.command(author, access.room, command(found.seq)).await?.0)
     }
 
     /// Edits a message; returns it as it is now.

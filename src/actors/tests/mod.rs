@@ -186,10 +186,8 @@ pub(crate) fn new_room(room_type: RoomType, name: &str, others: &[UserId]) -> Ne
 pub(crate) fn open(client_id: &str, cursors: &[(RoomId, u64)]) -> OpenStream {
     OpenStream {
         client_id: client_id.to_owned(),
-        room: None,
         cursors: cursors.iter().map(|(room, seq)| (*room, Seq(*seq))).collect(),
-        presence_of: Vec::new(),
-        commands_only: false,
+        ..OpenStream::default()
     }
 }
 

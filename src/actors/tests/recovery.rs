@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::storage::{Outcome, RoomStore as _, UserStore as _};
+use crate::{
+    domain::room::{MemberPatch, Role},
+    storage::{Outcome, RoomStore as _, UserStore as _},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_killed_room_is_retried_exactly_once() {
@@ -75,6 +78,18 @@ async fn what_may_be_written_is_answered_so_and_the_room_reads_the_truth() {
     }
 }
 
+/// Nobody knows what a call has done that panicked: the room reads the truth again.
+#[tokio::test(start_paused = true)]
+async fn an_append_that_panics_is_in_doubt_and_the_room_goes_on() {
+    let town = Town::new().await;
+    let room = town.group().await;
+    town.store.script([Fate::Panics]);
+    let error = town.try_say(ANA, room, "c", "hi").await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert!(!town.try_say(ANA, room, "c", "hi").await.unwrap().duplicate);
+    assert_eq!(town.texts(room).await, ["hi"]);
+}
+
 /// A message whose write failed and happened all the same reaches those who listen without anybody writing again.
 #[tokio::test(start_paused = true)]
 async fn a_stream_hears_what_was_written_by_a_room_that_failed() {
@@ -120,6 +135,10 @@ async fn a_fenced_room_is_retried_on_the_next_incarnation() {
     town.store.claim(room).await.unwrap();
     let added = town.node.add_members(ANA, room, vec![UserId(8)]).await.unwrap();
     assert_eq!(added, [UserId(8)], "commands too");
+    town.store.claim(room).await.unwrap();
+    let patch = MemberPatch { role: Some(Role::Admin), ..MemberPatch::default() };
+    let ben = town.node.change_member(ANA, room, BEN.user, patch).await.unwrap();
+    assert_eq!(ben.member.unwrap().role, Role::Admin, "the answer comes from the incarnation that did it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ use actor::{UserActor, UserSeed};
 use list::RoomList;
 pub use list::{ListFilter, ListKey};
 pub(crate) use message::UserMsg;
-pub use message::{OpenStream, StreamObservation, UserObservation};
+pub use message::{Attempt, OpenStream, StreamObservation, UserObservation};
 pub use reader::{Output, StreamReader};
 
 use super::{
@@ -250,6 +250,12 @@ impl Users {
     /// Tells all of a user's streams.
     pub(crate) fn tell_moment(&self, user: UserId, moment: Arc<Moment>) {
         self.tell(user, UserMsg::Moment(moment));
+    }
+
+    /// Lets a user's actor panic; for tests of what becomes of its streams.
+    #[cfg(any(test, feature = "testkit"))]
+    pub fn crash(&self, user: UserId) {
+        self.tell(user, UserMsg::Crash);
     }
 
     /// Kills all users' actors where they stand.

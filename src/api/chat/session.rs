@@ -82,6 +82,7 @@ async fn open(
         room_id: open.room_id,
         cursors: open.cursors,
         presence_of: open.presence_of,
+        attempt: open.attempt,
     };
     let mut open = open_stream(request, &headers)?;
     open.commands_only = commands_only;

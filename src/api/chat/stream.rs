@@ -25,7 +25,7 @@ use crate::{
         Node,
         error::CallError,
         stream::CloseReason,
-        user::{OpenStream, Output, StreamReader},
+        user::{Attempt, OpenStream, Output, StreamReader},
     },
     api::{
         convert,
@@ -219,6 +219,10 @@ fn closed(reason: CloseReason) -> Status {
         CloseReason::Replaced => {
             ApiError::new(Code::Aborted, "stream_replaced", "another stream has this client id").into()
         }
+        CloseReason::Interrupted => {
+            let message = "what served the stream has ended";
+            ApiError::new(Code::Unavailable, "stream_interrupted", message).into()
+        }
         CloseReason::Draining => ApiError::new(Code::Unavailable, "draining", "the server is going down").into(),
     }
 }
@@ -274,6 +278,7 @@ pub(super) fn open_stream(request: pb::StreamMessagesRequest, headers: &HeaderMa
     }
     Ok(OpenStream {
         client_id,
+        attempt: request.attempt.map(|attempt| Attempt { process: attempt.process, number: attempt.number }),
         room: convert::optional_room_id(&request.room_id)?,
         cursors: convert::cursors(request.cursors)?,
         presence_of: request.presence_of.into_iter().map(UserId).collect(),

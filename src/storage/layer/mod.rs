@@ -1,10 +1,11 @@
 //! Decorators: stores around a store. Each implements the whole contract and passes the whole conformance suite.
 //!
-//! The order of a full stack, from outside: [`metered`], [`deadline`], [`encrypted`], then caches, [`retrying`],
+//! The order of a full stack, from outside: [`metered`], [`deadline`], [`encrypted`], [`cached`], [`retrying`],
 //! [`breaker`] and the backend: whatever keeps bytes keeps only sealed ones, what is sent again is the same to the byte,
 //! and each attempt counts for the breaker. Retries and breaker are for backends behind a network.
 
 pub mod breaker;
+pub mod cached;
 pub mod deadline;
 pub mod encrypted;
 #[cfg(any(test, feature = "testkit"))]
@@ -127,7 +128,7 @@ macro_rules! store_around {
             impl $contract for $layer {
                 $(
                     async fn $method(&self, $($arg: $ty),*) -> Result<$out> {
-                        self.around(Op::$rw(stringify!($method)), || self.inner.$method($($arg.clone()),*)).await
+                        self.around(Op::$rw(stringify!($method)), || self.inner.$method($(Clone::clone(&$arg)),*)).await
                     }
                 )*
                 $($($extra)*)?

@@ -10,13 +10,13 @@ use std::{future::Future, sync::Arc};
 use tokio::time::Instant;
 
 use super::{prelude::*, store_around};
-use crate::storage::error::{StoreError, StoreErrorKind};
+use crate::{
+    circuit::{Circuit, CircuitOptions, Verdict},
+    storage::error::{StoreError, StoreErrorKind},
+};
 
-mod circuit;
 #[cfg(test)]
 mod tests;
-
-pub use circuit::{Circuit, CircuitOpen, CircuitOptions, CircuitState, Leave, Verdict};
 
 /// A store that is left alone while it does not answer.
 #[derive(Debug)]

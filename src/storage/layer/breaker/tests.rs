@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
+    circuit::CircuitState,
     storage::{
         Outcome,
         conformance::{Fixture, event, filled, head, kind, message, room},
@@ -28,108 +29,6 @@ const OPTIONS: CircuitOptions = CircuitOptions {
     trials: 2,
     hung_after: Duration::from_secs(1),
 };
-
-struct Bench {
-    circuit: Circuit,
-    now: Instant,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self { circuit: Circuit::new("bench", OPTIONS), now: Instant::now() }
-    }
-
-    fn calls(&mut self, verdicts: &[Verdict]) {
-        for verdict in verdicts {
-            self.circuit.enter(self.now).expect("the circuit lets calls through").end(*verdict, self.now);
-        }
-    }
-
-    fn wait(&mut self, seconds: f64) -> &mut Self {
-        self.now += Duration::from_secs_f64(seconds);
-        self
-    }
-}
-
-use Verdict::{Bad, Good, Unclear};
-
-#[tokio::test]
-async fn it_opens_at_enough_failures_of_a_great_enough_share() {
-    let mut few = Bench::new();
-    few.calls(&[Bad, Bad]);
-    assert_eq!(few.circuit.state(), CircuitState::Closed);
-    few.calls(&[Unclear, Unclear, Bad]);
-    assert_eq!(few.circuit.state(), CircuitState::Open);
-
-    let mut diluted = Bench::new();
-    diluted.calls(&[Good, Good, Good, Good, Bad, Bad, Bad]);
-    assert_eq!(diluted.circuit.state(), CircuitState::Closed, "three of seven are less than half");
-    diluted.calls(&[Bad]);
-    assert_eq!(diluted.circuit.state(), CircuitState::Open);
-}
-
-#[tokio::test]
-async fn old_failures_are_forgotten() {
-    let mut bench = Bench::new();
-    bench.calls(&[Bad, Bad]);
-    bench.wait(25.0).calls(&[Good, Bad]);
-    assert_eq!(bench.circuit.state(), CircuitState::Closed);
-    let mut bench = Bench::new();
-    bench.calls(&[Bad, Bad]);
-    bench.wait(11.0).calls(&[Bad]);
-    assert_eq!(bench.circuit.state(), CircuitState::Open, "the window before this one counts");
-}
-
-#[tokio::test]
-async fn an_open_circuit_says_when_it_will_try_and_closes_after_good_trials() {
-    let mut bench = Bench::new();
-    bench.calls(&[Bad, Bad, Bad]);
-    let open = bench.wait(0.25).circuit.enter(bench.now).unwrap_err();
-    assert_eq!(open.retry_after, Duration::from_millis(750));
-    bench.wait(0.75);
-    let (first, second) = (bench.circuit.enter(bench.now).unwrap(), bench.circuit.enter(bench.now).unwrap());
-    assert_eq!(bench.circuit.state(), CircuitState::HalfOpen);
-    assert!(bench.circuit.enter(bench.now).is_err(), "a few at a time");
-    first.end(Good, bench.now);
-    second.end(Good, bench.now);
-    assert_eq!(bench.circuit.state(), CircuitState::Closed);
-    assert_eq!(bench.circuit.opened(), 1);
-}
-
-#[tokio::test]
-async fn each_failed_trial_doubles_the_time_up_to_a_bound() {
-    let mut bench = Bench::new();
-    bench.calls(&[Bad, Bad, Bad]);
-    for open in [1.0, 2.0, 3.0, 3.0] {
-        assert!(bench.wait(open - 0.01).circuit.enter(bench.now).is_err(), "{open}");
-        bench.wait(0.01).calls(&[Bad]);
-    }
-    assert_eq!(bench.circuit.opened(), 5);
-    bench.wait(3.0).calls(&[Good, Good, Bad, Bad, Bad]);
-    bench.wait(1.0).calls(&[Good]);
-}
-
-#[tokio::test]
-async fn a_trial_without_a_verdict_gives_its_place_back() {
-    let mut bench = Bench::new();
-    bench.calls(&[Bad, Bad, Bad]);
-    bench.wait(1.0);
-    for _ in 0..5 {
-        drop(bench.circuit.enter(bench.now).unwrap());
-    }
-    bench.calls(&[Unclear, Unclear, Unclear, Good, Good]);
-    assert_eq!(bench.circuit.state(), CircuitState::Closed);
-}
-
-#[tokio::test]
-async fn a_late_answer_of_an_earlier_phase_says_nothing() {
-    let mut bench = Bench::new();
-    let late = bench.circuit.enter(bench.now).unwrap();
-    bench.calls(&[Bad, Bad, Bad]);
-    bench.wait(1.0).calls(&[Good]);
-    late.end(Bad, bench.now);
-    assert_eq!(bench.circuit.state(), CircuitState::HalfOpen);
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_hangs_opens_the_circuit_though_it_never_answers() {

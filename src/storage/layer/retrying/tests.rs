@@ -6,12 +6,13 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
+    circuit::CircuitOptions,
     domain::ids::Ordinal,
     storage::{
         conformance::{Fixture, filled, head, kind, member, message, room},
         embedded::EmbeddedStore,
         layer::{
-            breaker::{Breaker, CircuitOptions},
+            breaker::Breaker,
             encrypted::{Encrypted, toy::ToySealer},
             faulty::{FaultPlan, Faults, Faulty},
         },

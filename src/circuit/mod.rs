@@ -146,6 +146,16 @@ impl Circuit {
         }
     }
 
+    /// Whether a call at `now` may be let through; changes nothing.
+    #[must_use]
+    pub fn admits(&self, now: Instant) -> bool {
+        match self.inner.lock().phase {
+            Phase::Closed { .. } => true,
+            Phase::Open { until } => now >= until,
+            Phase::HalfOpen { under_way, .. } => under_way < self.options.trials,
+        }
+    }
+
     /// How often it has opened.
     #[must_use]
     pub fn opened(&self) -> u64 {
@@ -246,3 +256,6 @@ impl Drop for Leave<'_> {
         self.circuit.record(self.round, if hung { Verdict::Bad } else { Verdict::Unclear }, now);
     }
 }
+
+#[cfg(test)]
+mod tests;
