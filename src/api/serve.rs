@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::TokioTimer,
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
@@ -19,7 +19,11 @@ use tertulia_proto::{
     DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
     tokens::v1::tokens_service_server::TokensServiceServer,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
@@ -32,8 +36,10 @@ use super::{
     caller::Door,
     chat::ChatService,
     connect::{Connect, ConnectOptions},
+    connection::{self, Streams},
     grpc_rules::GrpcRulesLayer,
     limits::{Limits, Rates},
+    socket::{self, Socket},
     status::response_with_reason,
     tokens::Tokens,
 };
@@ -51,10 +57,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Calls of one connection at a time.
 const CONCURRENT_STREAMS: u32 = 1_000;
-/// A silent connection is asked for a sign of life this often, and closed when none comes.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// See above.
-const PING_WAIT: Duration = Duration::from_secs(20);
 /// Responses of at least this many bytes are compressed for Connect clients that ask for it.
 const COMPRESS_MIN: usize = 1_024;
 
@@ -128,8 +130,11 @@ impl Api {
                 tonic_health::ServingStatus::Serving,
             )
             .await;
-        let reflection =
-            || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         let inner = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
             .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
@@ -161,7 +166,6 @@ impl Api {
         F: Future<Output = ()>,
     {
         let graceful = GracefulShutdown::new();
-        let http = http();
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -172,9 +176,11 @@ impl Api {
             };
             let service =
                 self.router.clone().map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
-            let connection =
-                http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)).into_owned();
-            let connection = graceful.watch(connection);
+            let streams = Streams::default();
+            let connection = http(streams.clone())
+                .serve_connection(Socket::new(socket), TowerToHyperService::new(service))
+                .into_owned();
+            let connection = connection::run(graceful.watch(connection), streams);
             let metrics = Arc::clone(&self.metrics);
             metrics.connected();
             tasks::spawn(TaskKind::Connection, async move {
@@ -193,16 +199,12 @@ impl Api {
         }
     }
 
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         match listener.accept().await {
             Ok((socket, _)) => {
-                // Small frames must not wait for each other's acknowledgement.
-                if let Err(error) = socket.set_nodelay(true) {
-                    tracing::debug!(%error, "no nodelay");
+                if let Err(error) = socket::set_options(&socket) {
+                    tracing::debug!(%error, "no socket options");
                 }
                 Some((socket, permit))
             }
@@ -215,17 +217,15 @@ impl Api {
     }
 }
 
-fn http() -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+fn http(streams: Streams) -> auto::Builder<Streams> {
+    let mut http = auto::Builder::new(streams);
     http.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
     http.http2()
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_concurrent_streams(CONCURRENT_STREAMS)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_WAIT);
+        .max_concurrent_streams(CONCURRENT_STREAMS);
     http
 }
 

@@ -13,9 +13,12 @@ pub enum Format {
     Json,
 }
 
+/// What the libraries say at `info` is of no use to an operator; a directive of the same name overrides these.
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
+
 /// Starts logging what passes `filter`: a level, or filter directives. A second call changes nothing.
 pub fn start(filter: &str, format: Format) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
