@@ -2,6 +2,7 @@
 
 pub mod actors;
 pub mod api;
+pub mod circuit;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -9,7 +10,9 @@ pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod error;
+pub mod ephemera;
 pub mod events;
+pub mod redis_link;
 pub mod secret_file;
 pub mod server;
 pub mod storage;

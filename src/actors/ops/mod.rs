@@ -6,8 +6,10 @@
 mod access;
 mod admin;
 mod ask;
+mod hidden;
 mod history;
 mod join_all;
+mod list;
 mod members;
 mod people;
 mod rooms;
@@ -22,8 +24,10 @@ use tokio::sync::Semaphore;
 pub use access::Access;
 pub use admin::{NodeStatus, StoredRoom};
 pub use history::{Page, PageAt, Receipt, Receipts};
+pub use join_all::JoinProgress;
+pub use list::RoomPage;
 pub use people::{Device, SyncState, UserProfile};
-pub use rooms::{NewRoom, Person, RoomPage, RoomSummary, UnreadExplained};
+pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
 pub use search::Found;
 
 use super::{

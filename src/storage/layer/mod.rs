@@ -1,13 +1,17 @@
 //! Decorators: stores around a store. Each implements the whole contract and passes the whole conformance suite.
 //!
-//! The order of a full stack, from outside: [`metered`], [`deadline`], [`encrypted`], then caches and the backend, so
-//! that whatever keeps bytes keeps only sealed ones.
+//! The order of a full stack, from outside: [`metered`], [`deadline`], [`encrypted`], [`cached`], [`retrying`],
+//! [`breaker`] and the backend: whatever keeps bytes keeps only sealed ones, what is sent again is the same to the byte,
+//! and each attempt counts for the breaker. Retries and breaker are for backends behind a network.
 
+pub mod breaker;
+pub mod cached;
 pub mod deadline;
 pub mod encrypted;
 #[cfg(any(test, feature = "testkit"))]
 pub mod faulty;
 pub mod metered;
+pub mod retrying;
 
 /// One operation of the contract, as decorators see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,8 +37,8 @@ impl Op {
 }
 
 /// Implements the contract for a decorator with a field `inner: Arc<dyn Store>`, a method
-/// `async fn around<T>(&self, op: Op, call: impl Future<Output = Result<T>>) -> Result<T>`, and a method
-/// `async fn append_around(..)` with the arguments of `append`.
+/// `async fn around<T, F: Future<Output = Result<T>>>(&self, op: Op, call: impl Fn() -> F) -> Result<T>`, in which each
+/// `call()` makes the call to `inner` anew, and a method `async fn append_around(..)` with the arguments of `append`.
 macro_rules! store_around {
     ($layer:ty) => {
         $crate::storage::layer::store_around! { @impl $layer;
@@ -120,10 +124,11 @@ macro_rules! store_around {
     })*) => {
         $(
             #[async_trait::async_trait]
+            #[allow(clippy::clone_on_copy, clippy::redundant_clone, reason = "one form for arguments of all types")]
             impl $contract for $layer {
                 $(
                     async fn $method(&self, $($arg: $ty),*) -> Result<$out> {
-                        self.around(Op::$rw(stringify!($method)), self.inner.$method($($arg),*)).await
+                        self.around(Op::$rw(stringify!($method)), || self.inner.$method($(Clone::clone(&$arg)),*)).await
                     }
                 )*
                 $($($extra)*)?
