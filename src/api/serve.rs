@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::get};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -39,6 +39,7 @@ use super::{
     connect::{Connect, ConnectOptions},
     connection::{self, Streams},
     grpc_rules::GrpcRulesLayer,
+    health::Health,
     limits::{Limits, Rates},
     status::response_with_reason,
     tokens::Tokens,
@@ -96,8 +97,6 @@ pub struct Api {
 struct Plain {
     node: Node,
     metrics: Arc<Metrics>,
-    draining: Arc<AtomicBool>,
-    verifier: Verifier,
 }
 
 impl Api {
@@ -108,8 +107,12 @@ impl Api {
     pub async fn new(node: Node, verifier: Verifier, metrics: Arc<Metrics>, options: &Options) -> anyhow::Result<Self> {
         let draining = Arc::new(AtomicBool::new(false));
         let max = options.message_bytes_max;
-        let door =
-            Door { node: node.clone(), verifier: verifier.clone(), limits: Arc::new(Limits::new(options.rates)) };
+        let door = Door {
+            node: node.clone(),
+            verifier: verifier.clone(),
+            limits: Arc::new(Limits::new(options.rates, node.ephemera())),
+            metrics: Arc::clone(&metrics),
+        };
         let admin = Admin { started_at_ms: node.now_ms(), door: door.clone(), draining: Arc::clone(&draining) };
         let (health, health_service) = tonic_health::server::health_reporter();
         health
@@ -132,12 +135,13 @@ impl Api {
             .layer(MapResponseLayer::new(response_with_reason))
             .layer(GrpcWebLayer::new());
         let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
-        let plain = Plain { node, metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
+        let health =
+            Health { node: node.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
+        let plain = Plain { node, metrics: Arc::clone(&metrics) };
         let router = Router::new()
-            .route("/health/live", get(|| async { "live\n" }))
-            .route("/health/ready", get(ready))
             .route("/metrics", get(show_metrics))
             .with_state(plain)
+            .merge(health.routes())
             .fallback_service(
                 super::connect::cors(AllowOrigin::any(), &REASON_HEADERS).layer(Connect::new(inner, pool, connect)),
             );
@@ -226,16 +230,6 @@ fn http(streams: Streams) -> auto::Builder<Streams> {
         .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(CONCURRENT_STREAMS);
     http
-}
-
-async fn ready(State(plain): State<Plain>) -> impl IntoResponse {
-    if plain.draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    if !plain.verifier.is_ready() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no keys to verify tokens with\n");
-    }
-    (StatusCode::OK, "ready\n")
 }
 
 async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {

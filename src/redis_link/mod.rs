@@ -68,7 +68,10 @@ pub struct RedisLink {
 
 impl fmt::Debug for RedisLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisLink").field("prefix", &self.prefix).field("circuit", &self.circuit).finish_non_exhaustive()
+        f.debug_struct("RedisLink")
+            .field("prefix", &self.prefix)
+            .field("circuit", &self.circuit)
+            .finish_non_exhaustive()
     }
 }
 

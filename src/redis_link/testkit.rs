@@ -65,7 +65,8 @@ impl OwnRedis {
 
     /// `kill`, `start`, `freeze` or `thaw`.
     pub(crate) fn ctl(&self, command: &str) {
-        let done = local("ctl").args(["--name", &self.name, command, "redis"]).output().expect("deploy/local/ctl starts");
+        let done =
+            local("ctl").args(["--name", &self.name, command, "redis"]).output().expect("deploy/local/ctl starts");
         assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
     }
 

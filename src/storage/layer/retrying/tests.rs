@@ -100,8 +100,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let scripted =
-            Arc::new(Scripted { inner: memory(), script: Mutex::default(), attempts: Mutex::default() });
+        let scripted = Arc::new(Scripted { inner: memory(), script: Mutex::default(), attempts: Mutex::default() });
         let store = Retrying::new(Arc::clone(&scripted) as _, RetryOptions::default());
         Self { scripted, store }
     }
@@ -120,7 +119,8 @@ impl Bench {
 async fn an_append_in_doubt_is_made_again_and_happens_once() {
     let bench = Bench::new();
     let (epoch, _) = filled(&bench.store, room(1), 1).await;
-    for (seq, step) in [(2, After(Timeout)), (3, Before(Unavailable)), (4, Before(Overloaded)), (5, After(Unavailable))] {
+    for (seq, step) in [(2, After(Timeout)), (3, Before(Unavailable)), (4, Before(Overloaded)), (5, After(Unavailable))]
+    {
         bench.script(&[step, step]);
         bench.store.append(room(1), epoch, &[message(room(1), seq, 1)], &head(seq)).await.unwrap();
         assert_eq!(bench.attempts(), 3, "{step:?}");
