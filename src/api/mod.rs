@@ -12,6 +12,7 @@ mod health;
 pub mod limits;
 mod raw;
 pub mod serve;
+mod socket;
 pub mod status;
 mod tokens;
 mod wire;
