@@ -159,5 +159,5 @@ fn is_absence(error: &RedisError) -> bool {
     error.is_timeout() || error.is_io_error() || error.is_connection_dropped() || error.is_connection_refusal()
 }
 
-#[cfg(test)]
-pub(crate) mod testkit;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
