@@ -18,7 +18,9 @@ use crate::{
     config::{Config, Fsync, MasterKey, MasterKeys},
     crypto::{Keyring, KeyringOptions, MasterKeyHex},
     domain::ids::RoomId,
+    ephemera::{Alone, Ephemera, OverRedis},
     events::InProcessBus,
+    redis_link::RedisLink,
     storage::{
         Durability, Store,
         embedded::{EmbeddedStore, OpenOptions, SyncPolicy},
@@ -56,10 +58,12 @@ impl Server {
         tasks::spawn(TaskKind::Keys, verifier.clone().run());
         let keyring = keyring(config.encryption.resolve(&data_dir)?).await?;
         let metrics = Metrics::new("embedded");
+        let redis = redis(config, &metrics)?;
         let store = open_store(config, accept_data_loss, Arc::clone(&keyring), &metrics).await?;
         let node = Node::start(Parts {
             store: Arc::clone(&store),
             bus: Arc::new(InProcessBus::new(BUS_CAPACITY)),
+            ephemera: ephemera(config, redis.as_ref()),
             clock: Arc::new(SystemClock),
             keys: keyring,
             observer: Arc::clone(&metrics) as Arc<dyn actors::Observer>,
@@ -92,6 +96,25 @@ impl Server {
         self.stop.cancel();
         self.serving.await.context("the listener's task failed")?;
         self.store.close().await.context("close the store")
+    }
+}
+
+/// The link to Redis, if there is one. Redis itself need not be there.
+fn redis(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<RedisLink>> {
+    let link = config.redis.as_ref().map(RedisLink::new).transpose().context("the address of Redis")?;
+    link.iter().for_each(|link| metrics.watch(link.circuit()));
+    Ok(link)
+}
+
+/// What nodes tell each other. A node's name need only differ from those of the others, which its worker number does; a
+/// part by chance keeps a restarted node's streams apart from those it had.
+fn ephemera(config: &Config, redis: Option<&RedisLink>) -> Arc<dyn Ephemera> {
+    match redis {
+        Some(link) => {
+            let node = format!("{}-{:08x}", config.storage.worker_id, rand::random::<u32>());
+            Arc::new(OverRedis::new(link.clone(), node))
+        }
+        None => Arc::new(Alone::default()),
     }
 }
 

@@ -16,6 +16,9 @@ pub struct CircuitOptions {
     pub failures_min: u32,
     /// … if they are at least this share of the calls, 0 to 1.
     pub failure_share: f64,
+    /// It opens as well at this many failures with nothing good between them: a busy service's good past would else
+    /// keep it closed for most of the window after it is gone.
+    pub in_a_row: u32,
     /// How long it stays open at first. Each failed try doubles it.
     pub open_min: Duration,
     /// How long it stays open at most.
@@ -32,7 +35,8 @@ impl Default for CircuitOptions {
             window: Duration::from_secs(10),
             failures_min: 5,
             failure_share: 0.5,
-            open_min: Duration::from_millis(500),
+            in_a_row: 20,
+            open_min: Duration::from_millis(200),
             open_max: Duration::from_secs(15),
             trials: 3,
             hung_after: Duration::from_secs(1),
@@ -102,7 +106,7 @@ struct Inner {
 
 #[derive(Debug)]
 enum Phase {
-    Closed { now: Counts, before: Counts, since: Instant },
+    Closed { now: Counts, before: Counts, since: Instant, in_a_row: u32 },
     Open { until: Instant },
     HalfOpen { under_way: u32, good: u32 },
 }
@@ -189,7 +193,7 @@ impl Circuit {
             return;
         }
         let trips = match &mut inner.phase {
-            Phase::Closed { now: counts, before, since } => {
+            Phase::Closed { now: counts, before, since, in_a_row } => {
                 let elapsed = now.saturating_duration_since(*since);
                 if elapsed >= self.options.window {
                     *before = if elapsed < self.options.window * 2 { *counts } else { Counts::default() };
@@ -197,10 +201,15 @@ impl Circuit {
                 }
                 counts.calls += u32::from(verdict != Verdict::Unclear);
                 counts.failures += u32::from(verdict == Verdict::Bad);
+                *in_a_row = match verdict {
+                    Verdict::Good => 0,
+                    Verdict::Bad => *in_a_row + 1,
+                    Verdict::Unclear => *in_a_row,
+                };
                 let (calls, failures) = (counts.calls + before.calls, counts.failures + before.failures);
-                verdict == Verdict::Bad
-                    && failures >= self.options.failures_min
-                    && f64::from(failures) >= f64::from(calls) * self.options.failure_share
+                let is_share = failures >= self.options.failures_min
+                    && f64::from(failures) >= f64::from(calls) * self.options.failure_share;
+                verdict == Verdict::Bad && (is_share || *in_a_row >= self.options.in_a_row)
             }
             Phase::HalfOpen { under_way, good } => {
                 *under_way = under_way.saturating_sub(1);
@@ -235,7 +244,7 @@ impl Circuit {
 }
 
 fn closed(now: Instant) -> Phase {
-    Phase::Closed { now: Counts::default(), before: Counts::default(), since: now }
+    Phase::Closed { now: Counts::default(), before: Counts::default(), since: now, in_a_row: 0 }
 }
 
 impl Leave<'_> {

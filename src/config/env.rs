@@ -1,6 +1,6 @@
 //! The environment layer, as a map that is passed in.
 //!
-//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY` and `CHAT_IV` besides. Any other variable
+//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY`, `CHAT_IV`, `REDIS_HOST` and `REDIS_PORT` besides. Any other variable
 //! with one of these prefixes is an error, except what container platforms put there by themselves.
 //! An empty value counts as not set, because compose files cannot leave a variable out.
 
@@ -18,7 +18,12 @@ const OTHERS: &[&str] = &[CONFIG_FILE_VARIABLE, "TERTULIA_SERVER", "TERTULIA_TOK
 const OTHERS_PREFIX: &str = "TERTULIA_TEST_";
 
 /// Second names of keys.
-const ALIASES: &[(&str, &str)] = &[("CHAT_KEY", "encryption.key"), ("CHAT_IV", "encryption.iv")];
+const ALIASES: &[(&str, &str)] = &[
+    ("CHAT_KEY", "encryption.key"),
+    ("CHAT_IV", "encryption.iv"),
+    ("REDIS_HOST", "redis.host"),
+    ("REDIS_PORT", "redis.port"),
+];
 
 /// Switches that ask for a backend when they are on.
 const SWITCHES: &[(&str, &str)] = &[
@@ -32,11 +37,8 @@ const SWITCHES: &[(&str, &str)] = &[
 /// Addresses that ask for a backend when they are set.
 const REFUSED: &[(&str, &str)] = &[("POSTGRES_HOST", "the PostgreSQL store"), ("NATS_URL", "the NATS event bus")];
 
-/// Settings that do nothing in this build and harm nobody: without Redis the server is slower, and
-/// the others mean nothing while their switch is off.
+/// Settings that do nothing in this build and harm nobody: they mean nothing while their switch is off.
 const IGNORED: &[&str] = &[
-    "REDIS_HOST",
-    "REDIS_PORT",
     "SCYLLA_HOSTS",
     "SCYLLA_CONTACT_POINTS",
     "SCYLLA_PORT",

@@ -63,6 +63,10 @@ pub const SECTIONS: &[Section] = &[
         meaning: "Master keys of what is stored. With none, a key is made in the data directory (`dev-chat.key`); keep that file as long as the data.",
     },
     Section { name: "storage", meaning: "The embedded store." },
+    Section {
+        name: "redis",
+        meaning: "Cache, typing, presence, rate limits and stream counts shared by the nodes of a cluster. None of it is truth: with Redis gone the server is slower and counts for itself.",
+    },
     Section { name: "rooms", meaning: "Rooms that are awake." },
     Section { name: "streams", meaning: "Streams to clients." },
     Section {
@@ -125,6 +129,12 @@ pub const KEYS: &[Key] = &[
     int("storage.fsync_interval_ms", "100", (1, 60_000), "ms", "Longest time between two syncs with `storage.fsync = \"interval\"`."),
     int("storage.cache_mb", "64", (8, 1_048_576), "MiB", "Memory for blocks of the store."),
     int("storage.worker_id", "0", (0, 1023), "", "Number of this node within message ids; no two nodes may share one."),
+
+    text("redis.host", Kind::Text, "", "Host of Redis; empty uses none. Also read from `REDIS_HOST`."),
+    int("redis.port", "6379", (1, 65_535), "", "Its port. Also read from `REDIS_PORT`."),
+    text("redis.password", Kind::Secret, "", "Its password, if it asks for one."),
+    text("redis.prefix", Kind::Name, "tertulia:", "Before every key, so that several systems can share one Redis."),
+    int("redis.timeout_ms", "100", (1, 60_000), "ms", "An answer that takes longer is done without."),
 
     int("rooms.idle_ms", "120000", (1000, DAY_MS), "ms", "A room with nothing to do sleeps after this time."),
     int("rooms.warm_messages", "256", (1, 65_536), "messages", "Latest messages an awake room keeps in memory."),

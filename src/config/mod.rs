@@ -23,6 +23,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use crate::redis_link::RedisOptions;
+
 pub use dev_chat_key::FILE_NAME as DEV_CHAT_KEY_FILE_NAME;
 pub use env::CONFIG_FILE_VARIABLE;
 pub use error::{ConfigError, Origin};
@@ -89,6 +91,8 @@ pub struct Config {
     pub encryption: EncryptionConfig,
     /// The embedded store.
     pub storage: StorageConfig,
+    /// Redis, if there is one.
+    pub redis: Option<RedisOptions>,
     /// Room actors.
     pub rooms: RoomsConfig,
     /// Streams to clients.

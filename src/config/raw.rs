@@ -13,7 +13,10 @@ use super::{
     AuthConfig, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin, RoomsConfig,
     ServerConfig, StorageConfig, StreamsConfig,
 };
-use crate::api::auth::{ClaimNames, KeySource};
+use crate::{
+    api::auth::{ClaimNames, KeySource},
+    redis_link::RedisOptions,
+};
 
 /// Shortest HS256 secret, in bytes (RFC 7518, 3.2).
 const HMAC_SECRET_LEN_MIN: usize = 32;
@@ -26,6 +29,7 @@ pub struct RawConfig {
     pub(super) auth: RawAuth,
     pub(super) encryption: RawEncryption,
     pub(super) storage: StorageConfig,
+    pub(super) redis: RawRedis,
     pub(super) rooms: RoomsConfig,
     pub(super) streams: StreamsConfig,
     pub(super) limits: LimitsConfig,
@@ -67,6 +71,23 @@ struct RawMasterKey {
     iv: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRedis {
+    host: String,
+    port: u16,
+    password: String,
+    prefix: String,
+    timeout_ms: u64,
+}
+
+/// Holds a secret.
+impl fmt::Debug for RawRedis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRedis").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
 /// Holds a secret.
 impl fmt::Debug for RawAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,6 +124,7 @@ pub(super) fn validate(raw: RawConfig, settings: Settings, warnings: Vec<String>
         auth: auth(raw.auth, &settings)?,
         encryption: encryption(raw.encryption, &settings)?,
         storage: raw.storage,
+        redis: redis(raw.redis),
         rooms: raw.rooms,
         streams: raw.streams,
         limits: raw.limits,
@@ -142,6 +164,12 @@ fn auth(raw: RawAuth, settings: &Settings) -> Result<AuthConfig, ConfigError> {
             admin_value: raw.admin_value,
         },
     })
+}
+
+fn redis(raw: RawRedis) -> Option<RedisOptions> {
+    let timeout = Duration::from_millis(raw.timeout_ms);
+    let password = set(raw.password).map(SecretString::from);
+    set(raw.host).map(|host| RedisOptions { password, prefix: raw.prefix, timeout, ..RedisOptions::at(host, raw.port) })
 }
 
 fn encryption(raw: RawEncryption, settings: &Settings) -> Result<EncryptionConfig, ConfigError> {

@@ -104,11 +104,18 @@ fn a_backend_that_is_not_there_is_refused() {
 
 #[test]
 fn what_does_nothing_is_a_warning() {
-    let config =
-        from_env(&[("REDIS_HOST", "r"), ("REDIS_PORT", "6379"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")])
-            .unwrap();
-    assert_eq!(config.warnings().len(), 3);
-    assert!(config.warnings().contains(&"env REDIS_HOST does nothing in this build".to_owned()));
+    let config = from_env(&[("SCYLLA_KEYSPACE", "k"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")]).unwrap();
+    assert_eq!(config.warnings().len(), 2);
+    assert!(config.warnings().contains(&"env SCYLLA_HOSTS does nothing in this build".to_owned()));
+}
+
+#[test]
+fn redis_is_used_when_it_has_a_host() {
+    assert!(from_env(&[("REDIS_PORT", "6380")]).unwrap().redis.is_none());
+    let env = [("REDIS_HOST", "cache"), ("REDIS_PORT", "6380"), ("TERTULIA_REDIS_PASSWORD", "hush")];
+    let redis = from_env(&env).unwrap().redis.unwrap();
+    assert_eq!((redis.host.as_str(), redis.port, redis.prefix.as_str()), ("cache", 6380, "tertulia:"));
+    assert!(!format!("{redis:?}").contains("hush"));
 }
 
 #[test]

@@ -82,7 +82,7 @@ macro_rules! store_conformance {
                 projection: [
                     an_empty_append_projects, the_head_is_the_last_record, bounds_are_invalid,
                     redaction_replaces_a_body, sent_and_redacted_at_once, a_thousand_records_at_once,
-                    two_hundred_rooms_at_once, removal_comes_before_addition,
+                    two_hundred_rooms_at_once, removal_comes_before_addition, a_head_shows_what_came_with_it,
                 ]
                 fencing: [
                     epochs_grow, a_stale_writer_is_refused, an_append_delayed_past_a_claim_is_refused,

@@ -11,6 +11,7 @@ pub mod encrypted;
 #[cfg(any(test, feature = "testkit"))]
 pub mod faulty;
 pub mod metered;
+pub mod network;
 pub mod retrying;
 
 /// One operation of the contract, as decorators see it.
@@ -162,8 +163,10 @@ mod tests {
         encrypted::{Encrypted, toy::ToySealer},
         faulty::{FaultPlan, Faulty},
         metered::Metered,
+        network::behind_network,
     };
     use crate::{
+        redis_link::{self, RedisLink},
         storage::{
             Store,
             conformance::Fixture,
@@ -184,6 +187,14 @@ mod tests {
         Fixture::with(Metered::new(Arc::new(bounded), Arc::new(())), dir)
     }
 
+    fn network_stack() -> Fixture {
+        let link = RedisLink::new(&redis_link::testkit::options()).expect("an address");
+        let network = behind_network(memory(), Deadlines::default(), Some((link, Arc::new(()))));
+        let sealed = Encrypted::new(network.store, Arc::new(ToySealer::default()));
+        Fixture::new(Metered::new(Arc::new(Deadline::new(Arc::new(sealed), Deadlines::default())), Arc::new(())))
+    }
+
+    store_conformance!(network_stack_over_memory, network_stack());
     store_conformance!(deadline_over_memory, Fixture::new(Deadline::new(memory(), Deadlines::default())));
     store_conformance!(metered_over_memory, Fixture::new(Metered::new(memory(), Arc::new(()))));
     store_conformance!(faultless_over_memory, Fixture::new(Faulty::new(memory(), 1, FaultPlan::default())));

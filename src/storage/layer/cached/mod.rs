@@ -173,13 +173,7 @@ impl Cached {
     }
 
     /// What an append leaves to do: new messages become known, and what it made out of date goes.
-    async fn appended(
-        &self,
-        room: RoomId,
-        records: &[Record],
-        projection: &Projection,
-        result: &Result<Durability>,
-    ) {
+    async fn appended(&self, room: RoomId, records: &[Record], projection: &Projection, result: &Result<Durability>) {
         if result.is_ok() {
             for record in records {
                 if let Some(message) = &record.message {

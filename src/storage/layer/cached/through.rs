@@ -12,7 +12,8 @@ use crate::{
     },
 };
 
-pub(super) const LOG: Kind<Vec<Record>> = Kind { name: "log", encode: form::encode_records, decode: form::decode_records };
+pub(super) const LOG: Kind<Vec<Record>> =
+    Kind { name: "log", encode: form::encode_records, decode: form::decode_records };
 const STATES: Kind<Vec<(Seq, Bytes)>> =
     Kind { name: "states", encode: form::encode_states, decode: form::decode_states };
 const MEMBERS: Kind<Vec<(UserId, Bytes)>> =
@@ -206,7 +207,13 @@ impl LogStore for Cached {
         self.inner.has_reaction(room, row).await
     }
 
-    async fn reactions(&self, room: RoomId, seq: Seq, after: Option<(UserId, String)>, limit: usize) -> Result<Vec<ReactionRow>> {
+    async fn reactions(
+        &self,
+        room: RoomId,
+        seq: Seq,
+        after: Option<(UserId, String)>,
+        limit: usize,
+    ) -> Result<Vec<ReactionRow>> {
         self.inner.reactions(room, seq, after, limit).await
     }
 
