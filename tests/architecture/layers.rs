@@ -53,6 +53,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fjall", &["storage::embedded"]),
     ("scylla", &["storage::scylla"]),
     ("tokio_postgres", &["storage::postgres"]),
+    ("deadpool_postgres", &["storage::postgres"]),
     ("redis", &["storage::layer"]),
     ("async_nats", &["events"]),
     // Actors are an inner matter of one layer.
