@@ -11,7 +11,8 @@ use super::dev_chat_key::GENERATED_KEY_ID;
 use super::settings::Settings;
 use super::{
     AuthConfig, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin, RoomsConfig,
-    ServerConfig, StorageConfig, StreamsConfig,
+    ServerConfig, StreamsConfig,
+    raw_storage::{RawPostgres, RawStorage},
 };
 use crate::{
     api::auth::{ClaimNames, KeySource},
@@ -28,7 +29,8 @@ pub struct RawConfig {
     pub(super) server: ServerConfig,
     pub(super) auth: RawAuth,
     pub(super) encryption: RawEncryption,
-    pub(super) storage: StorageConfig,
+    pub(super) storage: RawStorage,
+    pub(super) postgres: RawPostgres,
     pub(super) redis: RawRedis,
     pub(super) rooms: RoomsConfig,
     pub(super) streams: StreamsConfig,
@@ -123,7 +125,8 @@ pub(super) fn validate(raw: RawConfig, settings: Settings, warnings: Vec<String>
         server: raw.server,
         auth: auth(raw.auth, &settings)?,
         encryption: encryption(raw.encryption, &settings)?,
-        storage: raw.storage,
+        storage: raw.storage.decide(&raw.postgres, &settings)?,
+        postgres: raw.postgres.into_config(),
         redis: redis(raw.redis),
         rooms: raw.rooms,
         streams: raw.streams,
@@ -200,10 +203,10 @@ fn encryption(raw: RawEncryption, settings: &Settings) -> Result<EncryptionConfi
     Ok(EncryptionConfig { current, old: old.collect() })
 }
 
-fn set(text: String) -> Option<String> {
+pub(super) fn set(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn conflict(settings: &Settings, key: &str, problem: impl Into<String>) -> ConfigError {
+pub(super) fn conflict(settings: &Settings, key: &str, problem: impl Into<String>) -> ConfigError {
     ConfigError::Conflict { origin: settings.origin(key), key: key.to_owned(), problem: problem.into() }
 }

@@ -42,11 +42,7 @@ impl RedisOptions {
             password: None,
             prefix: "tertulia:".to_owned(),
             timeout: Duration::from_millis(100),
-            circuit: CircuitOptions {
-                in_a_row: 5,
-                hung_after: Duration::from_millis(50),
-                ..CircuitOptions::default()
-            },
+            circuit: CircuitOptions { in_a_row: 5, hung_after: Duration::from_millis(50), ..CircuitOptions::default() },
         }
     }
 }

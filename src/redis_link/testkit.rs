@@ -53,7 +53,8 @@ impl OwnRedis {
         }
         let name = format!("own-{}", number());
         let own = std::process::id().to_string();
-        let up = local("up").args(["--name", &name, "--while", &own, "redis"]).output().expect("deploy/local/up starts");
+        let up =
+            local("up").args(["--name", &name, "--while", &own, "redis"]).output().expect("deploy/local/up starts");
         let text = String::from_utf8_lossy(&up.stdout).into_owned();
         assert!(up.status.success(), "{text}{}", String::from_utf8_lossy(&up.stderr));
         let address = text.lines().find_map(|line| line.strip_prefix(&format!("export {VARIABLE}="))).expect("address");

@@ -23,6 +23,7 @@ pub mod embedded;
 pub mod error;
 pub mod layer;
 pub mod limits;
+pub mod postgres;
 pub mod project;
 #[cfg(test)]
 mod project_tests;

@@ -70,6 +70,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fjall", &["storage::embedded"]),
     ("scylla", &["storage::scylla"]),
     ("tokio_postgres", &["storage::postgres"]),
+    ("deadpool_postgres", &["storage::postgres"]),
     ("redis", &["redis_link", "storage::layer::cached", "ephemera"]),
     ("async_nats", &["events"]),
     // Actors are an inner matter of one layer.

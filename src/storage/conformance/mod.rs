@@ -49,6 +49,18 @@ impl Fixture {
         Self { store: Arc::new(store), guard: Some(Box::new(guard)) }
     }
 
+    /// A fixture of a store that others know too.
+    #[must_use]
+    pub fn shared(store: Arc<dyn Store>) -> Self {
+        Self { store, guard: None }
+    }
+
+    /// The same fixture with `guard`, which lives as long.
+    #[must_use]
+    pub fn and(self, guard: impl Any + Send) -> Self {
+        Self { guard: Some(Box::new(guard)), ..self }
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &dyn Store {
