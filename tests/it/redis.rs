@@ -39,7 +39,7 @@ async fn presence_and_streams_are_those_of_all_nodes() {
     let (ana, ana_there, ben_there) = (one.user(1), two.user(1), two.user(2));
     let online = async || {
         let answer = ben_there.ok("GetPresence", json!({"userIds": ["1", "3"]})).await;
-        each(&answer, "presences", "online")
+        each(&answer, "/presences", "online")
     };
     assert_eq!(online().await, [json!(false), json!(false)]);
     let phone = ana.listen("phone", &[]).await;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Cached, Kind, PAGE_MIN, form};
+use super::{Cached, PAGE_MIN, by_head::Kind, form};
 use crate::{
     domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
     storage::{
