@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
-    storage::types::{DeviceRow, Listing, MessageKey, MessageRef, Position, Record, RoomHead, RoomListEntry, RoomPrefs},
+    storage::types::{
+        DeviceRow, Listing, MessageKey, MessageRef, Position, Record, RoomHead, RoomListEntry, RoomPrefs,
+    },
 };
 
 /// One column.

@@ -77,7 +77,8 @@ async fn without_a_free_connection_nothing_is_sent() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     // Nobody listens on the discard port.
-    let options = PostgresOptions { port: 9, connect_timeout: Duration::from_millis(200), ..PostgresOptions::default() };
+    let options =
+        PostgresOptions { port: 9, connect_timeout: Duration::from_millis(200), ..PostgresOptions::default() };
     let error = PostgresStore::open(&options).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     let Some((options, _guard)) = schema() else { return };

@@ -101,6 +101,7 @@ macro_rules! or_skip {
 mod groups;
 mod lost;
 mod plans;
+mod rates;
 mod schema;
 
 fn full_stack(store: Arc<dyn Store>) -> Fixture {
@@ -112,7 +113,4 @@ fn full_stack(store: Arc<dyn Store>) -> Fixture {
 
 store_conformance!(plain, or_skip!(fixture(Fixture::shared)));
 store_conformance!(stack, or_skip!(fixture(full_stack)));
-store_conformance!(
-    faultless,
-    or_skip!(fixture(|store| Fixture::new(Faulty::new(store, 1, FaultPlan::default()))))
-);
+store_conformance!(faultless, or_skip!(fixture(|store| Fixture::new(Faulty::new(store, 1, FaultPlan::default())))));
