@@ -83,12 +83,13 @@ impl Postgres {
         assert!(own.running.is_none(), "it runs already");
         let (port, deadline) = (self.config.get_ports()[0], Instant::now() + START_MAX);
         loop {
-            let running = own.running.get_or_insert_with(|| own.spawn(port));
+            let mut running = own.running.take().unwrap_or_else(|| own.spawn(port));
             // Processes of the one that was killed may still be going: then it ends by itself, and is started again.
-            if running.0.try_wait().unwrap().is_some() {
-                own.running = None;
-            } else if self.config.connect(NoTls).await.is_ok() {
-                return;
+            if running.0.try_wait().unwrap().is_none() {
+                own.running = Some(running);
+                if self.config.connect(NoTls).await.is_ok() {
+                    return;
+                }
             }
             assert!(Instant::now() < deadline, "PostgreSQL does not start: {}", own.log());
             sleep(LOOK_EVERY).await;

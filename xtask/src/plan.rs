@@ -35,6 +35,7 @@ fn test() -> Vec<Step> {
         step("doc", "the documentation builds without a warning", doc),
         step("build", "everything the tests run", build),
         step("tests", "unit, property, conformance, integration, simulation, real input", tests),
+        step("it-postgres", "integration tests over PostgreSQL", it_postgres),
         step("doctests", "examples in the documentation", doctests),
         step("connect", "the official Connect conformance suite", connect),
         step("budget", "sizes of files and functions", budget),
@@ -85,6 +86,15 @@ fn build() -> Result<()> {
 fn tests() -> Result<()> {
     let args = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples", TESTKIT, "--no-fail-fast"];
     tools::cargo(args, &[])
+}
+
+fn it_postgres() -> Result<()> {
+    if std::env::var_os("TERTULIA_TEST_POSTGRES").is_none() {
+        eprintln!("SKIPPED: TERTULIA_TEST_POSTGRES is not set");
+        return Ok(());
+    }
+    let args = ["test", "--workspace", "--test=it", TESTKIT, "--no-fail-fast"];
+    tools::cargo(args, &[("TERTULIA_TEST_BACKEND", "postgres")])
 }
 
 fn doctests() -> Result<()> {
