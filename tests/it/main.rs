@@ -7,6 +7,7 @@
 mod caller;
 mod listener;
 mod sandbox;
+mod store;
 mod web;
 
 mod admin;

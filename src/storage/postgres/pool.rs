@@ -101,20 +101,37 @@ impl Db {
 
     async fn change_once(&self, statement: &Statement, params: Params<'_>) -> Outcome<u64> {
         let client = self.client().await?;
-        let prepared = client.prepare_cached(statement.sql).await?;
-        Ok(client.execute(&prepared, params).await?)
+        let ended = async {
+            let prepared = client.prepare_cached(statement.sql).await?;
+            client.execute(&prepared, params).await
+        };
+        kept(ended.await, client)
     }
 
     async fn once(&self, statement: &Statement, params: Params<'_>) -> Outcome<Vec<Row>> {
         let client = self.client().await?;
-        let prepared = client.prepare_cached(statement.sql).await?;
-        Ok(client.query(&prepared, params).await?)
+        let ended = async {
+            let prepared = client.prepare_cached(statement.sql).await?;
+            client.query(&prepared, params).await
+        };
+        kept(ended.await, client)
     }
 
     /// Later calls fail; calls under way keep their connections to the end.
     pub(super) fn close(&self) {
         self.pool.close();
     }
+}
+
+/// Gives the connection back, unless it is lost: the next to use it would be told that their outcome is unknown.
+fn kept<T>(ended: Result<T, tokio_postgres::Error>, client: Object) -> Outcome<T> {
+    ended.map_err(|error| {
+        let fault = Fault::from(error);
+        if fault.again() == Again::Reads {
+            drop(Object::take(client));
+        }
+        fault
+    })
 }
 
 /// Runs one statement of a transaction.

@@ -8,7 +8,7 @@
 pub(super) struct Statement {
     /// Its text.
     pub(super) sql: &'static str,
-    /// The indexes it uses; none for those that only insert.
+    /// The indexes it may use; none for those that only insert. Two, where both are unique and serve alike.
     pub(super) indexes: &'static [&'static str],
 }
 
@@ -100,7 +100,9 @@ statements! {
     APPEND_MESSAGES: ["room_control_pkey"] = append!();
 
     /// Everything a projection can say. A row is in one list only: who is removed and added again is `fresh`.
-    APPEND_ALL: ["room_control_pkey", "room_log_pkey", "membership_pkey", "reaction_pkey", "pin_pkey"] = append!(
+    APPEND_ALL: [
+        "room_control_pkey", "room_log_pkey", "membership_pkey", "membership_user", "reaction_pkey", "pin_pkey"
+    ] = append!(
         ", settings AS (
             INSERT INTO room (room, settings)
             SELECT v.* FROM unnest($33::uuid[], $34::bytea[]) AS v(room, settings)
@@ -166,7 +168,7 @@ statements! {
          ON CONFLICT (room) DO UPDATE SET epoch = c.epoch + 1, active = true
          RETURNING room, epoch";
     RELEASE: ["room_control_pkey"] =
-        "UPDATE room_control SET active = false WHERE room = $1 AND epoch = $2 AND active";
+        "UPDATE room_control SET active = false WHERE room = $1 AND epoch = $2";
     ACTIVE_ROOMS: ["room_control_active"] =
         "SELECT room FROM room_control WHERE active AND room >= $1 ORDER BY room LIMIT $2";
     CONTROL: ["room_control_pkey"] = "SELECT epoch, seq FROM room_control WHERE room = $1";
@@ -203,7 +205,7 @@ statements! {
     ROOMS: ["room_pkey"] = "SELECT room FROM room WHERE room >= $1 ORDER BY room LIMIT $2";
     MEMBERS: ["membership_pkey"] =
         "SELECT user_id, body FROM membership WHERE room = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
-    MEMBER: ["membership_pkey"] = "SELECT body FROM membership WHERE room = $1 AND user_id = $2";
+    MEMBER: ["membership_pkey", "membership_user"] = "SELECT body FROM membership WHERE room = $1 AND user_id = $2";
     POSITIONS: ["room_position_pkey"] =
         "SELECT user_id, read_seq, read_n, delivered_seq, sent_n, floor_n, floor_seq FROM room_position
          WHERE room = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
@@ -226,8 +228,8 @@ statements! {
     JOIN_JOBS: ["join_job_pkey"] = "SELECT room, body FROM join_job ORDER BY room";
 
     ROOMS_OF: ["membership_user"] = room_list!("user_id = $1 AND room >= $2 ORDER BY room LIMIT $3");
-    ROOM_OF: ["membership_user"] = room_list!("user_id = $1 AND room = $2");
-    PUT_PREFS: ["membership_pkey"] =
+    ROOM_OF: ["membership_pkey", "membership_user"] = room_list!("user_id = $1 AND room = $2");
+    PUT_PREFS: ["membership_pkey", "membership_user"] =
         "UPDATE membership SET pinned = $3, muted_until_ms = $4, hidden_at = $5, hidden_messages = $6
          WHERE room = $1 AND user_id = $2";
     HIDE_MESSAGE: [] =

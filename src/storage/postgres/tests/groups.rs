@@ -30,7 +30,8 @@ impl Held {
 
     /// Waits until somebody waits for a lock; their process.
     pub(super) async fn waiting(&self) -> i32 {
-        let sql = "SELECT pid FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+        // Not pg_stat_activity: a transaction sees that as it was at its first look.
+        let sql = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
         wait_for(async || self.client.query_opt(sql, &[]).await.unwrap().map(|row| row.get(0))).await
     }
 

@@ -101,6 +101,7 @@ macro_rules! or_skip {
 mod groups;
 mod lost;
 mod plans;
+mod rates;
 mod schema;
 
 fn full_stack(store: Arc<dyn Store>) -> Fixture {

@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::*;
 use crate::storage::postgres::statements::{self, ALL};
 
-/// Rows of each large table.
+/// Rows of the three large tables; a quarter of it rooms, a twentieth of everything else.
 const ROWS: i64 = 1_000_000;
 
 /// Fills the large tables without a client sending rows. No index is left out: what is measured is not how fast.
 const FILL: &str = "
     SET LOCAL synchronous_commit = off;
     CREATE FUNCTION a_room(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS
-        $$ SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$;
+        $$ SELECT md5(n::text)::uuid $$;
     INSERT INTO room_control (room, epoch, active, appended, seq)
         SELECT a_room(n), 1, n % 100 = 0, true, 100 FROM generate_series(1, $rows / 4) n;
     INSERT INTO room (room, settings) SELECT a_room(n), 'x' FROM generate_series(1, $rows / 4) n;
@@ -21,19 +21,19 @@ const FILL: &str = "
         SELECT a_room(n / 100), n % 100, n, 1, 1, n % 1000, n, n, int8send(n), true, '', int8send(n), 'c', 'm', 'body'
         FROM generate_series(1, $rows) n;
     INSERT INTO membership (room, user_id, body, room_type, partner)
-        SELECT a_room(n / 20), n % 20, 'm', 2, 0 FROM generate_series(1, $rows) n;
+        SELECT a_room(n / 20), n / 400 + n % 20, 'm', 2, 0 FROM generate_series(1, $rows) n;
     INSERT INTO room_position SELECT a_room(n / 20), n % 20, 1, 1, 1, 1, 1, 1 FROM generate_series(1, $rows) n;
-    INSERT INTO reaction SELECT a_room(n / 50), n % 50, n, '+' FROM generate_series(1, $rows / 4) n;
-    INSERT INTO message_state SELECT a_room(n / 50), n % 50, 's' FROM generate_series(1, $rows / 4) n;
-    INSERT INTO pin SELECT a_room(n / 5), n % 5, n FROM generate_series(1, $rows / 4) n;
-    INSERT INTO p2p_room SELECT n, n + 1, a_room(n) FROM generate_series(1, $rows / 4) n;
-    INSERT INTO sync_state SELECT a_room(n), 's', 'b' FROM generate_series(1, $rows / 4) n;
-    INSERT INTO join_job SELECT a_room(n), 'b' FROM generate_series(1, $rows / 4) n;
-    INSERT INTO hidden_message SELECT n / 50, a_room(n / 5), n % 5 FROM generate_series(1, $rows / 4) n;
-    INSERT INTO profile SELECT n, 'p' FROM generate_series(1, $rows / 4) n;
-    INSERT INTO user_block SELECT n / 10, n FROM generate_series(1, $rows / 4) n;
-    INSERT INTO device SELECT n / 2, int8send(n), sha256(int8send(n)), 'd' FROM generate_series(1, $rows / 4) n;
-    INSERT INTO log_cursor SELECT a_room(n), 'outbox', 1 FROM generate_series(1, $rows / 4) n;
+    INSERT INTO reaction SELECT a_room(n / 50), n % 50, n, '+' FROM generate_series(1, $rows / 20) n;
+    INSERT INTO message_state SELECT a_room(n / 50), n % 50, 's' FROM generate_series(1, $rows / 20) n;
+    INSERT INTO pin SELECT a_room(n / 5), n % 5, n FROM generate_series(1, $rows / 20) n;
+    INSERT INTO p2p_room SELECT n, n + 1, a_room(n) FROM generate_series(1, $rows / 20) n;
+    INSERT INTO sync_state SELECT a_room(n), 's', 'b' FROM generate_series(1, $rows / 20) n;
+    INSERT INTO join_job SELECT a_room(n), 'b' FROM generate_series(1, $rows / 20) n;
+    INSERT INTO hidden_message SELECT n / 50, a_room(n / 5), n % 5 FROM generate_series(1, $rows / 20) n;
+    INSERT INTO profile SELECT n, 'p' FROM generate_series(1, $rows / 20) n;
+    INSERT INTO user_block SELECT n / 10, n FROM generate_series(1, $rows / 20) n;
+    INSERT INTO device SELECT n / 2, int8send(n), sha256(int8send(n)), 'd' FROM generate_series(1, $rows / 20) n;
+    INSERT INTO log_cursor SELECT a_room(n), 'outbox', 1 FROM generate_series(1, $rows / 20) n;
     ANALYZE;
 ";
 
@@ -72,16 +72,13 @@ async fn explain(client: &deadpool_postgres::Object, name: &str, statement: &Sta
 fn wrong(name: &str, statement: &Statement, plan: &Value) -> Vec<String> {
     let mut found = Vec::new();
     scans(&plan[0]["Plan"], &mut found);
-    let mut wrong = Vec::new();
-    for (node, index) in &found {
-        if index.is_none() {
-            wrong.push(format!("{name}: {node}"));
-        }
-    }
-    let used: std::collections::BTreeSet<&str> = found.iter().filter_map(|(_, index)| index.as_deref()).collect();
-    let listed: std::collections::BTreeSet<&str> = statement.indexes.iter().copied().collect();
-    if used != listed {
-        wrong.push(format!("{name}: uses {used:?}, listed are {listed:?}"));
+    let is_listed = |index: &Option<String>| index.as_deref().is_some_and(|index| statement.indexes.contains(&index));
+    let unlisted = found.iter().filter(|(_, index)| !is_listed(index));
+    let mut wrong: Vec<String> = unlisted
+        .map(|(node, index)| format!("{name}: {node} {}", index.as_deref().unwrap_or("without an index")))
+        .collect();
+    if found.is_empty() && !statement.indexes.is_empty() {
+        wrong.push(format!("{name}: uses no index"));
     }
     wrong
 }
@@ -110,7 +107,7 @@ async fn a_statement_without_an_index_is_found() {
     let client = store.db.client().await.unwrap();
     let missing = Statement { sql: "SELECT room FROM room_control WHERE seq = $1", indexes: &[] };
     let plan = explain(&client, "missing", &missing).await;
-    assert_eq!(wrong("missing", &missing, &plan), ["missing: Seq Scan"]);
+    assert_eq!(wrong("missing", &missing, &plan), ["missing: Seq Scan without an index"]);
     let other = Statement { indexes: &["room_pkey"], ..statements::HEAD };
     assert_eq!(wrong("other", &other, &explain(&client, "other", &other).await).len(), 1);
 }
