@@ -24,6 +24,7 @@ pub mod error;
 pub mod layer;
 pub mod limits;
 pub mod project;
+pub mod scylla;
 #[cfg(test)]
 mod project_tests;
 pub mod types;
