@@ -24,9 +24,9 @@ pub mod error;
 pub mod layer;
 pub mod limits;
 pub mod project;
-pub mod scylla;
 #[cfg(test)]
 mod project_tests;
+pub mod scylla;
 pub mod types;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};

@@ -178,9 +178,7 @@ impl Core {
                 return Err(failed);
             }
             let verdict = self.judged(room, seat.epoch, &records).await;
-            if verdict.is_ok()
-                || verdict.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced)
-            {
+            if verdict.is_ok() || verdict.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced) {
                 // It is in the next owner's log, or never will be in any. Either way this seat is done.
                 seat.pending = None;
             }
@@ -188,10 +186,8 @@ impl Core {
         }
         let mark = Mark { first, epoch: seat.epoch, stamp };
         let lookups = self.lookups(room, &records, stamp);
-        let (applied, found) = tokio::join!(
-            self.apply_with_head(OP, room, &projection, mark),
-            self.put_each(OP, lookups)
-        );
+        let (applied, found) =
+            tokio::join!(self.apply_with_head(OP, room, &projection, mark), self.put_each(OP, lookups));
         // The log has it, so it has happened: whatever went wrong is repaired by a retry or by the next owner.
         applied.and(found).map_err(open)?;
         seat.head = Some(projection.head);
@@ -237,7 +233,8 @@ impl Core {
         projection: &Projection,
         stamp: i64,
     ) -> Result<()> {
-        let only_positions = Projection { head: projection.head, positions: projection.positions.clone(), ..Projection::default() };
+        let only_positions =
+            Projection { head: projection.head, positions: projection.positions.clone(), ..Projection::default() };
         if *projection != only_positions {
             let row = (uuid(room), number(seat.epoch.0), stamp, wal::encode(projection), stamp);
             self.database.write(OP, &self.statements.amendment_put, row).await?;

@@ -222,7 +222,8 @@ impl Core {
     /// Replaces the body of an event, in every row that some epoch has left at its place.
     async fn redact(&self, op: &'static str, room: RoomId, seq: Seq, body: &Bytes, at: i64) -> Result<()> {
         let place = (uuid(room), block(seq), number(seq.0));
-        let epochs = self.database.rows(op, &self.statements.log_epochs, place, usize::MAX, |(epoch,): (i64,)| Ok(Some(epoch)));
+        let epochs =
+            self.database.rows(op, &self.statements.log_epochs, place, usize::MAX, |(epoch,): (i64,)| Ok(Some(epoch)));
         let rows = epochs.await?.into_iter().map(|epoch| -> Write {
             let row = (adding(at), body.clone(), place.0, place.1, place.2, epoch);
             (self.statements.log_redact.clone(), Box::new(row))

@@ -71,12 +71,14 @@ impl Core {
         let values = (1_i64, generation, generation, 0_i64, generation);
         match self.database.transact("open", &self.statements.claim_next, values).await {
             Ok(_) => Ok(()),
-            Err(failed) if failed.kind() == StoreErrorKind::Invalid => {
-                Err(StoreError::because(StoreErrorKind::Invalid, "open", format!(
+            Err(failed) if failed.kind() == StoreErrorKind::Invalid => Err(StoreError::because(
+                StoreErrorKind::Invalid,
+                "open",
+                format!(
                     "lightweight transactions cannot be used in this keyspace (with tablets? create it without them): {}",
                     failed.source().map(ToString::to_string).unwrap_or_default(),
-                )))
-            }
+                ),
+            )),
             Err(failed) => Err(failed),
         }
     }
@@ -144,12 +146,7 @@ impl Core {
 
     /// The error of a writer that found its gate closed after it had written `records`: refused if they are certainly
     /// not in the log and never will be; success if the next owner took them over; open otherwise.
-    pub(super) async fn judged(
-        &self,
-        room: RoomId,
-        epoch: Epoch,
-        records: &[crate::storage::Record],
-    ) -> Result<()> {
+    pub(super) async fn judged(&self, room: RoomId, epoch: Epoch, records: &[crate::storage::Record]) -> Result<()> {
         let mut pause = Duration::from_millis(20);
         for _ in 0..8 {
             match self.verdict(room, epoch, records).await {

@@ -50,7 +50,8 @@ impl Core {
         for _ in 0..8 {
             match self.holder(external).await? {
                 None => {
-                    let row = (&external.source, &external.chat, &external.message, new.0.0, uuid(new.1), number(new.2.0));
+                    let row =
+                        (&external.source, &external.chat, &external.message, new.0.0, uuid(new.1), number(new.2.0));
                     if self.settle(self.database.transact(OP, &self.statements.reservation_put, row).await)? {
                         return Ok(());
                     }
@@ -64,7 +65,8 @@ impl Core {
                         (holder.0.0, uuid(holder.1), number(holder.2.0)),
                     );
                     let ((a, b, c), (d, e, f), (g, h, i)) = row;
-                    let taken = self.database.transact(OP, &self.statements.reservation_take, (a, b, c, d, e, f, g, h, i));
+                    let taken =
+                        self.database.transact(OP, &self.statements.reservation_take, (a, b, c, d, e, f, g, h, i));
                     if self.settle(taken.await)? {
                         return Ok(());
                     }

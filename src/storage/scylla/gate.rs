@@ -164,12 +164,7 @@ impl Core {
     ///
     /// A room whose generation was fenced is moved to the present one by a transaction on its claim, which is the same
     /// proof: it succeeds only while the claim is unchanged.
-    pub(super) async fn pass(
-        self: &Arc<Self>,
-        room: RoomId,
-        epoch: Epoch,
-        gate: &mut Arc<Gate>,
-    ) -> Result<()> {
+    pub(super) async fn pass(self: &Arc<Self>, room: RoomId, epoch: Epoch, gate: &mut Arc<Gate>) -> Result<()> {
         if !gate.is_fenced(self).await? {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use super::{
     options::{Options, Replication, StoreConsistency},
     session::Database,
 };
-use crate::storage::Result;
+use crate::storage::{Result, StoreError, StoreErrorKind};
 
 const OP: &str = "open";
 
@@ -32,7 +32,7 @@ pub(super) async fn prepare(database: &Database, options: &Options) -> Result<()
         .session()
         .use_keyspace(&options.keyspace, false)
         .await
-        .map_err(|source| crate::storage::StoreError::because(crate::storage::StoreErrorKind::Unavailable, OP, source))
+        .map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))
 }
 
 async fn replication(database: &Database, keyspace: &str) -> Result<Option<HashMap<String, String>>> {
@@ -46,7 +46,8 @@ async fn replication(database: &Database, keyspace: &str) -> Result<Option<HashM
 
 /// Whether the database knows tablets: only ScyllaDB does, and only there the keyspace can say that it wants none.
 async fn knows_tablets(database: &Database) -> bool {
-    let select = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'tablets'";
+    let select =
+        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'tablets'";
     let Ok(result) = database.session().query_unpaged(select, ()).await else { return false };
     result.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0)
 }
@@ -118,7 +119,8 @@ mod tests {
     fn replication_must_fit_the_consistency() {
         use StoreConsistency::{LocalQuorum, One, Quorum};
         let class = "org.apache.cassandra.locator.";
-        let simple = |copies| vec![("class", "org.apache.cassandra.locator.SimpleStrategy"), ("replication_factor", copies)];
+        let simple =
+            |copies| vec![("class", "org.apache.cassandra.locator.SimpleStrategy"), ("replication_factor", copies)];
         let network = format!("{class}NetworkTopologyStrategy");
         let two = [("class", network.as_str()), ("a", "3"), ("b", "3")];
         assert!(judged(&simple("1"), One, None));

@@ -152,7 +152,12 @@ impl LogStore for ScyllaStore {
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<Option<RoomHead>>> {
         self.core.check_open("heads")?;
         let head = |room: RoomId| self.core.marker("heads", room);
-        stream::iter(rooms.to_vec()).map(head).buffered(HEADS_AT_ONCE).map_ok(|marker: Marker| marker.head).try_collect().await
+        stream::iter(rooms.to_vec())
+            .map(head)
+            .buffered(HEADS_AT_ONCE)
+            .map_ok(|marker: Marker| marker.head)
+            .try_collect()
+            .await
     }
 
     async fn find_message(&self, id: MessageId) -> Result<Option<MessageRef>> {

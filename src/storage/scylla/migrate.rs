@@ -106,7 +106,9 @@ async fn known(database: &Database) -> Result<Vec<String>> {
     let result = database.session().query_unpaged(select, ()).await.map_err(|source| error::driver(OP, source))?;
     let rows = result.into_rows_result().map_err(|source| error::corrupt(OP, source))?;
     let rows = rows.rows::<(String,)>().map_err(|source| error::corrupt(OP, source))?;
-    rows.map(|row| row.map(|(checksum,)| checksum)).collect::<std::result::Result<_, _>>().map_err(|s| error::corrupt(OP, s))
+    rows.map(|row| row.map(|(checksum,)| checksum))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|s| error::corrupt(OP, s))
 }
 
 fn check(done: &[String]) -> Result<()> {
@@ -119,7 +121,8 @@ fn check(done: &[String]) -> Result<()> {
 
 async fn lock(database: &Database) -> Result<Uuid> {
     let holder = Uuid::now_v7();
-    let statement = format!("INSERT INTO schema_lock (part, holder) VALUES (0, ?) IF NOT EXISTS USING TTL {LOCK_TTL_S}");
+    let statement =
+        format!("INSERT INTO schema_lock (part, holder) VALUES (0, ?) IF NOT EXISTS USING TTL {LOCK_TTL_S}");
     let mut statement = scylla::statement::Statement::new(statement);
     statement.set_execution_profile_handle(Some(database.profiles.serial.clone().into_handle()));
     let statement = database

@@ -4,7 +4,7 @@
 //! not look into opaque bodies. Four rules make one writer a room without a lightweight transaction a message:
 //!
 //! 1. rows carry the writer's epoch in their key, and the end of their batch; a batch is one mutation of one partition,
-//!    or several at the edge of a block, and counts when it is whole ([`resolve`]);
+//!    or several at the edge of a block, the last part first, and counts when it is whole ([`resolve`]);
 //! 2. an append counts when a read of the claim's generation, begun after its rows were acknowledged, shows that nobody
 //!    has fenced it ([`gate`]);
 //! 3. a new owner fences, claims, and only then reads; it writes the last batch back under its own epoch and passes the
@@ -99,6 +99,7 @@ impl ScyllaStore {
         let database = session::connect(options).await?;
         keyspace::prepare(&database, options).await?;
         migrate::run(&database, &clock).await?;
+        database.refresh().await?;
         let statements = statements::Statements::prepare(&database).await?;
         let first = gate::register(&database, &statements, &options.node, &clock).await?;
         let own = DashSet::new();

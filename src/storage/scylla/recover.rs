@@ -9,12 +9,11 @@ use std::sync::Arc;
 use super::{
     Core, error,
     gate::Gate,
+    resolve::LogRow,
     rows::{BatchKey, LogGet, LogPut, block, number, uuid},
     seats::Seat,
     session::Write,
-    stamp,
-    resolve::LogRow,
-    wal,
+    stamp, wal,
 };
 use crate::{
     domain::ids::{Epoch, RoomId, Seq},
@@ -118,7 +117,8 @@ impl Core {
     async fn apply_batch(&self, room: RoomId, batch: &Batch) -> Result<()> {
         let records: Vec<_> = batch.rows.iter().map(|row| row.clone().record(OP)).collect::<Result<_>>()?;
         let keys = self.lookups(room, &records, batch.key.stamp);
-        let (applied, found) = tokio::join!(self.apply(OP, room, &batch.projection, batch.key.stamp), self.put_each(OP, keys));
+        let (applied, found) =
+            tokio::join!(self.apply(OP, room, &batch.projection, batch.key.stamp), self.put_each(OP, keys));
         applied.and(found)
     }
 
@@ -131,8 +131,9 @@ impl Core {
         Ok(Some((Epoch(epoch.cast_unsigned()), at, projection)))
     }
 
-    /// Writes rows of one batch, in parts: what is in one block, and not too large for one mutation. Parts land in any
-    /// order; the batch counts when it is whole.
+    /// Writes rows of one batch, in parts: what is in one block, and not too large for one mutation. The batch counts
+    /// when it is whole. The last part is written first: when a batch is written back, a part before it that landed
+    /// alone would make what follows void.
     pub(super) async fn put_rows(&self, op: &'static str, rows: Vec<LogPut>) -> Result<()> {
         let mut parts: Vec<Vec<Write>> = Vec::new();
         let (mut of, mut size) = (None, 0);
@@ -148,7 +149,10 @@ impl Core {
                 part.push((self.statements.log_put.clone(), Box::new(row)));
             }
         }
-        self.each(parts.into_iter().map(|part| self.database.write_all(op, part))).await
+        for part in parts.into_iter().rev() {
+            self.database.write_all(op, part).await?;
+        }
+        Ok(())
     }
 }
 

@@ -85,7 +85,8 @@ impl RoomStore for ScyllaStore {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let row = |(user, body): (i64, Option<Vec<u8>>)| Ok(Some((UserId(user), Bytes::from(body.unwrap_or_default()))));
+        let row =
+            |(user, body): (i64, Option<Vec<u8>>)| Ok(Some((UserId(user), Bytes::from(body.unwrap_or_default()))));
         let key = (uuid(room), after.0, sql_limit(limit));
         self.core.database.rows(OP, &self.core.statements.members_page, key, limit, row).await
     }

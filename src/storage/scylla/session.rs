@@ -3,16 +3,17 @@
 //! Retries are ours, not the driver's: only here it is known that a statement may be repeated, and only here the
 //! outcome of all attempts together can be told. Nothing else may call the driver's session.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use scylla::{
-    client::{
-        PoolSize,
-        execution_profile::ExecutionProfile,
-        session::Session,
-        session_builder::SessionBuilder,
-    },
+    client::{PoolSize, execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
     deserialize::row::DeserializeRow,
     errors::ExecutionError,
     policies::{
@@ -66,10 +67,8 @@ impl Profiles {
                 .retry_policy(Arc::new(FallthroughRetryPolicy::new()))
                 .speculative_execution_policy(None)
         };
-        let speculative = SimpleSpeculativeExecutionPolicy {
-            max_retry_count: 1,
-            retry_interval: options.request_timeout / 20,
-        };
+        let speculative =
+            SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: options.request_timeout / 20 };
         Self {
             write: base().build(),
             read: base().speculative_execution_policy(Some(Arc::new(speculative))).build(),
@@ -78,10 +77,18 @@ impl Profiles {
     }
 }
 
+/// What was asked of the database: mutations and transactions, each counted once however often it was tried.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) writes: AtomicU64,
+    pub(super) transactions: AtomicU64,
+}
+
 /// The database, as this store talks to it.
 #[derive(Debug)]
 pub(super) struct Database {
     session: Session,
+    pub(super) counts: Counts,
     pub(super) profiles: Profiles,
 }
 
@@ -95,6 +102,8 @@ pub(super) async fn connect(options: &Options) -> Result<Database> {
         .keyspaces_to_fetch([options.keyspace.clone()])
         .pool_size(PoolSize::default())
         .connection_timeout(options.request_timeout.max(Duration::from_secs(5)))
+        // A schema has dozens of statements; the metadata is read again once, when the keyspace is taken into use.
+        .refresh_metadata_on_auto_schema_agreement(false)
         .tcp_nodelay(true);
     if let (Some(user), Some(password)) = (&options.username, &options.password) {
         builder = builder.user(user.clone(), password.expose_secret().to_owned());
@@ -102,11 +111,9 @@ pub(super) async fn connect(options: &Options) -> Result<Database> {
     if let Some(datacenter) = &options.datacenter {
         builder = builder.prefer_datacenter(datacenter.clone());
     }
-    let session = builder
-        .build()
-        .await
-        .map_err(|source| StoreError::because(StoreErrorKind::Unavailable, "connect", source))?;
-    Ok(Database { session, profiles })
+    let session =
+        builder.build().await.map_err(|source| StoreError::because(StoreErrorKind::Unavailable, "connect", source))?;
+    Ok(Database { session, counts: Counts::default(), profiles })
 }
 
 /// Runs `attempt` until it succeeds, fails for good, or has been tried [`ATTEMPTS`] times. If one attempt may have been
@@ -159,6 +166,12 @@ impl Database {
         &self.session
     }
 
+    /// Reads again who has which rows, after the schema was changed.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        let refreshed = self.session.refresh_metadata().await;
+        refreshed.map_err(|source| StoreError::because(StoreErrorKind::Unavailable, "open", source))
+    }
+
     /// Writes one row that may be written twice.
     pub(super) async fn write(
         &self,
@@ -166,6 +179,7 @@ impl Database {
         statement: &PreparedStatement,
         values: impl SerializeRow + Send + Sync,
     ) -> Result<()> {
+        self.counts.writes.fetch_add(1, Ordering::Relaxed);
         retried(op, || self.session.execute_unpaged(statement, &values)).await.map(drop)
     }
 
@@ -180,6 +194,7 @@ impl Database {
         let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
         batch.set_is_idempotent(true);
         batch.set_execution_profile_handle(Some(self.profiles.write.clone().into_handle()));
+        self.counts.writes.fetch_add(1, Ordering::Relaxed);
         retried(op, || self.session.batch(&batch, &values)).await.map(drop)
     }
 
@@ -238,6 +253,7 @@ impl Database {
         statement: &PreparedStatement,
         values: impl SerializeRow + Send + Sync,
     ) -> Result<bool> {
+        self.counts.transactions.fetch_add(1, Ordering::Relaxed);
         let result =
             self.session.execute_unpaged(statement, values).await.map_err(|source| error::driver(op, source))?;
         let rows = result.into_rows_result().map_err(|source| error::corrupt(op, source))?;

@@ -201,7 +201,12 @@ impl UserStore for ScyllaStore {
         let owner = (user.0, device.client_id.as_str());
         self.core.database.write(OP, &statements.token_put, (hash, owner)).await?;
         if let Some((other, client_id)) = before.filter(|(other, client_id)| (*other, client_id.as_str()) != owner)
-            && self.core.devices_of(OP, UserId(other)).await?.iter().any(|row| row.client_id == client_id && row.token_hash == device.token_hash)
+            && self
+                .core
+                .devices_of(OP, UserId(other))
+                .await?
+                .iter()
+                .any(|row| row.client_id == client_id && row.token_hash == device.token_hash)
         {
             self.core.database.write(OP, &statements.device_remove, (other, client_id)).await?;
         }

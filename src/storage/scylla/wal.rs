@@ -232,7 +232,10 @@ mod tests {
                 listing: Listing { room_type: u8::MAX, partner: UserId(i64::MIN) },
             }],
             removed: vec![UserId(1), UserId(-1)],
-            positions: vec![(UserId(9), Position { read_seq: Seq(u64::MAX), floor_n: Ordinal(1), ..Position::default() })],
+            positions: vec![(
+                UserId(9),
+                Position { read_seq: Seq(u64::MAX), floor_n: Ordinal(1), ..Position::default() },
+            )],
             states: vec![(Seq(1), body("s")), (Seq(2), body(""))],
             redacted: vec![(Seq(4), body("r"))],
             reacted: vec![reaction(1)],

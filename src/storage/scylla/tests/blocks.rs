@@ -35,7 +35,7 @@ async fn put(store: &ScyllaStore, rows: &[LogPut]) {
 
 #[tokio::test]
 async fn half_a_batch_over_an_edge_is_none() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let store = keyspace.open().await;
     let r = room(1);
     let (epoch, mut stored) = filled(&store, r, 995).await;
@@ -63,7 +63,7 @@ async fn half_a_batch_over_an_edge_is_none() {
 
 #[tokio::test]
 async fn a_whole_batch_that_was_not_acknowledged_is_taken_over() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let store = keyspace.open().await;
     let r = room(1);
     let (epoch, mut stored) = filled(&store, r, 995).await;
@@ -82,7 +82,7 @@ async fn a_whole_batch_that_was_not_acknowledged_is_taken_over() {
 
 #[tokio::test]
 async fn a_batch_larger_than_a_mutation() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let store = keyspace.open().await;
     let r = room(1);
     let epoch = store.claim(r).await.unwrap();

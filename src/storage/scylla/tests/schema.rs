@@ -35,7 +35,7 @@ async fn described(database: &session::Database, keyspace: &str) -> BTreeMap<Str
 
 #[tokio::test]
 async fn migrations_lead_to_the_whole_schema() {
-    let (Some(by_steps), Some(whole)) = (Keyspace::new(), Keyspace::new()) else { return };
+    let (Some(by_steps), Some(whole)) = (Keyspace::alone(), Keyspace::alone()) else { return };
     by_steps.open().await;
     let database = session::connect(&whole.options).await.unwrap();
     keyspace::prepare(&database, &whole.options).await.unwrap();
@@ -49,7 +49,7 @@ async fn migrations_lead_to_the_whole_schema() {
 
 #[tokio::test]
 async fn nodes_that_start_at_once_migrate_once() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::alone() else { return };
     let opened = join_all((0..4).map(|_| ScyllaStore::open(&keyspace.options, Arc::new(SystemClock)))).await;
     for store in &opened {
         assert!(store.is_ok(), "{store:?}");
@@ -62,7 +62,7 @@ async fn nodes_that_start_at_once_migrate_once() {
 
 #[tokio::test]
 async fn another_migration_under_a_known_number_is_refused() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::alone() else { return };
     let store = keyspace.open().await;
     let change = "UPDATE schema_migrations SET checksum = 'x' WHERE part = 0 AND number = 2";
     store.core.database.session().query_unpaged(change, ()).await.unwrap();
@@ -72,7 +72,7 @@ async fn another_migration_under_a_known_number_is_refused() {
 
 #[tokio::test]
 async fn a_keyspace_that_cannot_keep_promises_is_refused() {
-    let Some(mut keyspace) = Keyspace::new() else { return };
+    let Some(mut keyspace) = Keyspace::alone() else { return };
     let open = async |options: &Options| {
         let options = options.clone();
         ScyllaStore::open(&options, Arc::new(SystemClock)).await.unwrap_err()

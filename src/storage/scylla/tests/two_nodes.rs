@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test]
 async fn a_room_taken_by_another_node() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let (a, b) = (keyspace.open().await, keyspace.open().await);
     let (r, other) = (room(1), room(2));
     let (first, mut stored) = filled(&a, r, 2).await;
@@ -47,7 +47,7 @@ async fn a_room_taken_by_another_node() {
 /// What an owner wrote and could not acknowledge any more: in the log of the next one, or never anywhere.
 #[tokio::test]
 async fn a_write_that_lands_behind_a_claim() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let (a, b) = (keyspace.open().await, keyspace.open().await);
     let r = room(1);
     let (first, stored) = filled(&a, r, 2).await;
@@ -76,7 +76,7 @@ async fn a_write_that_lands_behind_a_claim() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_race_write_each_seq_once() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let r = room(1);
     let nodes = join_all((0..3).map(|_| keyspace.open())).await;
     let writer = async |number: i64| {
@@ -115,7 +115,7 @@ async fn nodes_that_race_write_each_seq_once() {
 
 #[tokio::test]
 async fn a_projection_that_its_writer_did_not_come_to() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let (a, b) = (keyspace.open().await, keyspace.open().await);
     let r = room(1);
     let (first, _) = filled(&a, r, 1).await;
@@ -144,12 +144,13 @@ async fn a_projection_that_its_writer_did_not_come_to() {
 
 #[tokio::test]
 async fn a_reservation_left_behind_is_taken_over() {
-    let Some(keyspace) = Keyspace::new() else { return };
+    let Some(keyspace) = Keyspace::new().await else { return };
     let store = keyspace.open().await;
     let (a, b) = (room(1), room(2));
     let twin = external("s", "c", "m");
     let first = store.claim(a).await.unwrap();
-    let row = ("s", "c", "m", 77_i64, crate::storage::scylla::rows::uuid(a), crate::storage::scylla::rows::number(first.0));
+    let row =
+        ("s", "c", "m", 77_i64, crate::storage::scylla::rows::uuid(a), crate::storage::scylla::rows::number(first.0));
     assert!(store.core.database.transact("test", &store.core.statements.reservation_put, row).await.unwrap());
     let second = store.claim(b).await.unwrap();
     let records = [with_external(message(b, 1, 1), &twin)];
