@@ -25,10 +25,16 @@ pub enum TaskKind {
     Sweep,
     /// Serves one connection.
     Connection,
+    /// Serves one call of a connection that has many.
+    Call,
     /// Accepts connections.
     Listener,
     /// Runs the commands of one session.
     Session,
+    /// Fills and empties the cache.
+    Cache,
+    /// Tells other nodes what may be forgotten.
+    Ephemera,
     /// Refreshes keys.
     Keys,
     /// Works for a client program.

@@ -1,10 +1,13 @@
 //! Why a call to an actor failed.
 
+use std::{future::Future, panic::AssertUnwindSafe};
+
+use futures_util::FutureExt as _;
 use thiserror::Error;
 
 use crate::{
     domain::reject::Reject,
-    storage::{Outcome, StoreError},
+    storage::{Outcome, Result as StoreResult, StoreError, StoreErrorKind},
 };
 
 /// A call to a room or a user failed.
@@ -34,6 +37,9 @@ pub enum CallError {
     /// The user has as many streams as they may have; nothing happened.
     #[error("too many streams")]
     TooManyStreams,
+    /// The client has opened a newer stream meanwhile; nothing happened.
+    #[error("a newer stream of this client is open")]
+    Overtaken,
     /// The node is going down; nothing happened.
     #[error("the node is draining")]
     Draining,
@@ -52,6 +58,7 @@ impl CallError {
             | Self::Gone
             | Self::Failed { .. }
             | Self::TooManyStreams
+            | Self::Overtaken
             | Self::Draining => Outcome::NotApplied,
             Self::Dropped | Self::Deadline => Outcome::Unknown,
             Self::Store(error) => error.outcome(),
@@ -61,3 +68,20 @@ impl CallError {
 
 /// Result of a call to an actor.
 pub type Call<T> = Result<T, CallError>;
+
+/// A call panicked; what it was to do may have happened.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the call panicked")]
+pub(crate) struct Panicked;
+
+/// A call that ends in a result, also when it panics. For tasks whose end an actor waits for.
+pub(crate) async fn caught<T>(call: impl Future<Output = T>) -> Result<T, Panicked> {
+    // Nobody looks again at what the call was about: it is given up, or read anew.
+    AssertUnwindSafe(call).catch_unwind().await.map_err(|_| Panicked)
+}
+
+/// [`caught`] for calls of the store: the outcome of one that panics is unknown.
+pub(crate) async fn outliving<T>(op: &'static str, call: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+    let panicked = |error| Err(StoreError::because(StoreErrorKind::Unavailable, op, error));
+    caught(call).await.unwrap_or_else(panicked)
+}

@@ -141,6 +141,8 @@ pub enum CloseReason {
     Replaced,
     /// The node is going down; come back.
     Draining,
+    /// What served the stream has ended; come back with the cursors.
+    Interrupted,
 }
 
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::get};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::TokioTimer,
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
@@ -19,7 +19,11 @@ use tertulia_proto::{
     DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
     tokens::v1::tokens_service_server::TokensServiceServer,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
@@ -32,8 +36,11 @@ use super::{
     caller::Door,
     chat::ChatService,
     connect::{Connect, ConnectOptions},
+    connection::{self, Streams},
     grpc_rules::GrpcRulesLayer,
+    health::Health,
     limits::{Limits, Rates},
+    socket::{self, Socket},
     status::response_with_reason,
     tokens::Tokens,
 };
@@ -51,10 +58,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Calls of one connection at a time.
 const CONCURRENT_STREAMS: u32 = 1_000;
-/// A silent connection is asked for a sign of life this often, and closed when none comes.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// See above.
-const PING_WAIT: Duration = Duration::from_secs(20);
 /// Responses of at least this many bytes are compressed for Connect clients that ask for it.
 const COMPRESS_MIN: usize = 1_024;
 
@@ -85,13 +88,22 @@ pub struct Api {
     connections: Arc<Semaphore>,
 }
 
+/// The descriptions of the services that are built in cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorsError {
+    /// By the dialects that read messages by them.
+    #[error("the built-in descriptors are damaged")]
+    Pool(#[from] prost_reflect::DescriptorError),
+    /// By reflection.
+    #[error("reflection cannot serve the built-in descriptors")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
 /// What the plain HTTP routes need.
 #[derive(Clone, Debug)]
 struct Plain {
     node: Node,
     metrics: Arc<Metrics>,
-    draining: Arc<AtomicBool>,
-    verifier: Verifier,
 }
 
 impl Api {
@@ -99,11 +111,20 @@ impl Api {
     ///
     /// # Errors
     /// When the built-in descriptors are damaged.
-    pub async fn new(node: Node, verifier: Verifier, metrics: Arc<Metrics>, options: &Options) -> anyhow::Result<Self> {
+    pub async fn new(
+        node: Node,
+        verifier: Verifier,
+        metrics: Arc<Metrics>,
+        options: &Options,
+    ) -> Result<Self, DescriptorsError> {
         let draining = Arc::new(AtomicBool::new(false));
         let max = options.message_bytes_max;
-        let door =
-            Door { node: node.clone(), verifier: verifier.clone(), limits: Arc::new(Limits::new(options.rates)) };
+        let door = Door {
+            node: node.clone(),
+            verifier: verifier.clone(),
+            limits: Arc::new(Limits::new(options.rates, node.ephemera())),
+            metrics: Arc::clone(&metrics),
+        };
         let admin = Admin { started_at_ms: node.now_ms(), door: door.clone(), draining: Arc::clone(&draining) };
         let (health, health_service) = tonic_health::server::health_reporter();
         health
@@ -112,8 +133,11 @@ impl Api {
                 tonic_health::ServingStatus::Serving,
             )
             .await;
-        let reflection =
-            || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         let inner = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
             .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
@@ -126,12 +150,13 @@ impl Api {
             .layer(MapResponseLayer::new(response_with_reason))
             .layer(GrpcWebLayer::new());
         let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
-        let plain = Plain { node, metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
+        let health =
+            Health { node: node.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
+        let plain = Plain { node, metrics: Arc::clone(&metrics) };
         let router = Router::new()
-            .route("/health/live", get(|| async { "live\n" }))
-            .route("/health/ready", get(ready))
             .route("/metrics", get(show_metrics))
             .with_state(plain)
+            .merge(health.routes())
             .fallback_service(
                 super::connect::cors(AllowOrigin::any(), &REASON_HEADERS).layer(Connect::new(inner, pool, connect)),
             );
@@ -145,7 +170,6 @@ impl Api {
         F: Future<Output = ()>,
     {
         let graceful = GracefulShutdown::new();
-        let http = http();
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -156,9 +180,11 @@ impl Api {
             };
             let service =
                 self.router.clone().map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
-            let connection =
-                http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)).into_owned();
-            let connection = graceful.watch(connection);
+            let streams = Streams::default();
+            let connection = http(streams.clone())
+                .serve_connection(Socket::new(socket), TowerToHyperService::new(service))
+                .into_owned();
+            let connection = connection::run(graceful.watch(connection), streams);
             let metrics = Arc::clone(&self.metrics);
             metrics.connected();
             tasks::spawn(TaskKind::Connection, async move {
@@ -177,16 +203,12 @@ impl Api {
         }
     }
 
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         match listener.accept().await {
             Ok((socket, _)) => {
-                // Small frames must not wait for each other's acknowledgement.
-                if let Err(error) = socket.set_nodelay(true) {
-                    tracing::debug!(%error, "no nodelay");
+                if let Err(error) = socket::set_options(&socket) {
+                    tracing::debug!(%error, "no socket options");
                 }
                 Some((socket, permit))
             }
@@ -199,28 +221,16 @@ impl Api {
     }
 }
 
-fn http() -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+fn http(streams: Streams) -> auto::Builder<Streams> {
+    let mut http = auto::Builder::new(streams);
     http.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
     http.http2()
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_concurrent_streams(CONCURRENT_STREAMS)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_WAIT);
+        .max_concurrent_streams(CONCURRENT_STREAMS);
     http
-}
-
-async fn ready(State(plain): State<Plain>) -> impl IntoResponse {
-    if plain.draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    if !plain.verifier.is_ready() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no keys to verify tokens with\n");
-    }
-    (StatusCode::OK, "ready\n")
 }
 
 async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {

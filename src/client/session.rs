@@ -11,8 +11,8 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use tertulia_proto::chat::v1::{
-    Connected, Event, Room, RoomJoin, SessionOpen, SessionRequest, SessionResponse, StreamMessagesRequest, event,
-    session_request, session_response,
+    Connected, Event, Room, RoomJoin, SessionOpen, SessionRequest, SessionResponse, StreamAttempt,
+    StreamMessagesRequest, event, session_request, session_response,
 };
 use tokio::{
     sync::mpsc,
@@ -44,6 +44,8 @@ pub struct LiveClient {
     /// False until the cursors say where each room stands.
     seeded: bool,
     stats: LiveStats,
+    /// Tells the server which of two openings is the newer when they arrive in the wrong order.
+    attempt: StreamAttempt,
     commands: LiveCommands,
     /// Told before anything else is awaited.
     ready: VecDeque<LiveItem>,
@@ -106,6 +108,7 @@ impl LiveClient {
             options,
             seeded,
             stats: LiveStats::default(),
+            attempt: StreamAttempt { process: rand::random(), number: 0 },
             commands,
             ready: VecDeque::new(),
             phase: Phase::Start,
@@ -175,10 +178,12 @@ impl LiveClient {
         }
     }
 
-    fn open(&self) -> BoxFuture<'static, Result<Opened, ClientError>> {
+    fn open(&mut self) -> BoxFuture<'static, Result<Opened, ClientError>> {
         let client = self.client.clone();
         let options = self.options.clone();
         let mut cursors = self.cursors.clone();
+        self.attempt.number += 1;
+        let attempt = self.attempt;
         // A server cannot tell what an empty map missed, so the rooms themselves must.
         let read_rooms = !self.seeded || cursors.map().is_empty();
         Box::pin(async move {
@@ -188,7 +193,7 @@ impl LiveClient {
                 cursors.seed(&rooms);
             }
             let deadline = client.deadline();
-            let opening = open_stream(client, options, cursors.map().clone());
+            let opening = open_stream(client, options, cursors.map().clone(), attempt);
             let (frames, out) =
                 timeout(deadline, opening).await.map_err(|_| ClientError::Deadline { after: deadline })??;
             Ok(Opened { frames, rooms, out })
@@ -330,16 +335,17 @@ async fn open_stream(
     client: Client,
     options: LiveOptions,
     cursors: HashMap<String, i64>,
+    attempt: StreamAttempt,
 ) -> Result<(Frames, Option<mpsc::Sender<SessionRequest>>), ClientError> {
     let LiveOptions { client_id, room_id, presence_of, mode, .. } = options;
     let room_id = room_id.unwrap_or_default();
     let mut stub = client.stub();
     if mode == LiveMode::Stream {
-        let request = StreamMessagesRequest { client_id, room_id, cursors, presence_of };
+        let request = StreamMessagesRequest { client_id, room_id, cursors, presence_of, attempt: Some(attempt) };
         let answer = stub.stream_messages(request).await?;
         return Ok((Frames::Stream(answer.into_inner()), None));
     }
-    let open = SessionOpen { client_id, room_id, cursors, presence_of, commands_only: false };
+    let open = SessionOpen { client_id, room_id, cursors, presence_of, commands_only: false, attempt: Some(attempt) };
     let (out, requests) = mpsc::channel(COMMANDS_QUEUED_MAX);
     let first = SessionRequest { request_id: 0, command: Some(session_request::Command::Open(open)) };
     out.try_send(first).map_err(|_| ClientError::Lost { sent: false })?;

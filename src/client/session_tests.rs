@@ -76,6 +76,13 @@ impl Fake {
         self.0.lock().opens.iter().map(|open| open.cursors.get(ROOM).copied()).collect()
     }
 
+    /// The attempts' numbers, all of one process.
+    fn attempts(&self) -> Vec<u64> {
+        let attempts: Vec<pb::StreamAttempt> = self.0.lock().opens.iter().map(|open| open.attempt.unwrap()).collect();
+        assert!(attempts.iter().all(|attempt| attempt.process == attempts[0].process));
+        attempts.iter().map(|attempt| attempt.number).collect()
+    }
+
     fn open(&self, open: SessionOpen) -> Result<BoxStream<'static, Result<Event, Status>>, Status> {
         let mut world = self.0.lock();
         let fault = world.faults.pop_front();
@@ -163,8 +170,8 @@ macro_rules! fake_service {
                 &self,
                 request: Request<pb::StreamMessagesRequest>,
             ) -> Result<Response<Self::StreamMessagesStream>, Status> {
-                let pb::StreamMessagesRequest { client_id, room_id, cursors, presence_of } = request.into_inner();
-                let open = SessionOpen { client_id, room_id, cursors, presence_of, commands_only: false };
+                let pb::StreamMessagesRequest { client_id, room_id, cursors, presence_of, attempt } = request.into_inner();
+                let open = SessionOpen { client_id, room_id, cursors, presence_of, attempt, commands_only: false };
                 Ok(Response::new(self.open(open)?))
             }
 
@@ -321,6 +328,7 @@ async fn a_cut_stream_resumes_after_the_last_event_handed_on() {
         let mut live = server.live(mode, at(0));
         assert_eq!(seqs(&mut live, 10).await, (1..=10).collect::<Vec<_>>(), "{mode:?}");
         assert_eq!(fake.cursors_of_opens(), [Some(0), Some(3), Some(3), Some(7)], "{mode:?}");
+        assert_eq!(fake.attempts(), [1, 2, 3, 4], "{mode:?}");
         let stats = live.stats();
         assert_eq!((stats.opened, stats.events, stats.duplicates, stats.gaps), (4, 10, 0, 0), "{mode:?}");
     }

@@ -17,6 +17,8 @@ mod dialects;
 mod every_field;
 mod limits;
 mod messages;
+#[cfg(feature = "testkit")]
+mod redis;
 mod restart;
 mod rooms;
 mod session;

@@ -11,7 +11,7 @@ use rand::{Rng, rngs::StdRng};
 use tertulia::{
     actors::{
         stream::CloseReason,
-        user::{OpenStream, Output, StreamReader},
+        user::{Attempt, OpenStream, Output, StreamReader},
     },
     domain::{
         event::{Event, EventBody},
@@ -41,6 +41,8 @@ pub(crate) struct Device {
     pub(crate) only: Option<RoomId>,
     pub(crate) views: BTreeMap<RoomId, View>,
     pub(crate) connected: bool,
+    /// Streams it has asked for.
+    opened: u64,
     /// (room, seq, end of the room's log when it was given to the device).
     pub(crate) given: Vec<(RoomId, Seq, Seq)>,
     /// Ends of all logs when the present stream began.
@@ -81,6 +83,7 @@ impl Listener {
                 only,
                 views: BTreeMap::new(),
                 connected: false,
+                opened: 0,
                 given: Vec::new(),
                 heads: BTreeMap::new(),
             })),
@@ -149,6 +152,7 @@ impl Listener {
 
     fn open(&mut self) -> OpenStream {
         let mut device = self.device.borrow_mut();
+        device.opened += 1;
         if self.random.random_bool(0.1) {
             // Starts from nothing.
             device.views.clear();
@@ -179,6 +183,7 @@ impl Listener {
             .collect();
         OpenStream {
             client_id: device.name.clone(),
+            attempt: Some(Attempt { process: 1, number: device.opened }),
             room: device.only,
             cursors,
             presence_of: vec![UserId(1), UserId(2)],
@@ -218,7 +223,7 @@ impl Listener {
             loop {
                 match old.next().await {
                     Output::Closed(CloseReason::Replaced) => break true,
-                    Output::Closed(CloseReason::Draining) | Output::Failed(_) => break true,
+                    Output::Closed(CloseReason::Draining | CloseReason::Interrupted) | Output::Failed(_) => break true,
                     _ => {}
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -41,8 +41,16 @@ where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
-    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(program, args, vars)
+    run(cargo_program(), args, vars)
+}
+
+fn cargo_program() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The arguments with which another program runs cargo, as [`cargo`] does.
+pub(crate) fn cargo_line<'a>(args: impl IntoIterator<Item = &'a str>) -> Vec<OsString> {
+    ["--".into(), cargo_program()].into_iter().chain(args.into_iter().map(OsString::from)).collect()
 }
 
 /// Runs a program from the root of the workspace.

@@ -16,7 +16,7 @@ use crate::{
     actors::{
         Context,
         budget::RestartBudget,
-        error::{Call, CallError},
+        error::{Call, CallError, outliving},
         room::{RoomActor, RoomHandle, RoomMsg, RoomSeed, Shared, Untold, load, published},
         user::Users,
     },
@@ -204,7 +204,7 @@ impl State {
                 };
                 Ok(Loaded { published: published(&context, room).await?, state, untold })
             };
-            let loaded = Box::new(loaded.await);
+            let loaded = Box::new(outliving("load_room", loaded).await);
             let _ = myself.cast(DirectoryMsg::Loaded { room, loaded });
             drop(hub);
         });

@@ -1,6 +1,6 @@
 //! Who is in a room.
 
-use super::Node;
+use super::{Node, Person};
 use crate::{
     actors::error::Call,
     domain::{
@@ -10,8 +10,6 @@ use crate::{
     },
 };
 
-use super::Person;
-
 impl Node {
     /// Adds members; returns who was added.
     ///
@@ -19,12 +17,7 @@ impl Node {
     /// [`crate::actors::error::CallError`].
     pub async fn add_members(&self, author: Author, room: RoomId, users: Vec<UserId>) -> Call<Vec<UserId>> {
         self.access(author, room).await?;
-        self.with_room(room, false, |handle| {
-            let command = Command::Join(users.clone());
-            async move { handle.command(author, command).await }
-        })
-        .await
-        .map(|applied| applied.users)
+        Ok(self.command(author, room, Command::Join(users)).await?.0.users)
     }
 
     /// Removes members; returns who was removed.
@@ -33,12 +26,7 @@ impl Node {
     /// [`crate::actors::error::CallError`].
     pub async fn remove_members(&self, author: Author, room: RoomId, users: Vec<UserId>) -> Call<Vec<UserId>> {
         self.access(author, room).await?;
-        self.with_room(room, false, |handle| {
-            let command = Command::Remove(users.clone());
-            async move { handle.command(author, command).await }
-        })
-        .await
-        .map(|applied| applied.users)
+        Ok(self.command(author, room, Command::Remove(users)).await?.0.users)
     }
 
     /// Changes a member; returns it as it is now.
@@ -47,14 +35,8 @@ impl Node {
     /// [`crate::actors::error::CallError`].
     pub async fn change_member(&self, author: Author, room: RoomId, user: UserId, patch: MemberPatch) -> Call<Person> {
         self.access(author, room).await?;
-        let handle = self.rooms().wake(room, false).await?;
-        self.with_room(room, false, |handle| {
-            let command = Command::ChangeMember { user, patch: patch.clone() };
-            async move { handle.command(author, command).await }
-        })
-        .await?;
-        let (member, position) =
-            handle.read(|s| (s.members.get(&user).cloned(), s.positions.get(&user).copied().unwrap_or_default()));
+        let (_, handle) = self.command(author, room, Command::ChangeMember { user, patch }).await?;
+        let (member, position) = handle.read(|s| (s.members.get(&user).cloned(), s.position(user)));
         let profile = self.profiles(&[user]).await?.pop().unwrap_or_default();
         let member = Some(member.ok_or(Reject::MemberNotFound)?);
         Ok(Person { user, member, position, profile })

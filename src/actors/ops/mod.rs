@@ -5,15 +5,18 @@
 
 mod access;
 mod admin;
+mod ask;
+mod hidden;
 mod history;
 mod join_all;
+mod list;
 mod members;
 mod people;
 mod rooms;
 mod search;
 mod send;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -21,17 +24,14 @@ use tokio::sync::Semaphore;
 pub use access::Access;
 pub use admin::{NodeStatus, StoredRoom};
 pub use history::{Page, PageAt, Receipt, Receipts};
+pub use join_all::JoinProgress;
+pub use list::RoomPage;
 pub use people::{Device, SyncState, UserProfile};
-pub use rooms::{NewRoom, Person, RoomPage, RoomSummary, UnreadExplained};
+pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
 pub use search::Found;
 
 use super::{
-    Context, Observer, Options, RoomKeys,
-    directory::Rooms,
-    error::{Call, CallError},
-    hub::Hubs,
-    presence::Presence,
-    room::RoomHandle,
+    Context, Observer, Options, RoomKeys, directory::Rooms, error::CallError, hub::Hubs, presence::Presence,
     user::Users,
 };
 use crate::{
@@ -40,13 +40,12 @@ use crate::{
         ids::{RoomId, UserId},
         snowflake::Snowflakes,
     },
+    ephemera::Ephemera,
     events::EventBus,
     storage::{Result as StoreResult, Store},
     tasks::{self, TaskKind},
 };
 
-/// How often an operation asks again when the room it asked had just gone.
-const ATTEMPTS_MAX: u32 = 6;
 /// Rooms woken at once after a crash.
 const RECOVER_AT_ONCE: usize = 16;
 /// Pause before a room is tried again that could not be woken after a crash.
@@ -61,6 +60,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Where it publishes.
     pub bus: Arc<dyn EventBus>,
+    /// What it tells other nodes, and may forget.
+    pub ephemera: Arc<dyn Ephemera>,
     /// The time.
     pub clock: SharedClock,
     /// Keys for clients.
@@ -91,6 +92,7 @@ impl Node {
         let context = Arc::new(Context {
             store: parts.store,
             bus: parts.bus,
+            ephemera: parts.ephemera,
             clock: parts.clock,
             keys: parts.keys,
             observer: parts.observer,
@@ -122,6 +124,20 @@ impl Node {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.context.options
+    }
+
+    /// What this node tells others.
+    #[must_use]
+    pub fn ephemera(&self) -> Arc<dyn Ephemera> {
+        Arc::clone(&self.context.ephemera)
+    }
+
+    /// Asks the store for something that is not there: whether it answers, for health.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_store(&self) -> StoreResult<()> {
+        self.context.store.head(RoomId([0; 16])).await.map(drop)
     }
 
     /// Milliseconds since the Unix epoch.
@@ -183,30 +199,9 @@ impl Node {
         self.users.kill_all();
     }
 
-    /// Does something with a room that is awake, again if the room had gone meanwhile.
-    async fn with_room<T, F, R>(&self, room: RoomId, to_create: bool, ask: F) -> Call<T>
-    where
-        F: Fn(RoomHandle) -> R + Send,
-        R: Future<Output = Call<T>> + Send,
-    {
-        for attempt in 1..=ATTEMPTS_MAX {
-            let handle = self.rooms.wake(room, to_create).await?;
-            match ask(handle).await {
-                Err(CallError::Gone) if attempt < ATTEMPTS_MAX => pause(attempt).await,
-                answer => return answer,
-            }
-        }
-        Err(CallError::Gone)
-    }
-
     /// The lock for what belongs to `user`.
     fn user_lock(&self, user: UserId) -> &tokio::sync::Mutex<()> {
         let index = usize::try_from(user.0.unsigned_abs()).unwrap_or(0) % USER_LOCKS;
         &self.user_locks[index]
     }
-}
-
-/// Before asking again: a room needs a moment to come back.
-async fn pause(attempt: u32) {
-    tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
 }

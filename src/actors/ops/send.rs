@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ATTEMPTS_MAX, Access, Node, pause};
+use super::{
+    Access, Node,
+    ask::{ATTEMPTS_MAX, pause},
+};
 use crate::{
     actors::{
         error::{Call, CallError},
@@ -16,7 +19,7 @@ use crate::{
         reject::{Flaw, Reject},
         room::{Author, Command, ReadTo, Send},
     },
-    storage::{MessageRef, Outcome, RoomPrefs},
+    storage::{MessageRef, Outcome},
 };
 
 /// A send on its way to its room.
@@ -126,12 +129,7 @@ impl Node {
     /// Does something to a message that the author may see.
     async fn on_message(&self, author: Author, id: MessageId, command: impl Fn(Seq) -> Command) -> Call<Applied> {
         let (access, found) = self.locate(author, id).await?;
-        let command = command(found.seq);
-        self.with_room(access.room, false, |handle| {
-            let command = command.clone();
-            async move { handle.command(author, command).await }
-        })
-        .await
+        Ok(self.command(author, access.room, command(found.seq)).await?.0)
     }
 
     /// Edits a message; returns it as it is now.
@@ -163,32 +161,6 @@ impl Node {
     /// [`CallError`].
     pub async fn delete(&self, author: Author, id: MessageId) -> Call<()> {
         self.on_message(author, id, |message| Command::Delete { message }).await.map(drop)
-    }
-
-    /// Hides a message for the author alone, and tells the author's other devices.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn hide(&self, author: Author, id: MessageId) -> Call<()> {
-        let (access, found) = self.locate(author, id).await?;
-        let _lock = self.user_lock(author.user).lock().await;
-        let store = &self.context.store;
-        let (user, room, seq) = (author.user, access.room, found.seq);
-        let mut prefs = store.room_of(user, room).await?.map_or_else(RoomPrefs::default, |entry| entry.prefs);
-        let is_hidden = !store.hidden_messages(user, room, seq, seq).await?.is_empty();
-        if is_hidden && prefs.hidden_messages > 0 {
-            return Ok(());
-        }
-        if access.member.is_some() {
-            // The count first: pages are searched for hidden messages only where there are some.
-            prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
-            store.put_prefs(user, room, prefs).await?;
-            self.users.prefs_changed(user, room, prefs);
-        }
-        store.hide_message(user, room, seq).await?;
-        let moment = Moment::new(Some(room), user, self.now_ms(), MomentBody::Hidden { id, seq });
-        self.users.tell_moment(user, Arc::new(moment));
-        Ok(())
     }
 
     /// Gives or takes back a reaction; returns the message as it is now.
@@ -261,6 +233,7 @@ impl Node {
     /// [`CallError`].
     pub async fn typing(&self, author: Author, room: RoomId, typing: bool) -> Call<()> {
         self.access(author, room).await?.member.ok_or(Reject::RoomNotFound)?;
+        self.context.ephemera.set_typing(room, author.user, typing).await;
         let moment = Moment::new(Some(room), author.user, self.now_ms(), MomentBody::Typing(typing));
         self.context.hubs.get(room).tell_moment(&Arc::new(moment), None, Some(author.user));
         Ok(())

@@ -85,8 +85,8 @@ pub(crate) enum RoomMsg {
     // Own completions.
     Persisted(StoreResult<Durability>),
     SubjectLoaded(StoreResult<Subject>),
-    Published(Seq),
-    PublishFailed,
+    /// Up to here; none when it failed.
+    Published(Option<Seq>),
     Released,
 }
 

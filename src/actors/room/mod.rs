@@ -2,8 +2,13 @@
 //! wait and those who listen what has become durable. It never waits in a handler.
 
 mod actor;
+mod append;
 pub(crate) mod load;
 mod message;
+mod publish;
+mod schedule;
+mod sleep;
+mod tell;
 
 use std::{
     sync::{
@@ -17,9 +22,11 @@ use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, oneshot};
 
-pub(crate) use actor::{RoomActor, RoomSeed, Untold, published};
+pub(crate) use actor::{RoomActor, RoomSeed};
 pub use message::{Applied, RoomObservation, SendAck};
 pub(crate) use message::{Permit, Reply, Request, RoomMsg};
+pub(crate) use publish::published;
+pub(crate) use tell::Untold;
 
 use super::{
     error::{Call, CallError},

@@ -157,6 +157,7 @@ async fn start(store: &Arc<ScriptedStore>, bus: &Arc<InProcessBus>, clock: &Shar
     Node::start(Parts {
         store: Arc::clone(store) as Arc<dyn Store>,
         bus: Arc::<InProcessBus>::clone(bus),
+        ephemera: Arc::new(crate::ephemera::Alone::default()),
         clock: Arc::clone(clock),
         keys: Arc::new(Keys),
         observer: Arc::new(Appended::default()),
@@ -186,10 +187,8 @@ pub(crate) fn new_room(room_type: RoomType, name: &str, others: &[UserId]) -> Ne
 pub(crate) fn open(client_id: &str, cursors: &[(RoomId, u64)]) -> OpenStream {
     OpenStream {
         client_id: client_id.to_owned(),
-        room: None,
         cursors: cursors.iter().map(|(room, seq)| (*room, Seq(*seq))).collect(),
-        presence_of: Vec::new(),
-        commands_only: false,
+        ..OpenStream::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +33,8 @@ pub(crate) enum Fate {
     Fails(StoreErrorKind),
     /// It writes and fails.
     WritesAndFails(StoreErrorKind),
+    /// Its caller panics; nothing is written.
+    Panics,
     /// It begins when the semaphore has a permit.
     Waits(Arc<Semaphore>),
     /// It writes, and says so when the semaphore has a permit.
@@ -44,6 +46,7 @@ pub(crate) enum Fate {
 pub(crate) struct ScriptedStore {
     inner: EmbeddedStore<MemoryEngine>,
     script: Mutex<VecDeque<Fate>>,
+    list_panics: AtomicBool,
     delay_ms: AtomicU64,
     batches: Mutex<Vec<usize>>,
     running: AtomicUsize,
@@ -55,6 +58,7 @@ impl ScriptedStore {
         Self {
             inner: EmbeddedStore::in_memory(),
             script: Mutex::default(),
+            list_panics: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
             batches: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -65,6 +69,11 @@ impl ScriptedStore {
     /// The next appends meet these fates; those after them succeed.
     pub(crate) fn script(&self, fates: impl IntoIterator<Item = Fate>) {
         self.script.lock().extend(fates);
+    }
+
+    /// The next room list that is read panics.
+    pub(crate) fn panic_at_list(&self) {
+        self.list_panics.store(true, Ordering::Relaxed);
     }
 
     /// The next append waits until the semaphore has a permit.
@@ -116,6 +125,7 @@ impl ScriptedStore {
             gate.acquire().await.unwrap().forget();
         }
         let result = match fate {
+            Some(Fate::Panics) => panic!("as scripted"),
             Some(Fate::Fails(kind)) => Err(StoreError::new(kind, "append")),
             Some(Fate::WritesAndFails(kind)) => {
                 self.inner.append(room, epoch, records, projection).await?;
@@ -278,6 +288,7 @@ impl RoomStore for ScriptedStore {
 #[async_trait]
 impl UserStore for ScriptedStore {
     async fn rooms_of(&self, user: UserId, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomListEntry>> {
+        assert!(!self.list_panics.swap(false, Ordering::Relaxed), "as scripted");
         self.turn().await;
         self.inner.rooms_of(user, after, limit).await
     }

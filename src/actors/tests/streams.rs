@@ -1,7 +1,10 @@
 //! Streams: every event of a room in order and once, or a word that it cannot be.
 
 use super::*;
-use crate::{actors::stream::CloseReason, domain::room::InfoPatch};
+use crate::{
+    actors::{stream::CloseReason, user::Attempt},
+    domain::room::InfoPatch,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_live_stream_hears_every_room_in_order() {
@@ -203,6 +206,62 @@ async fn a_stream_with_the_same_client_id_replaces_the_first() {
     assert_eq!(town.node.users().observe(BEN.user).await.unwrap().streams.len(), 1);
 }
 
+/// The device came back while its first request was still on its way, on a connection that nobody reads any more.
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_comes_late_does_not_end_the_newer_stream() {
+    let town = Town::new().await;
+    let room = town.group().await;
+    let attempt = |process, number| OpenStream { attempt: Some(Attempt { process, number }), ..open("phone", &[]) };
+    let mut newer = town.stream(BEN, attempt(7, 2)).await;
+    let late = town.node.users().open(BEN.user, attempt(7, 1)).await;
+    assert!(matches!(late, Err(CallError::Overtaken)), "{late:?}");
+    town.say(ANA, room, "hi").await;
+    assert_eq!(seqs(&events(&mut newer, 1).await), [2]);
+
+    let mut next_one = town.stream(BEN, attempt(7, 3)).await;
+    assert!(matches!(next(&mut newer).await, Output::Closed(CloseReason::Replaced)));
+    let mut other_process = town.stream(BEN, attempt(8, 1)).await;
+    assert!(matches!(next(&mut next_one).await, Output::Closed(CloseReason::Replaced)), "processes have no order");
+    let _silent = town.stream(BEN, open("phone", &[])).await;
+    assert!(matches!(next(&mut other_process).await, Output::Closed(CloseReason::Replaced)), "whoever does not say");
+}
+
+/// A stream without its actor would be deaf to rooms that come.
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_actor_panics_ends_and_resumes_with_no_seam() {
+    let town = Town::new().await;
+    let room = town.group().await;
+    let mut first = town.listen(BEN).await;
+    town.say(ANA, room, "before").await;
+    assert_eq!(seqs(&events(&mut first, 1).await), [2]);
+    town.node.users().crash(BEN.user);
+    assert!(matches!(next(&mut first).await, Output::Closed(CloseReason::Interrupted)));
+    let new_room = town.group().await;
+    town.say(ANA, room, "meanwhile").await;
+    let mut second = town.stream(BEN, open("phone", &[(room, 2)])).await;
+    // Rooms have no order among each other.
+    let mut said = [next(&mut second).await, next(&mut second).await];
+    said.sort_by_key(|output| matches!(output, Output::Events(_)));
+    let [announced, Output::Events(missed)] = said else { panic!("{said:?}") };
+    assert!(matches!(announced, Output::Announce(r, Seq(1)) if r == new_room), "{announced:?}");
+    assert_eq!(missed.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [3]);
+    drop((first, second));
+    settle().await;
+    assert!(!town.node.presence(&[BEN.user]).await[0].1, "the board of presence knows that both have gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_list_whose_reading_panics_is_an_error_and_the_next_one_is_read() {
+    let town = Town::new().await;
+    let room = town.group().await;
+    town.store.panic_at_list();
+    let refused = town.node.users().open(BEN.user, open("phone", &[])).await;
+    assert!(matches!(refused, Err(CallError::Store(_))), "{refused:?}");
+    let mut stream = town.listen(BEN).await;
+    town.say(ANA, room, "hi").await;
+    assert_eq!(seqs(&events(&mut stream, 1).await), [2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_user_has_so_many_streams() {
     let town = Town::with(|o| o.streams_per_user_max = 2).await;
@@ -327,7 +386,7 @@ async fn a_closed_stream_leaves_nothing_behind() {
     settle().await;
     let hub = town.node.rooms().awake(room).unwrap();
     assert_eq!(hub.hub().listeners(), 0);
-    assert!(!town.node.presence(&[BEN.user])[0].1);
+    assert!(!town.node.presence(&[BEN.user]).await[0].1);
 }
 
 #[tokio::test(start_paused = true)]

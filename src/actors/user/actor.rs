@@ -9,14 +9,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    OpenStream, StreamObservation, UserMsg, UserObservation, UserShared,
+    Attempt, OpenStream, StreamObservation, UserMsg, UserObservation, UserShared,
     list::{Listed, RoomList},
-    reader::{Cursor, Output, StreamReader, Todo},
+    reader::{Cursor, Heartbeat, Output, StreamReader, Todo},
 };
 use crate::{
     actors::{
         Context,
-        error::{Call, CallError},
+        error::{Call, CallError, outliving},
         stream::{CloseReason, Item, StreamQueue},
     },
     domain::{
@@ -42,6 +42,7 @@ pub(crate) struct UserSeed {
 #[derive(Debug)]
 struct Stream {
     client_id: String,
+    attempt: Option<Attempt>,
     queue: Arc<StreamQueue>,
     room: Option<RoomId>,
     presence_of: Vec<UserId>,
@@ -94,6 +95,8 @@ impl Actor for UserActor {
         match message {
             UserMsg::Loaded(loaded) => user.loaded(loaded, &myself),
             UserMsg::Observe(reply) => drop(reply.send(user.observe())),
+            #[cfg(any(test, feature = "testkit"))]
+            UserMsg::Crash => panic!("told to crash"),
             UserMsg::Closed { queue } => user.closed(&queue),
             UserMsg::CloseAll(reason) => {
                 user.streams.iter().for_each(|stream| stream.queue.push_control(Item::Close(reason)));
@@ -104,14 +107,16 @@ impl Actor for UserActor {
         }
         Ok(())
     }
+}
 
-    /// A stream that was opened while its actor was being let go must not go on without it.
-    async fn post_stop(&self, _: ActorRef<UserMsg>, user: &mut User) -> Result<(), ActorProcessingErr> {
-        for stream in std::mem::take(&mut user.streams) {
-            user.stop_listening(&stream);
-            stream.queue.push_control(Item::Close(CloseReason::Draining));
+impl Drop for User {
+    /// However the actor ends, by a panic too, no stream goes on without it: it would hear of no room that comes. The
+    /// client resumes with its cursors, at the next actor.
+    fn drop(&mut self) {
+        for stream in std::mem::take(&mut self.streams) {
+            self.stop_listening(&stream);
+            stream.queue.push_control(Item::Close(CloseReason::Interrupted));
         }
-        Ok(())
     }
 }
 
@@ -134,7 +139,8 @@ impl User {
             self.loading = true;
             let (context, user, myself) = (Arc::clone(&self.seed.context), self.seed.user, myself.clone());
             tasks::spawn(TaskKind::Load, async move {
-                let _ = myself.cast(UserMsg::Loaded(RoomList::load(&context, user).await));
+                let list = outliving("load_list", RoomList::load(&context, user)).await;
+                let _ = myself.cast(UserMsg::Loaded(list));
             });
         }
     }
@@ -184,6 +190,8 @@ impl User {
             | UserMsg::CloseAll(_)
             | UserMsg::Rest
             | UserMsg::Moment(_) => {}
+            #[cfg(any(test, feature = "testkit"))]
+            UserMsg::Crash => {}
         }
     }
 
@@ -191,6 +199,10 @@ impl User {
         if reply.is_closed() {
             // The caller has gone, and may have come back on another connection that was faster: what it left behind
             // must not end the stream that it has now.
+            return;
+        }
+        if self.is_overtaken(&open) {
+            drop(reply.send(Err(CallError::Overtaken)));
             return;
         }
         self.replace(&open.client_id);
@@ -202,6 +214,7 @@ impl User {
         let queue = Arc::new(StreamQueue::new(context.options.stream_queue_bytes_max));
         let stream = Stream {
             client_id: open.client_id.clone(),
+            attempt: open.attempt,
             queue: Arc::clone(&queue),
             room: open.room,
             presence_of: open.presence_of.clone(),
@@ -215,7 +228,8 @@ impl User {
             cursors: HashMap::new(),
             todo: VecDeque::new(),
             fetch: None,
-            heartbeat: Box::pin(tokio::time::sleep_until(Instant::now() + context.options.heartbeat)),
+            heartbeat: Heartbeat::first_at(Instant::now() + context.options.heartbeat),
+            place: None,
         };
         reader.todo.push_back(Todo::Say(Output::Heartbeat));
         for (room, listed) in &self.seed.shared.list.lock().rooms {
@@ -240,6 +254,14 @@ impl User {
         self.seed.shared.set_streams(self.streams.len());
         // If nobody waits for the reader any more, dropping it closes the stream.
         drop(reply.send(Ok(reader)));
+    }
+
+    /// Whether the client has a newer stream already: this request was held up on a connection that the client has
+    /// given up, and must not take the place of what came after it.
+    fn is_overtaken(&self, open: &OpenStream) -> bool {
+        let newest = self.streams.iter().find(|stream| stream.client_id == open.client_id);
+        let newest = newest.and_then(|stream| stream.attempt);
+        open.attempt.zip(newest).is_some_and(|(late, newest)| late.is_overtaken_by(newest))
     }
 
     /// Ends the stream that has this client id, if there is one.

@@ -17,11 +17,30 @@ use crate::{
     storage::{Listing, Result as StoreResult, RoomPrefs},
 };
 
+/// Which opening of a client a stream is: of two of the same process the one with the greater number is the newer, in
+/// whatever order they arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attempt {
+    /// Drawn by the client's process when it starts.
+    pub process: u64,
+    /// Grows with each opening of the process.
+    pub number: u64,
+}
+
+impl Attempt {
+    /// Whether `other` is known to be newer. Openings of different processes have no order.
+    pub(crate) const fn is_overtaken_by(self, other: Self) -> bool {
+        self.process == other.process && self.number < other.number
+    }
+}
+
 /// What a stream is opened with.
 #[derive(Clone, Debug, Default)]
 pub struct OpenStream {
     /// Names the device; a second stream with the same name replaces the first.
     pub client_id: String,
+    /// Which opening of the client it is; none from a client that does not say.
+    pub attempt: Option<Attempt>,
     /// One room, or all.
     pub room: Option<RoomId>,
     /// Where the client stands; empty for a client that starts.
@@ -72,6 +91,9 @@ pub(crate) enum UserMsg {
     CloseAll(CloseReason),
     /// Goes, if nobody needs it.
     Rest,
+    /// Panics.
+    #[cfg(any(test, feature = "testkit"))]
+    Crash,
     // Own completions.
     Loaded(StoreResult<RoomList>),
 }

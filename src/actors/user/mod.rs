@@ -4,6 +4,7 @@
 mod actor;
 pub(crate) mod list;
 mod message;
+mod place;
 mod reader;
 
 use std::{
@@ -23,13 +24,14 @@ use actor::{UserActor, UserSeed};
 use list::RoomList;
 pub use list::{ListFilter, ListKey};
 pub(crate) use message::UserMsg;
-pub use message::{OpenStream, StreamObservation, UserObservation};
+pub use message::{Attempt, OpenStream, StreamObservation, UserObservation};
+use place::Place;
 pub use reader::{Output, StreamReader};
 
 use super::{
     Context,
     error::{Call, CallError},
-    stream::{CloseReason, Moment},
+    stream::{CloseReason, Moment, MomentBody},
 };
 use crate::{
     domain::{
@@ -187,7 +189,18 @@ impl Users {
     /// # Errors
     /// [`CallError::TooManyStreams`]; [`CallError`] when the room list cannot be read.
     pub async fn open(&self, user: UserId, open: OpenStream) -> Call<StreamReader> {
-        let (reader, _) = self.ask(user, |reply| UserMsg::Open { open: Box::new(open.clone()), reply }).await?;
+        let place = Place::take(&self.context, user, &open.client_id).await?;
+        let (mut reader, _) = self.ask(user, |reply| UserMsg::Open { open: Box::new(open.clone()), reply }).await?;
+        reader.place = Some(place);
+        if let Some(room) = open.room
+            && reader.cursors.contains_key(&room)
+        {
+            let now = self.context.clock.now_ms();
+            for typist in self.context.ephemera.typing(room).await.into_iter().filter(|typist| *typist != user) {
+                let moment = Moment::new(Some(room), typist, now, MomentBody::Typing(true));
+                reader.queue.push_moment(&Arc::new(moment));
+            }
+        }
         Ok(reader)
     }
 
@@ -250,6 +263,12 @@ impl Users {
     /// Tells all of a user's streams.
     pub(crate) fn tell_moment(&self, user: UserId, moment: Arc<Moment>) {
         self.tell(user, UserMsg::Moment(moment));
+    }
+
+    /// Lets a user's actor panic; for tests of what becomes of its streams.
+    #[cfg(any(test, feature = "testkit"))]
+    pub fn crash(&self, user: UserId) {
+        self.tell(user, UserMsg::Crash);
     }
 
     /// Kills all users' actors where they stand.

@@ -25,9 +25,10 @@ use crate::{
         Node,
         error::CallError,
         stream::CloseReason,
-        user::{OpenStream, Output, StreamReader},
+        user::{Attempt, OpenStream, Output, StreamReader},
     },
     api::{
+        caller::Door,
         convert,
         status::ApiError,
         wire::{self, Dialect},
@@ -39,6 +40,7 @@ use crate::{
         reject::{Flaw, Reject, count, text},
         room::{Author, Role},
     },
+    telemetry::metrics::ClientConnected,
 };
 
 /// Bytes of frames handed to the connection at a time, at least.
@@ -97,6 +99,7 @@ pub(super) struct Pump {
     announcing: Option<Announcing>,
     /// Events read from a log that wait for an announcement before them.
     read: VecDeque<Event>,
+    _client: ClientConnected,
 }
 
 impl std::fmt::Debug for Pump {
@@ -106,9 +109,10 @@ impl std::fmt::Debug for Pump {
 }
 
 impl Pump {
-    pub(super) fn new(node: Node, caller: &Caller, dialect: Dialect, reader: StreamReader) -> Self {
+    pub(super) fn new(door: &Door, caller: &Caller, dialect: Dialect, reader: StreamReader) -> Self {
         Self {
-            node,
+            node: door.node.clone(),
+            _client: door.metrics.client(dialect.name()),
             author: caller.author,
             expires_at_ms: caller.expires_at_ms,
             dialect,
@@ -219,6 +223,10 @@ fn closed(reason: CloseReason) -> Status {
         CloseReason::Replaced => {
             ApiError::new(Code::Aborted, "stream_replaced", "another stream has this client id").into()
         }
+        CloseReason::Interrupted => {
+            let message = "what served the stream has ended";
+            ApiError::new(Code::Unavailable, "stream_interrupted", message).into()
+        }
         CloseReason::Draining => ApiError::new(Code::Unavailable, "draining", "the server is going down").into(),
     }
 }
@@ -274,6 +282,7 @@ pub(super) fn open_stream(request: pb::StreamMessagesRequest, headers: &HeaderMa
     }
     Ok(OpenStream {
         client_id,
+        attempt: request.attempt.map(|attempt| Attempt { process: attempt.process, number: attempt.number }),
         room: convert::optional_room_id(&request.room_id)?,
         cursors: convert::cursors(request.cursors)?,
         presence_of: request.presence_of.into_iter().map(UserId).collect(),
@@ -300,7 +309,7 @@ impl ChatService {
             let request = request.unwrap_or_else(|| Err(Status::invalid_argument("no request")))?;
             let open = open_stream(request, &parts.headers)?;
             let reader = self.open_reader(&caller, open).await?;
-            Ok::<_, Status>(Pump::new(self.door.node.clone(), &caller, Dialect::Stream, reader))
+            Ok::<_, Status>(Pump::new(&self.door, &caller, Dialect::Stream, reader))
         };
         match opened.await {
             Ok(pump) => grpc_response(StreamBody { pump, chunk: Chunk::default(), state: State::Open }),

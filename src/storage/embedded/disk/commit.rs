@@ -18,12 +18,13 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        engine::{Op, Staged, Txn},
+        engine::{Base, Op, Staged, Txn},
         fault::{Fault, Outcome},
         keys::{Key, Table},
         rows,
     },
     OpenOptions, SyncPolicy, Tables,
+    recent::Recent,
     witness::Witness,
 };
 use crate::storage::{error::StoreErrorKind, types::Durability};
@@ -149,6 +150,23 @@ pub struct Committer {
     unsynced_since: Option<Instant>,
     group: Staged,
     own: Staged,
+    recent: Recent,
+}
+
+/// What is committed, as the commit thread sees it: nobody else writes, so the newest version is the committed one.
+#[derive(Debug)]
+struct Committed<'a> {
+    recent: &'a Recent,
+    tables: &'a Tables,
+}
+
+impl Base for Committed<'_> {
+    fn committed(&self, key: &[u8]) -> Outcome<Option<Slice>> {
+        match self.recent.get(key) {
+            Some(known) => Ok(known.clone()),
+            None => Ok(self.tables.rows.get(key)?),
+        }
+    }
 }
 
 impl Committer {
@@ -164,6 +182,7 @@ impl Committer {
             unsynced_since: None,
             group: Staged::default(),
             own: Staged::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -201,7 +220,8 @@ impl Committer {
         while bytes <= GROUP_BYTES_MAX
             && let Some(mut op) = waiting.pop_front()
         {
-            let txn = &mut Txn::new(&self.tables, &self.group, &mut self.own);
+            let base = Committed { recent: &self.recent, tables: &self.tables };
+            let txn = &mut Txn::new(&base, &self.group, &mut self.own);
             match catch_unwind(AssertUnwindSafe(|| op.run(txn))) {
                 Ok(true) => {
                     bytes += self.own.iter().map(|(key, value)| size(key, value.as_ref())).sum::<usize>();
@@ -238,7 +258,11 @@ impl Committer {
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), self.group.len() + 1).durability(Some(mode));
         batch.insert(&self.tables.rows, ring_key(next).slice(), rows::encode_number(next));
-        for (key, value) in self.group.drain() {
+        // In key order neighbours are found where the search before them has been.
+        let mut group: Vec<_> = self.group.drain().collect();
+        group.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, value) in group {
+            self.recent.committed(&key, value.as_ref());
             match value {
                 Some(value) => batch.insert(&self.tables.rows, key, value),
                 None => batch.remove(&self.tables.rows, key),

@@ -11,7 +11,7 @@ use fjall::{Database, Keyspace, Readable, Slice};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    engine::{Base, Engine, Op, Visit},
+    engine::{Engine, Op, Visit},
     fault::{Fault, Outcome},
 };
 use crate::storage::{error::StoreErrorKind, types::Direction};
@@ -20,6 +20,7 @@ pub mod check;
 pub mod commit;
 mod journal;
 pub mod open;
+mod recent;
 mod rescue;
 #[cfg(test)]
 mod tests;
@@ -86,13 +87,6 @@ impl From<fjall::Error> for Fault {
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
         Self::because(StoreErrorKind::Unavailable, error)
-    }
-}
-
-impl Base for Tables {
-    fn committed(&self, key: &[u8]) -> Outcome<Option<Slice>> {
-        // Only the commit thread writes and asks this, so that the newest version is the committed one.
-        Ok(self.rows.get(key)?)
     }
 }
 

@@ -1,0 +1,54 @@
+//! Asking a room: it is woken, and asked again when it had just gone.
+
+use std::{future::Future, time::Duration};
+
+use super::Node;
+use crate::{
+    actors::{
+        error::{Call, CallError},
+        room::{Applied, RoomHandle},
+    },
+    domain::{
+        ids::RoomId,
+        room::{Author, Command},
+    },
+};
+
+/// How often an operation asks again when the room it asked had just gone.
+pub(super) const ATTEMPTS_MAX: u32 = 6;
+
+impl Node {
+    /// Does something with a room that is awake, again if the room had gone meanwhile.
+    pub(super) async fn with_room<T, F, R>(&self, room: RoomId, to_create: bool, ask: F) -> Call<T>
+    where
+        F: Fn(RoomHandle) -> R + Send,
+        R: Future<Output = Call<T>> + Send,
+    {
+        for attempt in 1..=ATTEMPTS_MAX {
+            let handle = self.rooms.wake(room, to_create).await?;
+            match ask(handle).await {
+                Err(CallError::Gone) if attempt < ATTEMPTS_MAX => pause(attempt).await,
+                answer => return answer,
+            }
+        }
+        Err(CallError::Gone)
+    }
+
+    /// Gives a room a command. The handle returned is the one of the incarnation that carried it out: what it shows
+    /// contains the command's effect, whatever became of the incarnation since.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(super) async fn command(&self, author: Author, room: RoomId, command: Command) -> Call<(Applied, RoomHandle)> {
+        self.with_room(room, false, |handle| {
+            let command = command.clone();
+            async move { Ok((handle.command(author, command).await?, handle)) }
+        })
+        .await
+    }
+}
+
+/// Before asking again: a room needs a moment to come back.
+pub(super) async fn pause(attempt: u32) {
+    tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
+}

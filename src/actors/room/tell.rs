@@ -1,0 +1,132 @@
+//! The room's audience: streams and lists of users on this node hear what has become durable, in order and once.
+
+use std::sync::Arc;
+
+use super::actor::Room;
+use crate::{
+    actors::stream::{EventBatch, Moment, MomentBody},
+    domain::{
+        event::{Event, EventBody},
+        ids::{Seq, UserId},
+        position::Position,
+        room::Role,
+    },
+};
+
+/// Senders told at most that their messages were read when a position moves.
+const STATUS_SENDERS_MAX: usize = 16;
+
+/// What became durable without anybody on this node being told: an earlier incarnation died before it could.
+#[derive(Debug)]
+pub(crate) enum Untold {
+    /// These events; perhaps none.
+    Events(Vec<Arc<Event>>),
+    /// Not known, for no room of this hub was awake on this node yet. With the newest event.
+    Unknown(Option<Arc<Event>>),
+}
+
+impl Room {
+    pub(super) fn tell(&self, events: &[Arc<Event>]) {
+        self.tell_members_before(events);
+        self.seed.shared.hub.tell(EventBatch::new(self.id, events.to_vec()));
+        self.tell_members_after(events);
+    }
+
+    /// Tells what an earlier incarnation could not, before anything new.
+    pub(super) fn tell_untold(&mut self) {
+        match std::mem::replace(&mut self.seed.untold, Untold::Events(Vec::new())) {
+            // One by one: who left and came back must hear it in this order.
+            Untold::Events(events) => events.iter().for_each(|event| self.tell(std::slice::from_ref(event))),
+            Untold::Unknown(newest) => self.introduce(newest),
+        }
+        let head = self.seed.shared.state.read().head.seq;
+        self.seed.shared.hub.set_told(head);
+        self.seed.shared.hub.positions_moved();
+    }
+
+    /// Makes sure that everybody here knows the room as it is: lists and streams may have been read before the last
+    /// events of another process landed.
+    fn introduce(&self, newest: Option<Arc<Event>>) {
+        let (hub, users) = (&self.seed.shared.hub, &self.seed.users);
+        let state = self.seed.shared.state.read();
+        let Some(info) = &state.info else {
+            return;
+        };
+        let members: Vec<(UserId, Role)> = state.members.iter().map(|(u, m)| (*u, m.role)).collect();
+        for (user, member) in &state.members {
+            let (seq, position) = (member.joined_seq, state.position(*user));
+            users.room_joined(*user, info, &members, seq, position);
+        }
+        // A stream that is behind reads the log.
+        if let Some(newest) = newest {
+            hub.tell(EventBatch::new(self.id, vec![newest]));
+        }
+        for user in hub.audience() {
+            if !state.members.contains_key(&user) {
+                users.room_left(user, self.id, state.head.seq);
+            }
+        }
+    }
+
+    /// Users who have just become members begin to listen before the batch is told, so that they hear it.
+    fn tell_members_before(&self, events: &[Arc<Event>]) {
+        for event in events {
+            if let EventBody::Created { members, .. } | EventBody::Joined { members } = &event.body {
+                let state = self.seed.shared.state.read();
+                let Some(info) = &state.info else { continue };
+                for (user, _) in members {
+                    let position = state.position(*user);
+                    self.seed.users.room_joined(*user, info, members, event.seq, position);
+                }
+            }
+        }
+    }
+
+    /// Users who have just left hear of it and then no more.
+    fn tell_members_after(&self, events: &[Arc<Event>]) {
+        for event in events {
+            match &event.body {
+                EventBody::Left { users, .. } => {
+                    self.seed.shared.hub.part(users, event.seq);
+                    for user in users {
+                        self.seed.users.room_left(*user, self.id, event.seq);
+                    }
+                }
+                EventBody::InfoChanged(info) => self.seed.shared.hub.set_name(&info.name),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn tell_position(&self, user: UserId, before: Position, after: Position) {
+        if after.read_seq == before.read_seq && after.delivered_seq == before.delivered_seq {
+            return;
+        }
+        let now = self.context().clock.now_ms();
+        let hub = &self.seed.shared.hub;
+        let body = MomentBody::Position { read: after.read_seq, delivered: after.delivered_seq };
+        hub.tell_moment(&Arc::new(Moment::new(Some(self.id), user, now, body)), None, None);
+        let read = after.read_seq > before.read_seq;
+        let (from, to) =
+            if read { (before.read_seq, after.read_seq) } else { (before.delivered_seq, after.delivered_seq) };
+        for sender in self.senders(user, from, to) {
+            let body = MomentBody::Status { up_to: to, read };
+            hub.tell_moment(&Arc::new(Moment::new(Some(self.id), user, now, body)), Some(sender), None);
+        }
+    }
+
+    /// Who sent the warm messages after `from` up to `to`, other than `but`.
+    fn senders(&self, but: UserId, from: Seq, to: Seq) -> Vec<UserId> {
+        let state = self.seed.shared.state.read();
+        let mut senders = Vec::new();
+        for message in state.tail().iter().rev().skip_while(|m| m.seq > to).take_while(|m| m.seq > from) {
+            if message.sender != but && !senders.contains(&message.sender) {
+                senders.push(message.sender);
+            }
+            if senders.len() == STATUS_SENDERS_MAX {
+                break;
+            }
+        }
+        senders
+    }
+}
