@@ -11,6 +11,8 @@ pub enum TaskKind {
     Append,
     /// Loads a room, a message, a room list.
     Load,
+    /// Asks whether this node may still trust its claims.
+    Gate,
     /// Publishes a room's events to the bus.
     Publish,
     /// Writes cursors and gives up the claim of a room that goes to sleep.

@@ -27,6 +27,7 @@ pub mod postgres;
 pub mod project;
 #[cfg(test)]
 mod project_tests;
+pub mod scylla;
 pub mod types;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};
