@@ -34,7 +34,7 @@ pub use raw::RawConfig;
 pub use reference::{example_file, reference_table};
 pub use sections::{
     AuthConfig, Backend, EncryptionConfig, Fsync, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys,
-    PostgresConfig, RoomsConfig, ServerConfig, StorageConfig, StreamsConfig,
+    PostgresConfig, RoomsConfig, ScyllaConfig, ServerConfig, StorageConfig, StreamsConfig,
 };
 pub use value::Kind;
 
@@ -94,6 +94,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// The PostgreSQL store.
     pub postgres: PostgresConfig,
+    /// The ScyllaDB or Cassandra store.
+    pub scylla: ScyllaConfig,
     /// Redis, if there is one.
     pub redis: Option<RedisOptions>,
     /// Room actors.
@@ -115,10 +117,9 @@ impl Config {
     /// The first [`ConfigError`]: a key that is not known, a value that does not fit, values that
     /// do not go together, a file that cannot be read, or a backend this build does not have.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut warnings = Vec::new();
-        let settings = Settings::collect(sources, &mut warnings)?;
+        let settings = Settings::collect(sources)?;
         let raw = RawConfig::from_settings(&settings)?;
-        raw::validate(raw, settings, warnings)
+        raw::validate(raw, settings)
     }
 
     /// What to tell the operator once logging works: settings that were accepted and do nothing.

@@ -10,9 +10,9 @@ use toml::Value;
 use super::dev_chat_key::GENERATED_KEY_ID;
 use super::settings::Settings;
 use super::{
-    AuthConfig, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin, RoomsConfig,
-    ServerConfig, StreamsConfig,
-    raw_storage::{RawPostgres, RawStorage},
+    AuthConfig, Backend, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin,
+    RoomsConfig, ServerConfig, StreamsConfig,
+    raw_storage::{RawPostgres, RawScylla, RawStorage},
 };
 use crate::{
     api::auth::{ClaimNames, KeySource},
@@ -31,6 +31,7 @@ pub struct RawConfig {
     pub(super) encryption: RawEncryption,
     pub(super) storage: RawStorage,
     pub(super) postgres: RawPostgres,
+    pub(super) scylla: RawScylla,
     pub(super) redis: RawRedis,
     pub(super) rooms: RoomsConfig,
     pub(super) streams: StreamsConfig,
@@ -117,16 +118,24 @@ impl RawConfig {
 }
 
 /// Checks what no single value can tell.
-pub(super) fn validate(raw: RawConfig, settings: Settings, warnings: Vec<String>) -> Result<Config, ConfigError> {
+pub(super) fn validate(raw: RawConfig, settings: Settings) -> Result<Config, ConfigError> {
     if raw.rooms.batch_max > raw.rooms.queue_max {
         return Err(conflict(&settings, "rooms.batch_max", "is greater than `rooms.queue_max`"));
+    }
+    let storage = raw.storage.decide(&raw.postgres, &raw.scylla, &settings)?;
+    let scylla = raw.scylla.into_config(&settings)?;
+    let mut warnings = Vec::new();
+    if storage.backend != Backend::Scylla && !scylla.hosts.is_empty() {
+        let said = "`scylla.hosts` is set, but ScyllaDB is not the store: `USE_SCYLLADB=true` would make it so";
+        warnings.push(said.to_owned());
     }
     Ok(Config {
         server: raw.server,
         auth: auth(raw.auth, &settings)?,
         encryption: encryption(raw.encryption, &settings)?,
-        storage: raw.storage.decide(&raw.postgres, &settings)?,
+        storage,
         postgres: raw.postgres.into_config(),
+        scylla,
         redis: redis(raw.redis),
         rooms: raw.rooms,
         streams: raw.streams,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{ConfigError, dev_chat_key};
 use crate::api::auth::{AuthOptions, ClaimNames, DevKey, KeyError, KeySource, dev_key};
+use crate::storage::scylla::StoreConsistency;
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -149,6 +150,8 @@ pub enum Backend {
     Embedded,
     /// PostgreSQL.
     Postgres,
+    /// ScyllaDB or Cassandra.
+    Scylla,
 }
 
 /// `[storage]`
@@ -189,6 +192,29 @@ pub struct PostgresConfig {
     pub connect_timeout_ms: u64,
     /// Longest time of one statement, in ms.
     pub statement_timeout_ms: u64,
+}
+
+/// `[scylla]`
+#[derive(Clone, Debug)]
+pub struct ScyllaConfig {
+    /// Hosts to begin with; empty if this is not the store.
+    pub hosts: Vec<String>,
+    /// Port of hosts that name none.
+    pub port: u16,
+    /// Keyspace.
+    pub keyspace: String,
+    /// Datacenter of this node.
+    pub datacenter: Option<String>,
+    /// User to log in as; `None` for databases that ask for none.
+    pub username: Option<String>,
+    /// That user's password.
+    pub password: Option<SecretString>,
+    /// Replicas that confirm a write and answer a read.
+    pub consistency: StoreConsistency,
+    /// Copies of a keyspace that has to be made; 0: none is made.
+    pub replication_factor: u8,
+    /// Longest wait for one answer, in ms.
+    pub request_timeout_ms: u64,
 }
 
 /// `[rooms]`

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::Keys;
 use crate::{
+    clock::SystemClock,
     config::{Backend, Config, Fsync, PostgresConfig},
     redis_link::RedisLink,
     storage::{
@@ -19,6 +20,7 @@ use crate::{
             network::behind_network,
         },
         postgres::{PostgresOptions, PostgresStore},
+        scylla::{self, Replication, ScyllaStore},
     },
     telemetry::metrics::Metrics,
 };
@@ -37,6 +39,7 @@ pub(super) async fn open(config: &Config, accept_data_loss: bool) -> anyhow::Res
     match config.storage.backend {
         Backend::Embedded => embedded(config, accept_data_loss).await,
         Backend::Postgres => postgres(&config.postgres).await,
+        Backend::Scylla => scylla(config).await,
     }
 }
 
@@ -72,6 +75,30 @@ async fn postgres(config: &PostgresConfig) -> anyhow::Result<Opened> {
     let store = opened.with_context(|| format!("open PostgreSQL at {}:{}", config.host, config.port))?;
     let durability = store.durability();
     Ok(Opened { store: Arc::new(store), durability, is_remote: true })
+}
+
+async fn scylla(config: &Config) -> anyhow::Result<Opened> {
+    let scylla = &config.scylla;
+    let copies = scylla.replication_factor;
+    let create_keyspace = (copies > 0).then(|| match &scylla.datacenter {
+        Some(datacenter) => Replication::PerDatacenter(vec![(datacenter.clone(), copies)]),
+        None => Replication::Simple(copies),
+    });
+    let options = scylla::Options {
+        contact_points: scylla.hosts.clone(),
+        port: scylla.port,
+        keyspace: scylla.keyspace.clone(),
+        datacenter: scylla.datacenter.clone(),
+        username: scylla.username.clone(),
+        password: scylla.password.clone(),
+        consistency: scylla.consistency,
+        create_keyspace,
+        request_timeout: Duration::from_millis(scylla.request_timeout_ms),
+        node: format!("worker {}", config.storage.worker_id),
+    };
+    let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
+    let store = opened.with_context(|| format!("open ScyllaDB at {}", scylla.hosts.join(", ")))?;
+    Ok(Opened { store: Arc::new(store), durability: Durability::Synced, is_remote: true })
 }
 
 /// The store with its layers, from the outside in: metered, deadline, encrypted, what a network asks for, backend. What

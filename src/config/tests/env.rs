@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::storage::scylla::StoreConsistency;
 
 #[test]
 fn every_key_has_a_variable() {
@@ -87,11 +88,11 @@ fn chat_key_and_chat_iv_are_the_master_key() {
 #[test]
 fn a_backend_that_is_not_there_is_refused() {
     assert_eq!(
-        message(from_env(&[("USE_SCYLLADB", "true")])),
-        "env USE_SCYLLADB: the ScyllaDB store is not supported by this build yet; \
-         unset USE_SCYLLADB to go on without it"
+        message(from_env(&[("SYNC_TO_SCYLLA", "true")])),
+        "env SYNC_TO_SCYLLA: copying to ScyllaDB is not supported by this build yet; \
+         unset SYNC_TO_SCYLLA to go on without it"
     );
-    for name in ["SCYLLA_ENABLED", "USE_SCYLLA_READS", "USE_SCYLLA_WRITES", "SYNC_TO_SCYLLA"] {
+    for name in ["USE_SCYLLA_READS", "USE_SCYLLA_WRITES", "SYNC_TO_SCYLLA"] {
         for value in ["1", "True", "yes", "ON"] {
             assert!(message(from_env(&[(name, value)])).contains("not supported"), "{name}={value}");
         }
@@ -133,14 +134,50 @@ fn the_backend_that_is_named_counts() {
         message(named("postgres", "")),
         "env TERTULIA_STORAGE_BACKEND: `storage.backend` is \"postgres\" without `postgres.host`"
     );
-    assert!(message(named("scylla", "db")).contains("not supported"));
+    assert_eq!(
+        message(named("scylla", "db")),
+        "env TERTULIA_STORAGE_BACKEND: `storage.backend` is \"scylla\" without `scylla.hosts`"
+    );
 }
 
 #[test]
-fn what_does_nothing_is_a_warning() {
+fn a_switch_selects_scylla() {
+    for switch in ["USE_SCYLLADB", "SCYLLA_ENABLED"] {
+        for (value, expected) in [("true", Backend::Scylla), ("0", Backend::Postgres)] {
+            let env = [(switch, value), ("SCYLLA_HOSTS", "a, b:9999"), ("POSTGRES_HOST", "db")];
+            let config = from_env(&env).unwrap();
+            assert_eq!(config.storage.backend, expected, "{switch}={value}");
+            assert_eq!(config.scylla.hosts, ["a", "b:9999"]);
+        }
+        let named = [(switch, "true"), ("SCYLLA_HOSTS", "a"), ("TERTULIA_STORAGE_BACKEND", "embedded")];
+        assert_eq!(from_env(&named).unwrap().storage.backend, Backend::Embedded, "the key's own name counts more");
+        assert_eq!(
+            message(from_env(&[(switch, "true")])),
+            format!("env {switch}: `storage.backend` is \"scylla\" without `scylla.hosts`")
+        );
+    }
+    let config = from_env(&[
+        ("USE_SCYLLADB", "1"),
+        ("SCYLLA_CONTACT_POINTS", "c"),
+        ("SCYLLA_PORT", "9142"),
+        ("SCYLLA_KEYSPACE", "k"),
+        ("SCYLLA_CONSISTENCY", "QUORUM"),
+        ("SCYLLA_USERNAME", "u"),
+        ("SCYLLA_PASSWORD", "p"),
+    ])
+    .unwrap();
+    let scylla = &config.scylla;
+    assert_eq!((scylla.hosts[0].as_str(), scylla.port, scylla.keyspace.as_str()), ("c", 9142, "k"));
+    assert_eq!(scylla.consistency, StoreConsistency::Quorum);
+    assert_eq!(scylla.password.as_ref().unwrap().expose_secret(), "p");
+    assert!(message(from_env(&[("SCYLLA_CONSISTENCY", "ANY")])).contains("SCYLLA_CONSISTENCY"));
+}
+
+#[test]
+fn an_address_nobody_asks_for_is_a_warning() {
     let config = from_env(&[("SCYLLA_KEYSPACE", "k"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")]).unwrap();
-    assert_eq!(config.warnings().len(), 2);
-    assert!(config.warnings().contains(&"env SCYLLA_HOSTS does nothing in this build".to_owned()));
+    assert_eq!(config.warnings().len(), 1);
+    assert!(config.warnings()[0].contains("`scylla.hosts` is set"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An append: decided under the room's seat, written to the log, let through the gate, carried out, acknowledged.
 //!
-//! The order decides: nothing but the log row is written before the gate is passed, so no reader sees what may turn out
-//! to be void; and the next append of the room begins when this one is carried out, so only the newest batch of a room
+//! The order decides: before the gate is passed nothing is written but the log's rows and look-ups that lead to them, so
+//! no reader sees what may turn out to be void; the head comes last, so who sees it finds all that came with it; the next append of the room begins when this one is carried out, so only the newest batch of a room
 //! can ever be found half done.
 
 use std::sync::Arc;
@@ -167,12 +167,15 @@ impl Core {
             LogPut::new(&key, record, record.body.clone(), seat.epoch, projection, stamp)
         });
         let rows = rows.collect();
-        if let Err(failed) = self.put_rows(OP, rows).await {
+        let lookups = self.lookups(room, &records, stamp);
+        let (written, found) = tokio::join!(self.put_rows(OP, rows), self.put_each(OP, lookups));
+        if let Err(failed) = written {
             if failed.outcome() == Outcome::NotApplied {
                 seat.pending = None;
             }
             return Err(failed);
         }
+        found.map_err(open)?;
         if let Err(failed) = self.pass(room, seat.epoch, &mut seat.gate).await {
             if failed.kind() != StoreErrorKind::Fenced {
                 return Err(failed);
@@ -185,11 +188,8 @@ impl Core {
             return verdict;
         }
         let mark = Mark { first, epoch: seat.epoch, stamp };
-        let lookups = self.lookups(room, &records, stamp);
-        let (applied, found) =
-            tokio::join!(self.apply_with_head(OP, room, &projection, mark), self.put_each(OP, lookups));
         // The log has it, so it has happened: whatever went wrong is repaired by a retry or by the next owner.
-        applied.and(found).map_err(open)?;
+        self.apply(OP, room, (&records, &projection), mark).await.map_err(open)?;
         seat.head = Some(projection.head);
         seat.first = first;
         seat.stamp = stamp;
@@ -241,7 +241,7 @@ impl Core {
             self.pass(room, seat.epoch, &mut seat.gate).await.map_err(open)?;
         }
         let mark = Mark { first: seat.first, epoch: seat.epoch, stamp };
-        self.apply_with_head(OP, room, projection, mark).await.map_err(open)?;
+        self.apply(OP, room, (&[], projection), mark).await.map_err(open)?;
         // A claim made meanwhile may have been told of the room before this: then it must be told again.
         self.pass(room, seat.epoch, &mut seat.gate).await.map_err(open)
     }

@@ -2,7 +2,7 @@
 //!
 //! Every row is written with the append's stamp, so that doing it twice, late, or in another order changes nothing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -11,14 +11,14 @@ use scylla::value::{CqlTimestamp, MaybeUnset};
 use super::{
     Core,
     listing::bucket,
-    rows::{block, number, ref_row, uuid},
+    rows::{block, number, uuid},
     seats::Seat,
     session::Write,
     stamp::{self, adding, removing},
 };
 use crate::{
     domain::ids::{RoomId, Seq, UserId},
-    storage::{MessageRef, Position, Projection, Record, Result, RoomHead},
+    storage::{Position, Projection, Record, Result, RoomHead},
 };
 
 /// Writes under way at once for one append.
@@ -63,47 +63,36 @@ impl Core {
         self.each(chunks.into_iter().map(|chunk| self.database.write_all(op, chunk))).await
     }
 
-    /// Carries out all of a projection but the head.
-    pub(super) async fn apply(&self, op: &'static str, room: RoomId, projection: &Projection, at: i64) -> Result<()> {
-        let positions = self.position_rows(room, projection);
-        self.apply_beside(op, room, projection, at, positions).await
-    }
-
-    /// Carries out a projection with the head, which goes with the positions in one mutation.
-    pub(super) async fn apply_with_head(
+    /// Carries out a projection, and then says so with the head: who sees the head finds all that came with it.
+    pub(super) async fn apply(
         &self,
         op: &'static str,
         room: RoomId,
-        projection: &Projection,
+        (records, projection): (&[Record], &Projection),
         mark: Mark,
     ) -> Result<()> {
-        let mut rows = self.position_rows(room, projection);
-        rows.insert(0, self.head_row(room, &projection.head, mark));
-        self.apply_beside(op, room, projection, mark.stamp, rows).await
-    }
-
-    async fn apply_beside(
-        &self,
-        op: &'static str,
-        room: RoomId,
-        projection: &Projection,
-        at: i64,
-        progress: Vec<Write>,
-    ) -> Result<()> {
+        let at = mark.stamp;
         let mut single = self.overlay_rows(room, projection, at);
         single.extend(self.list_rows(room, projection, at));
-        if single.is_empty() && projection.members.is_empty() && projection.redacted.is_empty() {
-            // A plain message.
-            return self.put_chunks(op, progress).await;
+        single.extend(self.external_rows(room, records, at));
+        let is_plain = single.is_empty() && projection.members.is_empty() && projection.redacted.is_empty();
+        if !is_plain {
+            let members = self.member_rows(room, projection, at);
+            let redacted = last_of(&projection.redacted, |(seq, _)| *seq);
+            let redact = self.each(redacted.map(|(seq, body)| self.redact(op, room, *seq, body, at)));
+            let rest =
+                async { tokio::try_join!(self.put_each(op, single), self.put_chunks(op, members), redact).map(drop) };
+            Box::pin(rest).await?;
         }
-        let members = self.member_rows(room, projection, at);
-        let redacted = last_of(&projection.redacted, |(seq, _)| *seq);
-        let redact = self.each(redacted.map(|(seq, body)| self.redact(op, room, *seq, body, at)));
-        let rest = Box::pin(async {
-            tokio::try_join!(self.put_each(op, single), self.put_chunks(op, members), redact).map(drop)
-        });
-        let (progress, rest) = tokio::join!(self.put_chunks(op, progress), rest);
-        progress.and(rest)
+        let mut progress: Vec<Write> =
+            projection.positions.iter().map(|(user, position)| self.position_row(room, *user, position)).collect();
+        let head = self.head_row(room, &projection.head, mark);
+        if progress.len() >= ROWS {
+            self.put_chunks(op, progress).await?;
+            progress = Vec::new();
+        }
+        progress.insert(0, head);
+        self.database.write_all(op, progress).await
     }
 
     fn head_row(&self, room: RoomId, head: &RoomHead, mark: Mark) -> Write {
@@ -134,10 +123,6 @@ impl Core {
             }
         };
         self.database.write(op, &statement, values).await
-    }
-
-    fn position_rows(&self, room: RoomId, projection: &Projection) -> Vec<Write> {
-        projection.positions.iter().map(|(user, position)| self.position_row(room, *user, position)).collect()
     }
 
     /// Every field of the row only grows, see [`stamp::GROWING`]; a field that says nothing is not written.
@@ -231,27 +216,33 @@ impl Core {
         self.database.write_all(op, rows.collect()).await
     }
 
-    /// The rows by which messages are found.
+    /// The rows by which messages are found. They are written before it is certain that the messages will be there, so
+    /// who finds one looks whether its message is.
     pub(super) fn lookups(&self, room: RoomId, records: &[Record], at: i64) -> Vec<Write> {
+        let id = uuid(room);
         let mut rows: Vec<Write> = Vec::with_capacity(records.len() * 2);
-        let mut senders = HashSet::with_capacity(records.len());
         for record in records {
             let Some(message) = &record.message else { continue };
-            let found = MessageRef { room, seq: record.seq, id: message.id, hash: message.hash };
-            let found = ref_row(&found);
-            let row = (found.2, found.0, found.1, found.3.clone(), adding(at));
-            rows.push((self.statements.message_put.clone(), Box::new(row)));
-            if let Some(external) = &message.external {
-                let (source, chat, twin) = (external.source.clone(), external.chat.clone(), external.message.clone());
-                let row = (source, chat, twin, found.0, found.1, found.2, found.3.clone(), adding(at));
-                rows.push((self.statements.external_put.clone(), Box::new(row)));
-            }
-            // Of two with one stamp the first counts as well.
-            if !senders.insert((record.actor, &message.client_id)) {
-                continue;
-            }
-            let row = (record.actor.0, message.client_id.0.to_string(), found, stamp::keeping_first(at));
+            let (seq, hash) = (number(record.seq.0), message.hash.0.to_vec());
+            rows.push((self.statements.message_put.clone(), Box::new((message.id.0, id, seq, hash.clone()))));
+            let row = (record.actor.0, message.client_id.0.to_string(), at, id, seq, message.id.0, hash);
             rows.push((self.statements.sender_put.clone(), Box::new(row)));
+        }
+        rows
+    }
+
+    /// The rows by which messages with a twin elsewhere are found.
+    pub(super) fn external_rows(&self, room: RoomId, records: &[Record], at: i64) -> Vec<Write> {
+        let mut rows: Vec<Write> = Vec::new();
+        for record in records {
+            let Some((message, external)) = record.message.as_ref().and_then(|m| Some((m, m.external.as_ref()?)))
+            else {
+                continue;
+            };
+            let twin = (external.source.clone(), external.chat.clone(), external.message.clone());
+            let found = (uuid(room), number(record.seq.0), message.id.0, message.hash.0.to_vec());
+            let row = (twin.0, twin.1, twin.2, found.0, found.1, found.2, found.3, adding(at));
+            rows.push((self.statements.external_put.clone(), Box::new(row)));
         }
         rows
     }

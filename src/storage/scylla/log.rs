@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use scylla::{serialize::row::SerializeRow, statement::prepared::PreparedStatement};
 
 use super::{
-    ScyllaStore, error,
+    Core, ScyllaStore, error,
     listing::merged,
     reading::Marker,
     resolve::resolve,
@@ -25,22 +26,49 @@ use crate::{
 /// Heads read at once.
 const HEADS_AT_ONCE: usize = 64;
 
+/// Look-up rows of one key looked at: one, but for appends that did not come to be.
+const LEFT_BEHIND_MAX: usize = 64;
+
 /// Blocks of states read at once.
 const BLOCKS_AT_ONCE: usize = 4;
 
 /// A range of so many blocks is read without asking first which of them have states.
 const BLOCKS_UNASKED: i64 = 4;
 
-impl ScyllaStore {
+impl Core {
+    /// The first message among those that look-up rows lead to. A row whose message is not in the log was left by an
+    /// append that did not come to be.
     async fn found(
         &self,
         op: &'static str,
-        statement: &scylla::statement::prepared::PreparedStatement,
-        key: impl scylla::serialize::row::SerializeRow + Send + Sync,
+        statement: &PreparedStatement,
+        key: impl SerializeRow + Send + Sync,
     ) -> Result<Option<MessageRef>> {
-        self.core.check_open(op)?;
-        let row = self.core.database.row::<RefRow>(op, statement, key).await?;
-        row.map(|row| message_ref(op, row)).transpose()
+        let rows =
+            self.database.rows(op, statement, key, LEFT_BEHIND_MAX, |row: RefRow| message_ref(op, row).map(Some));
+        for found in rows.await? {
+            let record = self.record(op, found.room, found.seq).await?;
+            if record.is_some_and(|record| record.message.is_some_and(|message| message.id == found.id)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn record(&self, op: &'static str, room: RoomId, seq: Seq) -> Result<Option<Record>> {
+        if seq.0 == 0 || i64::try_from(seq.0).is_err() {
+            return Ok(None);
+        }
+        let raw = self.raw(op, room, block(seq), seq, seq);
+        let (marker, rows) = tokio::try_join!(self.marker(op, room), raw)?;
+        if marker.head.unwrap_or_default().seq < seq {
+            return Ok(None);
+        }
+        if let Some(row) = resolve(rows.into_iter().map(rows::LogGet::alone), seq).into_iter().next() {
+            return row.record(op).map(Some);
+        }
+        // Appended between the two reads, or missing.
+        Ok(self.committed(op, room, seq, seq).await?.into_iter().next())
     }
 }
 
@@ -127,21 +155,8 @@ impl LogStore for ScyllaStore {
     }
 
     async fn record(&self, room: RoomId, seq: Seq) -> Result<Option<Record>> {
-        const OP: &str = "record";
-        self.core.check_open(OP)?;
-        if seq.0 == 0 || i64::try_from(seq.0).is_err() {
-            return Ok(None);
-        }
-        let raw = self.core.raw(OP, room, block(seq), seq, seq);
-        let (marker, rows) = tokio::try_join!(self.core.marker(OP, room), raw)?;
-        if marker.head.unwrap_or_default().seq < seq {
-            return Ok(None);
-        }
-        if let Some(row) = resolve(rows.into_iter().map(rows::LogGet::alone), seq).into_iter().next() {
-            return row.record(OP).map(Some);
-        }
-        // Appended between the two reads, or missing.
-        Ok(self.core.committed(OP, room, seq, seq).await?.into_iter().next())
+        self.core.check_open("record")?;
+        self.core.record("record", room, seq).await
     }
 
     async fn head(&self, room: RoomId) -> Result<Option<RoomHead>> {
@@ -161,7 +176,8 @@ impl LogStore for ScyllaStore {
     }
 
     async fn find_message(&self, id: MessageId) -> Result<Option<MessageRef>> {
-        self.found("find_message", &self.core.statements.message_read, (id.0,)).await
+        self.core.check_open("find_message")?;
+        self.core.found("find_message", &self.core.statements.message_read, (id.0,)).await
     }
 
     async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>> {
@@ -170,17 +186,18 @@ impl LogStore for ScyllaStore {
         if limits::check_id(&client_id.0).is_err() {
             return Ok(None);
         }
-        let statement = &self.core.statements.sender_read;
-        let row = self.core.database.row::<(RefRow,)>(OP, statement, (sender.0, &*client_id.0)).await?;
-        row.map(|(row,)| message_ref(OP, row)).transpose()
+        self.core.found(OP, &self.core.statements.sender_read, (sender.0, &*client_id.0)).await
     }
 
     async fn find_external(&self, external: &ExternalRef) -> Result<Option<MessageRef>> {
+        const OP: &str = "find_external";
+        self.core.check_open(OP)?;
         if limits::check_external(external).is_err() {
             return Ok(None);
         }
         let key = (&external.source, &external.chat, &external.message);
-        self.found("find_external", &self.core.statements.external_read, key).await
+        let row = self.core.database.row::<RefRow>(OP, &self.core.statements.external_read, key).await?;
+        row.map(|row| message_ref(OP, row)).transpose()
     }
 
     async fn message_states(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<(Seq, Bytes)>> {
@@ -268,12 +285,12 @@ fn truncate(text: &mut String, len: usize) {
     text.truncate(end);
 }
 
-impl super::Core {
+impl Core {
     /// A page of one bucket of a list of rooms.
     pub(super) async fn room_keys(
         &self,
         op: &'static str,
-        statement: &scylla::statement::prepared::PreparedStatement,
+        statement: &PreparedStatement,
         bucket: i32,
         after: Option<RoomId>,
         limit: usize,

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use super::{
-    Core, error,
+    Core,
+    apply::Mark,
+    error,
     gate::Gate,
     resolve::LogRow,
     rows::{BatchKey, LogGet, LogPut, block, number, uuid},
@@ -63,12 +65,14 @@ impl Core {
         }
         self.pass(room, epoch, &mut seat.gate).await?;
         for batch in &batches {
-            self.apply_batch(room, batch).await?;
+            // Under the old owner's number: this one is settled when all is done.
+            self.apply_batch(room, batch, marker.epoch).await?;
             seat.first = batch.key.first;
             seat.head = Some(batch.projection.head);
         }
         if let Some((_, at, projection)) = amendment {
-            self.apply(OP, room, &projection, at).await?;
+            let mark = Mark { first: seat.first, epoch: marker.epoch, stamp: at };
+            self.apply(OP, room, (&[], &projection), mark).await?;
             if at > batches.last().map_or(0, |batch| batch.key.stamp) {
                 seat.head = Some(projection.head);
             }
@@ -114,12 +118,11 @@ impl Core {
         self.put_rows(OP, rows).await
     }
 
-    async fn apply_batch(&self, room: RoomId, batch: &Batch) -> Result<()> {
+    async fn apply_batch(&self, room: RoomId, batch: &Batch, by: Epoch) -> Result<()> {
         let records: Vec<_> = batch.rows.iter().map(|row| row.clone().record(OP)).collect::<Result<_>>()?;
-        let keys = self.lookups(room, &records, batch.key.stamp);
-        let (applied, found) =
-            tokio::join!(self.apply(OP, room, &batch.projection, batch.key.stamp), self.put_each(OP, keys));
-        applied.and(found)
+        self.put_each(OP, self.lookups(room, &records, batch.key.stamp)).await?;
+        let mark = Mark { first: batch.key.first, epoch: by, stamp: batch.key.stamp };
+        self.apply(OP, room, (&records, &batch.projection), mark).await
     }
 
     /// What the newest owner changed without an event: epoch, stamp, projection.

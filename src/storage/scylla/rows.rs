@@ -255,11 +255,6 @@ pub(super) fn message_ref(op: &'static str, (room, seq, id, hash): RefRow) -> Re
     })
 }
 
-/// The same, to be written.
-pub(super) fn ref_row(found: &MessageRef) -> RefRow {
-    (uuid(found.room), number(found.seq.0), found.id.0, found.hash.0.to_vec())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

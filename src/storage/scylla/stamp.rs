@@ -26,12 +26,6 @@ pub(super) fn removing(stamp: i64) -> i64 {
     stamp
 }
 
-/// Timestamp for a row that the first writer keeps: the earlier the stamp, the greater. Positive until 2041, legal
-/// after it.
-pub(super) fn keeping_first(stamp: i64) -> i64 {
-    (1 << 51) - stamp
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,11 +37,5 @@ mod tests {
         assert!(after(first, 1) > adding(first));
         assert_eq!(after(first, 2_000), 2_000_000);
         assert!(removing(first) < adding(first));
-    }
-
-    #[test]
-    fn the_first_keeps() {
-        assert!(keeping_first(1_000) > keeping_first(1_001));
-        assert!(keeping_first(1_763_000_000_000_000) > 0);
     }
 }

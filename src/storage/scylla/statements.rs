@@ -145,12 +145,11 @@ statements! {
     jobs_all: Read "SELECT room_key, state FROM join_jobs WHERE part = ?";
 
     // Messages by their keys, and what changed about them.
-    message_put: Write "INSERT INTO room_by_message (message_id, room_id, seq, hash) VALUES (?, ?, ?, ?) \
-        USING TIMESTAMP ?";
+    message_put: Write "INSERT INTO room_by_message (message_id, room_id, seq, hash) VALUES (?, ?, ?, ?)";
     message_read: Read "SELECT room_id, seq, message_id, hash FROM room_by_message WHERE message_id = ?";
-    sender_put: Write "INSERT INTO message_by_sender_message_id (sender_id, client_message_id, message) \
-        VALUES (?, ?, ?) USING TIMESTAMP ?";
-    sender_read: Read "SELECT message FROM message_by_sender_message_id WHERE sender_id = ? \
+    sender_put: Write "INSERT INTO message_by_sender_message_id (sender_id, client_message_id, stamp, room_id, seq, \
+        message_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    sender_read: Read "SELECT room_id, seq, message_id, hash FROM message_by_sender_message_id WHERE sender_id = ? \
         AND client_message_id = ?";
     external_put: Write "INSERT INTO message_by_external_ref (source, chat, external_message, room_id, seq, \
         message_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";

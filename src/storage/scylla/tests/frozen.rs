@@ -35,7 +35,7 @@ async fn the_other_process() {
     let (Ok(keyspace), Ok(node)) = (std::env::var(KEYSPACE), std::env::var("TERTULIA_TEST_CQL")) else { return };
     let number: u32 = std::env::var(ROOM).unwrap().parse().unwrap();
     let options = Options {
-        contact_points: vec![node],
+        contact_points: node.split(',').map(str::to_owned).collect(),
         keyspace,
         request_timeout: std::time::Duration::from_secs(60),
         ..Options::default()

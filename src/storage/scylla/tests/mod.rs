@@ -62,7 +62,7 @@ impl Keyspace {
 
 fn fresh(node: String) -> Options {
     Options {
-        contact_points: vec![node],
+        contact_points: node.split(',').map(str::to_owned).collect(),
         keyspace: format!("test_{}", uuid::Uuid::now_v7().simple()),
         // A machine that runs many tests at once is slow, not broken.
         request_timeout: std::time::Duration::from_secs(60),
