@@ -31,6 +31,8 @@ pub enum TaskKind {
     Session,
     /// Refreshes keys.
     Keys,
+    /// Copies or compares a part of a store.
+    Migrate,
     /// Works for a client program.
     Client,
 }

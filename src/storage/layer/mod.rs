@@ -53,6 +53,7 @@ macro_rules! store_around {
                 read find_p2p_room(a: UserId, b: UserId) -> Option<RoomId>;
                 write put_sync_state(room: RoomId, source: &str, state: Bytes) -> ();
                 read sync_state(room: RoomId, source: &str) -> Option<Bytes>;
+                read sync_states(room: RoomId) -> Vec<(String, Bytes)>;
                 write put_join_job(room: RoomId, state: Option<Bytes>) -> ();
                 read join_job(room: RoomId) -> Option<Bytes>;
                 read join_jobs() -> Vec<(RoomId, Bytes)>;
