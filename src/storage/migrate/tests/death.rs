@@ -58,10 +58,10 @@ async fn dies(seed: u64, plan: Faults) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_point_it_goes_on() {
     let mut deaths = 0;
-    for seed in 0..12 {
+    for seed in 0..4 {
         deaths += dies(seed, troubles()).await;
     }
-    assert!(deaths > 100, "only {deaths} deaths");
+    assert!(deaths > 40, "only {deaths} deaths");
 }
 
 /// Without faults a copy that dies loses nothing that it had done.

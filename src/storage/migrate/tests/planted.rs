@@ -68,10 +68,10 @@ fn reaction(seq: u64, reaction: &str) -> Vec<ReactionRow> {
 
 planted! {
     a_body: |to| changed(to, full(), 2_501, rows(|r| r.redacted = vec![(Seq(17), bytes("other"))])).await => [
-        "log, seq 17: body is 10 bytes ae43f1ec in the source, 5 bytes d9298a10 in the destination",
+        "log, seq 17: body is 10 bytes 2889f771 in the source, 5 bytes d9298a10 in the destination",
     ];
     settings: |to| changed(to, full(), 2_501, rows(|r| r.room = Some(bytes("s")))).await => [
-        "room: settings is 8 bytes 26a8ee00 in the source, 1 bytes 043a718774 in the destination",
+        "room: settings is 8 bytes cde0fb0d in the source, 1 bytes 043a7187 in the destination",
     ];
     an_extra_member: |to| {
         let row = MemberRow { user: UserId(9), body: bytes("m"), listing: Listing { room_type: 2, partner: UserId(0) } };
@@ -88,7 +88,7 @@ planted! {
         let row = MemberRow { user: BEN, body: bytes("m"), listing: Listing { room_type: 3, partner: UserId(0) } };
         changed(to, full(), 2_501, rows(|r| r.members = vec![row])).await
     } => [
-        "member, user 2: body is 8 bytes 3b3ef3a5 in the source, 1 bytes 62c66a7a in the destination",
+        "member, user 2: body is 8 bytes 31d67ffd in the source, 1 bytes 62c66a7a in the destination",
         "room list, user 2: room type is 2 in the source, 3 in the destination",
     ];
     a_position: |to| {
@@ -103,7 +103,7 @@ planted! {
         changed(to, full(), 2_501, rows(|r| r.states = states)).await
     } => [
         "state, seq 2000: only in the destination",
-        "state, seq 3: body is 7 bytes 4fae2f58 in the source, 1 bytes 2d711642 in the destination",
+        "state, seq 3: body is 7 bytes 437248af in the source, 1 bytes 2d711642 in the destination",
     ];
     a_missing_reaction: |to| changed(to, full(), 2_501, rows(|r| r.unreacted = reaction(3, "x"))).await => [
         "reaction, user 1, seq 3, x: missing in the destination",
@@ -131,7 +131,7 @@ planted! {
         "log, seq 4: only in the destination",
     ];
     a_sync_state: |to| to.put_sync_state(full(), "irc", bytes("x")).await.unwrap() => [
-        "sync state, irc: state is 4 bytes 4a5b1fe3 in the source, 1 bytes 2d711642 in the destination",
+        "sync state, irc: state is 4 bytes fcec9150 in the source, 1 bytes 2d711642 in the destination",
     ];
     an_extra_sync_state: |to| to.put_sync_state(full(), "slack", bytes("x")).await.unwrap() => [
         "sync state, slack: only in the destination",
@@ -141,7 +141,7 @@ planted! {
     ];
     a_missing_job: |to| to.put_join_job(full(), None).await.unwrap() => ["join job: missing in the destination"];
     a_job: |to| to.put_join_job(full(), Some(bytes("x"))).await.unwrap() => [
-        "join job: state is 3 bytes 03c4a5f0 in the source, 1 bytes 2d711642 in the destination",
+        "join job: state is 3 bytes 5e8c9902 in the source, 1 bytes 2d711642 in the destination",
     ];
     an_active_room: |to| drop(to.claim(pair()).await.unwrap()) => ["journal: only in the destination"];
     preferences: |to| to.put_prefs(BEN, full(), RoomPrefs { pinned: true, ..RoomPrefs::default() }).await.unwrap() => [
@@ -156,7 +156,7 @@ planted! {
         "hidden message, user 3, seq 8: only in the destination",
     ];
     a_profile: |to| to.put_profile(UserId(77), bytes("x")).await.unwrap() => [
-        "profile, user 77: body is 7 bytes 8f1d4a51 in the source, 1 bytes 2d711642 in the destination",
+        "profile, user 77: body is 7 bytes 94527f33 in the source, 1 bytes 2d711642 in the destination",
     ];
     an_extra_profile: |to| to.put_profile(UserId(777), bytes("x")).await.unwrap() => [
         "profile, user 777: only in the destination",
@@ -174,7 +174,7 @@ planted! {
         to.put_device(BEN, &device("phone", 8)).await.unwrap()
     } => [
         "device, user 1, web: missing in the destination",
-        "device, user 2, phone: body is 1 bytes 084fed08 in the source, 1 bytes beead778 in the destination",
+        "device, user 2, phone: body is 1 bytes 084fed08 in the source, 1 bytes beead779 in the destination",
         "device, user 2, phone: token hash is 03030303 in the source, 08080808 in the destination",
         "device, user 2, tv: only in the destination",
     ];
