@@ -1,6 +1,7 @@
-//! Files that hold a secret: read with a bound, created once, readable by their owner only.
+//! Files that hold a secret: read with a bound, created once, readable by their owner only; and directories that are
+//! their owner's alone.
 //!
-//! Owns how such a file comes to be on disk. Must not know what a secret means.
+//! Owns how these come to be on disk. Must not know what a secret means.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -38,7 +39,7 @@ pub fn read_or_create(path: &Path, make: impl FnOnce() -> io::Result<Vec<u8>>) -
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(directory)?;
+    create_dir(directory)?;
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
     let written = write_private(&temporary, &make()?)
         // A hard link, unlike a rename, does not replace what another process put there meanwhile.
@@ -51,6 +52,48 @@ pub fn read_or_create(path: &Path, make: impl FnOnce() -> io::Result<Vec<u8>>) -
     removed?;
     File::open(directory)?.sync_all()?;
     read(path)
+}
+
+/// Creates a directory, and those above it that are not there, for their owner alone (mode 0700). One that is there
+/// stays as it is.
+///
+/// # Errors
+/// What the file system answered.
+pub fn create_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
+/// Takes away from others than the owner what they may do with a directory and all that is in it. Does nothing where
+/// there are no modes.
+///
+/// # Errors
+/// What the file system answered; that the directory is another user's, for instance.
+pub fn close_to_others(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata = fs::symlink_metadata(path)?;
+        if metadata.is_symlink() {
+            return Ok(());
+        }
+        let mode = metadata.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7700))?;
+        }
+        if metadata.is_dir() {
+            for entry in fs::read_dir(path)? {
+                close_to_others(&entry?.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether others than the owner may read or write the file. Always `false` where there are no modes.
@@ -96,6 +139,24 @@ mod tests {
         assert!(!is_open_to_others(&path).unwrap());
         let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(names.len(), 1, "the temporary file is gone");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_tree_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (made, found) = (dir.path().join("a/b"), dir.path().join("found"));
+        create_dir(&made).unwrap();
+        fs::create_dir(&found).unwrap();
+        fs::set_permissions(&found, fs::Permissions::from_mode(0o755)).unwrap();
+        create_dir(&found).unwrap();
+        fs::write(found.join("file"), "x").unwrap();
+        fs::set_permissions(found.join("file"), fs::Permissions::from_mode(0o644)).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&made), mode(made.parent().unwrap()), mode(&found)), (0o700, 0o700, 0o755));
+        close_to_others(&found).unwrap();
+        assert_eq!((mode(&found), mode(&found.join("file"))), (0o700, 0o600));
     }
 
     #[test]

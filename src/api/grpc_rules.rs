@@ -19,7 +19,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use prost_reflect::DescriptorPool;
 use tokio::time::{Instant, Sleep};
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::status::ApiError;
@@ -91,6 +91,11 @@ where
     }
 }
 
+/// A call that takes one message was given none or several.
+fn not_one() -> Status {
+    ApiError::new(Code::Unimplemented, "malformed", "the method takes exactly one request message").into()
+}
+
 fn expired() -> Status {
     let told = Status::from(ApiError::deadline());
     // Whatever the service is, it has no details of ours to tell: the reason goes as metadata alone.
@@ -156,10 +161,11 @@ impl Counted {
         self.messages += 1;
         if self.skip > self.max_bytes {
             let limit = self.max_bytes;
-            return Err(Status::resource_exhausted(format!("message is larger than {limit} bytes")));
+            let message = format!("message is larger than {limit} bytes");
+            return Err(ApiError::new(Code::ResourceExhausted, "too_long", message).into());
         }
         if self.single && self.messages > 1 {
-            return Err(Status::unimplemented("the method takes exactly one request message"));
+            return Err(not_one());
         }
         Ok(())
     }
@@ -173,8 +179,7 @@ impl HttpBody for Counted {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
             // An incomplete prefix is the decoder's to complain about.
             let missing = self.single && self.messages == 0 && self.prefix_len == 0;
-            let error = Status::unimplemented("the method takes exactly one request message");
-            return Poll::Ready(missing.then(|| Err(error.into())));
+            return Poll::Ready(missing.then(|| Err(not_one().into())));
         };
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
@@ -278,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_single_request_is_exactly_one() {
-        let unimplemented = Err(tonic::Code::Unimplemented.into());
+        let unimplemented = Err(Code::Unimplemented.into());
         assert_eq!(pass(WATCH, Vec::new(), 1).await, unimplemented);
         assert_eq!(pass(WATCH, [message(1), message(1)].concat(), 4).await, unimplemented);
         assert_eq!(pass(SESSION, Vec::new(), 1).await, Ok(Vec::new()));
@@ -286,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_message_is_refused_by_its_prefix() {
-        let exhausted = Err(tonic::Code::ResourceExhausted.into());
+        let exhausted = Err(Code::ResourceExhausted.into());
         assert_eq!(pass(WATCH, vec![0, 0, 0, 0, 101], 5).await, exhausted);
         assert_eq!(pass(SESSION, [message(100), message(101)].concat(), 7).await, exhausted);
     }

@@ -11,6 +11,7 @@ pub mod grpc_rules;
 pub mod limits;
 mod raw;
 pub mod serve;
+mod socket;
 pub mod status;
 mod tokens;
 mod wire;

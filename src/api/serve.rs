@@ -10,12 +10,11 @@ use std::{
 
 use axum::{Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::TokioTimer,
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
 use prost_reflect::DescriptorPool;
-use socket2::{SockRef, TcpKeepalive};
 use tertulia_proto::{
     DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
     tokens::v1::tokens_service_server::TokensServiceServer,
@@ -40,6 +39,7 @@ use super::{
     connection::{self, Streams},
     grpc_rules::GrpcRulesLayer,
     limits::{Limits, Rates},
+    socket::{self, Socket},
     status::response_with_reason,
     tokens::Tokens,
 };
@@ -57,10 +57,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Calls of one connection at a time.
 const CONCURRENT_STREAMS: u32 = 1_000;
-/// After this silence the other side's system is asked for a sign of life.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-/// A connection is given up when the other side acknowledges nothing for this long.
-const SILENCE_MAX: Duration = Duration::from_secs(50);
 /// Responses of at least this many bytes are compressed for Connect clients that ask for it.
 const COMPRESS_MIN: usize = 1_024;
 
@@ -91,6 +87,17 @@ pub struct Api {
     connections: Arc<Semaphore>,
 }
 
+/// The descriptions of the services that are built in cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorsError {
+    /// By the dialects that read messages by them.
+    #[error("the built-in descriptors are damaged")]
+    Pool(#[from] prost_reflect::DescriptorError),
+    /// By reflection.
+    #[error("reflection cannot serve the built-in descriptors")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
 /// What the plain HTTP routes need.
 #[derive(Clone, Debug)]
 struct Plain {
@@ -105,7 +112,12 @@ impl Api {
     ///
     /// # Errors
     /// When the built-in descriptors are damaged.
-    pub async fn new(node: Node, verifier: Verifier, metrics: Arc<Metrics>, options: &Options) -> anyhow::Result<Self> {
+    pub async fn new(
+        node: Node,
+        verifier: Verifier,
+        metrics: Arc<Metrics>,
+        options: &Options,
+    ) -> Result<Self, DescriptorsError> {
         let draining = Arc::new(AtomicBool::new(false));
         let max = options.message_bytes_max;
         let door =
@@ -118,8 +130,11 @@ impl Api {
                 tonic_health::ServingStatus::Serving,
             )
             .await;
-        let reflection =
-            || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         let inner = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
             .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
@@ -163,7 +178,7 @@ impl Api {
                 self.router.clone().map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
             let streams = Streams::default();
             let connection = http(streams.clone())
-                .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service))
+                .serve_connection(Socket::new(socket), TowerToHyperService::new(service))
                 .into_owned();
             let connection = connection::run(graceful.watch(connection), streams);
             let metrics = Arc::clone(&self.metrics);
@@ -188,7 +203,7 @@ impl Api {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         match listener.accept().await {
             Ok((socket, _)) => {
-                if let Err(error) = set_options(&socket) {
+                if let Err(error) = socket::set_options(&socket) {
                     tracing::debug!(%error, "no socket options");
                 }
                 Some((socket, permit))
@@ -200,20 +215,6 @@ impl Api {
             }
         }
     }
-}
-
-/// Dead peers are found by the kernel: pings of HTTP/2 would cost a look at the clock and a lock at every delivery, and
-/// HTTP/1.1 has none.
-fn set_options(socket: &TcpStream) -> std::io::Result<()> {
-    // Small frames must not wait for each other's acknowledgement.
-    socket.set_nodelay(true)?;
-    let socket = SockRef::from(socket);
-    let (interval, retries) = ((SILENCE_MAX - PROBE_AFTER) / 4, 4);
-    socket
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(interval).with_retries(retries))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(SILENCE_MAX))?;
-    Ok(())
 }
 
 fn http(streams: Streams) -> auto::Builder<Streams> {

@@ -165,27 +165,49 @@ impl From<ApiError> for Status {
 /// What prost says before it says which field it could not read.
 const NOT_DECODED: &str = "failed to decode Protobuf message: ";
 
+/// How the gRPC library begins to say that the bytes of a request are no frames, or cannot be decompressed.
+const NOT_FRAMED: [&str; 4] = [
+    "protocol error: received message with",
+    "Unexpected EOF decoding",
+    "Error decompressing",
+    "Missing request message",
+];
+/// How it begins to say that it does not know a compression.
+const NOT_DECOMPRESSED: &str = "Content is compressed with";
+
 /// Gives a reason to what the gRPC library refuses by itself: a message that is none or is too large, a method that is
-/// not there. All else is as it was.
+/// not there, its own failures. All else is as it was.
 #[must_use]
 pub fn with_reason(status: Status) -> Status {
     if status.metadata().contains_key("tertulia-reason") {
         return status;
     }
+    let message = status.message();
     let told = match status.code() {
         Code::Internal => {
-            let Some(why) = status.message().strip_prefix(NOT_DECODED) else {
-                return status;
-            };
-            let mut error = ApiError::new(Code::InvalidArgument, "malformed", status.message());
-            error.info.field = unread_field(why);
-            error
+            if let Some(why) = message.strip_prefix(NOT_DECODED) {
+                let mut error = ApiError::new(Code::InvalidArgument, "malformed", message);
+                error.info.field = unread_field(why);
+                error
+            } else if NOT_FRAMED.iter().any(|begin| message.starts_with(begin)) {
+                // The code is the one that the protocol demands.
+                ApiError::new(Code::Internal, "malformed", message)
+            } else {
+                tracing::error!(message, "a call failed in the gRPC library");
+                ApiError::new(Code::Internal, "internal", "a mistake of the server").unknown_if(true)
+            }
         }
         // The library's word for a message that was small on the way.
-        Code::ResourceExhausted | Code::OutOfRange => {
-            ApiError::new(Code::ResourceExhausted, "too_long", status.message())
+        Code::ResourceExhausted | Code::OutOfRange => ApiError::new(Code::ResourceExhausted, "too_long", message),
+        Code::Unimplemented if message.starts_with(NOT_DECOMPRESSED) => {
+            let mut told = Status::from(ApiError::new(Code::Unimplemented, "malformed", message));
+            // Which ones it does know.
+            if let Some(known) = status.metadata().get("grpc-accept-encoding") {
+                told.metadata_mut().insert("grpc-accept-encoding", known.clone());
+            }
+            return told;
         }
-        Code::Unimplemented => ApiError::new(Code::Unimplemented, "unknown_command", status.message()),
+        Code::Unimplemented => ApiError::new(Code::Unimplemented, "unknown_command", message),
         _ => return status,
     };
     told.into()

@@ -6,7 +6,11 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
-use crate::{config::Config, server::Server, telemetry::logging};
+use crate::{
+    config::{Config, LogConfig, LogFormat},
+    server::Server,
+    telemetry::logging,
+};
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -25,7 +29,7 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<bool> {
     let listen = args.listen.iter().map(|listen| ("server.listen".to_owned(), listen.clone()));
     let config = args.config.load(listen.collect())?;
-    logging::start(&config.log, std::env::var("RUST_LOG").ok().as_deref());
+    start_logging(&config.log);
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.server.worker_threads > 0 {
@@ -34,6 +38,15 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<bool> {
     let runtime = runtime.enable_all().build()?;
     runtime.block_on(serve(&config, args.accept_data_loss))?;
     Ok(true)
+}
+
+/// `RUST_LOG` overrides the configured level.
+fn start_logging(config: &LogConfig) {
+    let format = match config.format {
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+    };
+    logging::start(&std::env::var("RUST_LOG").unwrap_or_else(|_| config.level.clone()), format);
 }
 
 async fn serve(config: &Config, accept_data_loss: bool) -> anyhow::Result<()> {

@@ -14,6 +14,14 @@ const OUTCOME: &str = "tertulia-outcome";
 /// Trailer that carries the number of milliseconds to wait before another try.
 const RETRY_AFTER: &str = "tertulia-retry-after-ms";
 
+/// Reasons that no other try of the same request changes, whatever the code: some codes are also those of what passes.
+const FINAL_REASONS: [&str; 3] = ["too_long", "malformed", "unknown_command"];
+
+/// Whether a request that was refused for this reason is refused again.
+pub(crate) fn is_final_reason(reason: &str) -> bool {
+    FINAL_REASONS.contains(&reason)
+}
+
 /// A call or a stream failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -117,17 +125,17 @@ impl Refusal {
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.outcome_unknown
-            || matches!(
-                self.code,
-                Code::Unavailable
-                    | Code::DeadlineExceeded
-                    | Code::ResourceExhausted
-                    | Code::Aborted
-                    | Code::Cancelled
-                    | Code::Internal
-                    | Code::Unknown
-            )
+        let may_pass = matches!(
+            self.code,
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::ResourceExhausted
+                | Code::Aborted
+                | Code::Cancelled
+                | Code::Internal
+                | Code::Unknown
+        );
+        self.outcome_unknown || (may_pass && !is_final_reason(&self.reason))
     }
 
     /// What a session answered instead of a result.
@@ -190,6 +198,15 @@ mod tests {
         assert_eq!(error.reason(), "rate_limited");
         assert_eq!(error.retry_after(), Some(Duration::from_millis(250)));
         assert!(error.is_transient());
+    }
+
+    #[test]
+    fn a_request_that_is_too_large_stays_so() {
+        for (code, reason) in [(Code::ResourceExhausted, "too_long"), (Code::Internal, "malformed")] {
+            let mut status = Status::new(code, "no");
+            status.metadata_mut().insert(REASON, reason.parse().unwrap());
+            assert!(!ClientError::from(status).is_transient(), "{reason}");
+        }
     }
 
     #[test]

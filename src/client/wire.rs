@@ -12,6 +12,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use super::error::is_final_reason;
+
 /// Trailer that names the reason of an error; one page each under docs/errors.
 const REASON: &str = "tertulia-reason";
 /// Trailer with the milliseconds to wait before another try.
@@ -72,6 +74,9 @@ pub fn reason(status: &Status) -> Option<&str> {
 /// and carries the cause of the break.
 #[must_use]
 pub fn is_transient(status: &Status) -> bool {
+    if reason(status).is_some_and(is_final_reason) {
+        return false;
+    }
     match status.code() {
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => true,
         Code::Unauthenticated => reason(status) == Some("token_expired"),
@@ -154,6 +159,8 @@ mod tests {
         }
         let expired = with(Status::unauthenticated(""), REASON, "token_expired");
         assert!(is_transient(&expired));
+        let too_long = with(Status::resource_exhausted(""), REASON, "too_long");
+        assert!(!is_transient(&too_long), "the request does not become smaller");
         let broken = Status::from_error(Box::new(std::io::Error::other("reset")));
         assert!(is_transient(&broken), "{broken}");
     }

@@ -132,7 +132,8 @@ fn is_address(text: &str) -> bool {
 }
 
 fn is_url(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    text.parse::<http::Uri>()
+        .is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some())
 }
 
 fn parse_old_key(text: &str) -> Option<Value> {

@@ -154,3 +154,24 @@ async fn a_message_may_be_so_large() {
     ana.refused("SendMessage", long).await.is(Code::InvalidArgument, "too_long", "content");
     say(&ana, &id, &"é".repeat(32_768)).await;
 }
+
+/// What the protocol layers refuse by themselves has a reason too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_cannot_be_read_is_refused_with_a_reason() {
+    let sandbox = Sandbox::start().await;
+    let http = Http::new(&sandbox, 1);
+    let refused = async |body: Vec<u8>, encoding: &str| {
+        let request = http.post("GetRooms", "application/grpc-web+proto", body).header("grpc-encoding", encoding);
+        let response = request.send().await.unwrap();
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        (header("grpc-status").unwrap(), header("tertulia-reason").unwrap())
+    };
+    let told = |code: Code, reason: &str| ((code as i32).to_string(), reason.to_owned());
+    let empty = frame(0, b"");
+    assert_eq!(refused(frame(1, b"x"), "identity").await, told(Code::Internal, "malformed"), "no encoding is named");
+    assert_eq!(refused(frame(7, b""), "identity").await, told(Code::Internal, "malformed"), "no such flags");
+    assert_eq!(refused(empty[..4].to_vec(), "identity").await, told(Code::Internal, "malformed"), "cut short");
+    assert_eq!(refused(frame(0, b"\xff"), "identity").await, told(Code::InvalidArgument, "malformed"), "no protobuf");
+    assert_eq!(refused(empty.clone(), "br").await, told(Code::Unimplemented, "malformed"), "an unknown compression");
+    assert_eq!(refused([&empty[..], &empty].concat(), "identity").await, told(Code::Unimplemented, "malformed"));
+}

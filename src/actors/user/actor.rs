@@ -11,7 +11,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     Attempt, OpenStream, StreamObservation, UserMsg, UserObservation, UserShared,
     list::{Listed, RoomList},
-    reader::{Cursor, Output, StreamReader, Todo},
+    reader::{Cursor, Heartbeat, Output, StreamReader, Todo},
 };
 use crate::{
     actors::{
@@ -228,7 +228,7 @@ impl User {
             cursors: HashMap::new(),
             todo: VecDeque::new(),
             fetch: None,
-            heartbeat: Box::pin(tokio::time::sleep_until(Instant::now() + context.options.heartbeat)),
+            heartbeat: Heartbeat::first_at(Instant::now() + context.options.heartbeat),
         };
         reader.todo.push_back(Todo::Say(Output::Heartbeat));
         for (room, listed) in &self.seed.shared.list.lock().rooms {

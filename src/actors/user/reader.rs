@@ -9,7 +9,8 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep};
@@ -94,6 +95,37 @@ type Page = Result<Read, StoreError>;
 
 type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Page)> + Send>>;
 
+/// Says from time to time that the stream is alive.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    at: Instant,
+    timer: Pin<Box<Sleep>>,
+    /// Whom the timer wakes. A stream looks here after everything it says, and the timer itself is memory that nobody
+    /// else has touched for long.
+    armed: Option<Waker>,
+}
+
+impl Heartbeat {
+    pub(crate) fn first_at(at: Instant) -> Self {
+        Self { at, timer: Box::pin(tokio::time::sleep_until(at)), armed: None }
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>, every: Duration) -> Poll<()> {
+        let is_armed = self.armed.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_armed && Instant::now() < self.at {
+            return Poll::Pending;
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            self.armed = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.armed = None;
+        self.at = Instant::now() + every;
+        self.timer.as_mut().reset(self.at);
+        Poll::Ready(())
+    }
+}
+
 /// The reading end of a stream. Dropping it closes the stream.
 pub struct StreamReader {
     pub(crate) user: UserId,
@@ -103,7 +135,7 @@ pub struct StreamReader {
     pub(crate) cursors: HashMap<RoomId, Cursor>,
     pub(crate) todo: VecDeque<Todo>,
     pub(crate) fetch: Option<Fetch>,
-    pub(crate) heartbeat: Pin<Box<Sleep>>,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 impl std::fmt::Debug for StreamReader {
@@ -180,12 +212,7 @@ impl StreamReader {
     }
 
     fn poll_heartbeat(&mut self, cx: &mut TaskContext<'_>) -> Poll<Output> {
-        if self.heartbeat.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        let next = Instant::now() + self.context.options.heartbeat;
-        self.heartbeat.as_mut().reset(next);
-        Poll::Ready(Output::Heartbeat)
+        self.heartbeat.poll(cx, self.context.options.heartbeat).map(|()| Output::Heartbeat)
     }
 
     fn take(&mut self, item: Item) -> Option<Output> {

@@ -21,7 +21,7 @@ use super::{
     rescue::Rescue,
     witness::Witness,
 };
-use crate::storage::error::StoreErrorKind;
+use crate::{secret_file, storage::error::StoreErrorKind};
 
 /// Version of the row layout that this program writes.
 pub const FORMAT: u64 = 1;
@@ -67,8 +67,9 @@ impl Default for OpenOptions {
 
 /// Opens the engine in `dir`, creating the directory if it is not there.
 pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
-    fs::create_dir_all(dir)?;
+    secret_file::create_dir(dir)?;
     let lock = lock(dir)?;
+    close_to_others(dir);
     let testimony = Witness::read(dir)?;
     let rescue = Rescue::new(dir);
     cut_unreadable_tails(&rows_dir(dir), &rescue)?;
@@ -101,6 +102,14 @@ pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
         thread: Mutex::new(Some(thread)),
         lock: Mutex::new(Some(lock)),
     })
+}
+
+/// The directory, and what earlier programs left in it, is for the owner alone. What the engine creates from now on is
+/// not, but lies behind the directory's own mode.
+fn close_to_others(dir: &Path) {
+    if let Err(error) = secret_file::close_to_others(dir) {
+        tracing::warn!(%error, dir = %dir.display(), "the data directory cannot be closed to other users");
+    }
 }
 
 /// Takes the directory for this process.

@@ -12,6 +12,23 @@ use crate::storage::{
     },
 };
 
+#[cfg(unix)]
+#[tokio::test]
+async fn the_data_directory_is_its_owners_alone() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+    let dir = tempfile::tempdir().unwrap();
+    let store_dir = dir.path().join("data/store");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let store = open(&store_dir).unwrap();
+    assert_eq!((mode(&dir.path().join("data")), mode(&store_dir)), (0o700, 0o700));
+    store.close().await.unwrap();
+    drop(store);
+    fs::set_permissions(&store_dir, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(store_dir.join("LOCK"), fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = open(&store_dir).unwrap();
+    assert_eq!((mode(&store_dir), mode(&store_dir.join("LOCK"))), (0o700, 0o600), "as an older program left it");
+}
+
 #[tokio::test]
 async fn what_was_closed_opens_again_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
