@@ -159,6 +159,15 @@ const fn api_options(config: &Config) -> serve::Options {
     }
 }
 
+/// What seals and opens bodies with the configured keys.
+///
+/// # Errors
+/// When a key is unusable.
+pub async fn sealer(config: &Config) -> anyhow::Result<Arc<dyn Sealer>> {
+    let keys = config.encryption.resolve(&config.server.data_dir)?;
+    Ok(keyring(keys).await?)
+}
+
 /// The keyring as the store and the actors want it.
 #[derive(Debug)]
 struct Keys(Keyring);

@@ -29,6 +29,7 @@ pub mod project;
 #[cfg(test)]
 mod project_tests;
 pub mod types;
+pub mod url;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};
 pub use types::*;

@@ -17,6 +17,7 @@ mod dialects;
 mod every_field;
 mod limits;
 mod messages;
+mod migrate;
 mod restart;
 mod rooms;
 mod session;

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, future::Future, sync::Arc};
 
-use futures_util::TryStreamExt as _;
-use tokio::task::JoinSet;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     MigrateError, Result, Work,
@@ -11,7 +11,10 @@ use super::{
     pages::{Rows, at_hand, pages},
     room::{self, Brought, Turn},
 };
-use crate::domain::ids::RoomId;
+use crate::{
+    domain::ids::RoomId,
+    tasks::{self, TaskKind},
+};
 
 /// Rooms of one page of ids.
 const ROOMS: usize = 1_000;
@@ -48,15 +51,13 @@ where
     O: Send + 'static,
     F: Future<Output = Result<O>> + Send + 'static,
 {
-    let mut tasks = JoinSet::new();
+    // Dropped, they end: nobody writes to the destination behind the back of the next run.
+    let mut tasks = FuturesUnordered::new();
     loop {
         let item = if tasks.len() < parallel { items.try_next().await? } else { None };
         match item {
-            Some(item) => {
-                #[allow(clippy::disallowed_methods, reason = "a set of tasks that end with it")]
-                tasks.spawn(work(item));
-            }
-            None => match tasks.join_next().await {
+            Some(item) => tasks.push(AbortOnDropHandle::new(tasks::spawn(TaskKind::Migrate, work(item)))),
+            None => match tasks.next().await {
                 Some(ended) => done(ended.map_err(MigrateError::Task)??),
                 None => return Ok(()),
             },
