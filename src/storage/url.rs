@@ -33,7 +33,9 @@ impl FromStr for StoreUrl {
         let (scheme, rest) = text.split_once(':').ok_or(StoreUrlError)?;
         match scheme {
             "embedded" if !rest.is_empty() => Ok(Self::Embedded(rest.into())),
-            "postgres" | "postgresql" if rest.len() > 2 && rest.starts_with("//") => Ok(Self::Postgres(text.to_owned())),
+            "postgres" | "postgresql" if rest.len() > 2 && rest.starts_with("//") => {
+                Ok(Self::Postgres(text.to_owned()))
+            }
             "scylla" | "cassandra" => scylla(rest.strip_prefix("//").ok_or(StoreUrlError)?),
             _ => Err(StoreUrlError),
         }
@@ -89,7 +91,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<StoreUrl>().unwrap().to_string(), shown);
         }
-        for text in ["", "data", "embedded:", "postgres:x", "postgres://", "scylla://h", "scylla:///k", "scylla://h/a b", "x://h"] {
+        for text in [
+            "",
+            "data",
+            "embedded:",
+            "postgres:x",
+            "postgres://",
+            "scylla://h",
+            "scylla:///k",
+            "scylla://h/a b",
+            "x://h",
+        ] {
             assert_eq!(text.parse::<StoreUrl>(), Err(StoreUrlError), "{text}");
         }
     }

@@ -8,6 +8,7 @@ pub mod encrypted;
 #[cfg(any(test, feature = "testkit"))]
 pub mod faulty;
 pub mod metered;
+pub mod mirrored;
 
 /// One operation of the contract, as decorators see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -158,6 +159,7 @@ mod tests {
         encrypted::{Encrypted, toy::ToySealer},
         faulty::{FaultPlan, Faulty},
         metered::Metered,
+        mirrored::{Marks, Mirrored},
     };
     use crate::{
         storage::{
@@ -183,5 +185,6 @@ mod tests {
     store_conformance!(deadline_over_memory, Fixture::new(Deadline::new(memory(), Deadlines::default())));
     store_conformance!(metered_over_memory, Fixture::new(Metered::new(memory(), Arc::new(()))));
     store_conformance!(faultless_over_memory, Fixture::new(Faulty::new(memory(), 1, FaultPlan::default())));
+    store_conformance!(mirrored_over_memory, Fixture::new(Mirrored::new(memory(), Marks::default())));
     store_conformance!(stack_over_disk, full_stack());
 }

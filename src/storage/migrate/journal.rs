@@ -11,6 +11,23 @@ use super::{
 /// Brings join jobs and the journal. A room that was awake when the source's process died is woken by the first process
 /// on the destination, so that what it had not passed on goes out.
 pub(super) async fn copy(work: &Arc<Work>) -> Result<()> {
+    jobs(work).await?;
+    let mut join = Join::new(active_rooms(&work.from), active_rooms(&work.to), |room| *room);
+    while let Some(pair) = join.next().await? {
+        match pair {
+            Pair::From(room) => work.to.ask(|s| s.claim(room)).await.map(drop)?,
+            Pair::To(room) => {
+                let epoch = work.to.ask(|s| s.claim(room)).await?;
+                work.to.ask(|s| s.release(room, epoch)).await?;
+            }
+            Pair::Both(..) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Brings the join jobs: there are few.
+pub(super) async fn jobs(work: &Work) -> Result<()> {
     let from: BTreeMap<_, _> = work.from.ask(|s| s.join_jobs()).await?.into_iter().collect();
     let to: BTreeMap<_, _> = work.to.ask(|s| s.join_jobs()).await?.into_iter().collect();
     for (room, state) in from.iter().filter(|(room, state)| to.get(room) != Some(state)) {
@@ -18,17 +35,6 @@ pub(super) async fn copy(work: &Arc<Work>) -> Result<()> {
     }
     for room in to.keys().filter(|room| !from.contains_key(room)) {
         work.to.ask(|s| s.put_join_job(*room, None)).await?;
-    }
-    let mut join = Join::new(active_rooms(&work.from), active_rooms(&work.to), |room| *room);
-    while let Some(pair) = join.next().await? {
-        match pair {
-            Pair::From(room) => drop(work.to.ask(|s| s.claim(room)).await?),
-            Pair::To(room) => {
-                let epoch = work.to.ask(|s| s.claim(room)).await?;
-                work.to.ask(|s| s.release(room, epoch)).await?;
-            }
-            Pair::Both(..) => {}
-        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Moving what one store holds to another one: [`copy()`] and [`verify()`].
+//! Moving what one store holds to another one: [`copy()`], [`verify()`], and [`follow()`] beside a running server.
 //!
 //! Written against the contract alone, so that it works between any two backends and through any layers: below the
 //! encryption bodies are copied as they are sealed, through it they are sealed anew.
@@ -12,7 +12,10 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
+
 mod end;
+mod follow;
 mod journal;
 mod overlay;
 mod pace;
@@ -25,6 +28,7 @@ mod users;
 pub mod verify;
 
 pub use end::{MigrateError, Patience, Side};
+pub use follow::follow;
 pub use pace::Progress;
 pub use rooms::Copied;
 pub use verify::{Difference, Verdict, What, verify};
@@ -96,7 +100,8 @@ pub async fn copy(
     progress: Arc<Progress>,
 ) -> Result<Copied> {
     let work = Work::new(from, to, options, progress);
-    let copied = rooms::copy(&work).await?;
+    let active = rooms::active_rooms(&work.from).try_collect().await?;
+    let copied = rooms::copy(&work, active).await?;
     users::copy(&work).await?;
     journal::copy(&work).await?;
     Ok(copied)

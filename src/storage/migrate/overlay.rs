@@ -12,9 +12,7 @@ use super::{
 };
 use crate::{
     domain::ids::{RoomId, Seq, UserId},
-    storage::{
-        Direction, Listing, MemberRow, Position, Projection, ReactionRow, Record, codec::kind, consumers,
-    },
+    storage::{Direction, Listing, MemberRow, Position, Projection, ReactionRow, Record, codec::kind, consumers},
 };
 
 /// Rows of one append without events.
@@ -179,8 +177,7 @@ async fn pins(parcel: &mut Parcel<'_, '_>) -> Result<()> {
 
 async fn members(parcel: &mut Parcel<'_, '_>) -> Result<()> {
     let (work, room) = (parcel.bring.work, parcel.bring.room);
-    let mut join =
-        Join::new(all_members(work, &work.from, room), all_members(work, &work.to, room), |(user, _)| *user);
+    let mut join = Join::new(all_members(work, &work.from, room), all_members(work, &work.to, room), |(user, _)| *user);
     while let Some(pair) = join.next().await? {
         work.rows(1).await;
         let (user, body) = match pair {
@@ -231,7 +228,7 @@ async fn positions(parcel: &mut Parcel<'_, '_>) -> Result<()> {
 }
 
 /// Brings what is written by itself: synchronisation states, cursors, and what people hid who have left since.
-pub(super) async fn beside(this: &Bring<'_>) -> Result<()> {
+pub(super) async fn beside(this: &Bring<'_>, thorough: bool) -> Result<()> {
     let (work, room) = (this.work, this.room);
     let from = work.from.ask(|s| s.sync_states(room)).await?;
     let to = work.to.ask(|s| s.sync_states(room)).await?;
@@ -244,8 +241,10 @@ pub(super) async fn beside(this: &Bring<'_>) -> Result<()> {
             work.to.ask(|s| s.put_cursor(consumer, room, seq)).await?;
         }
     }
-    for user in former_members(work, &work.from, room).await? {
-        super::users::hidden(work, user, room).await?;
+    if thorough {
+        for user in former_members(work, &work.from, room).await? {
+            super::users::hidden(work, user, room).await?;
+        }
     }
     Ok(())
 }
@@ -282,9 +281,7 @@ pub(super) fn all_states<'a>(end: &'a End, room: RoomId, last: Seq) -> Rows<'a, 
 
 pub(super) fn all_reactions<'a>(work: &'a Work, end: &'a End, room: RoomId, seq: Seq) -> Rows<'a, ReactionRow> {
     let limit = work.options.page;
-    let page = move |after: Option<(UserId, String)>| {
-        end.ask(move |s| s.reactions(room, seq, after.clone(), limit))
-    };
+    let page = move |after: Option<(UserId, String)>| end.ask(move |s| s.reactions(room, seq, after.clone(), limit));
     pages(limit, None, |row: &ReactionRow| Some((row.user, row.reaction.clone())), page)
 }
 

@@ -96,9 +96,12 @@ mod tests {
     use super::*;
 
     fn numbers<'a>(all: &'a [u32], limit: usize) -> Rows<'a, u32> {
-        pages(limit, 0, |last| *last, move |after| async move {
-            Ok(all.iter().copied().filter(|n| *n > after).take(limit).collect())
-        })
+        pages(
+            limit,
+            0,
+            |last| *last,
+            move |after| async move { Ok(all.iter().copied().filter(|n| *n > after).take(limit).collect()) },
+        )
     }
 
     #[tokio::test]

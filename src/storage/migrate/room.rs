@@ -33,6 +33,8 @@ pub(super) struct Turn {
     pub(super) in_order: bool,
     /// Leave the room in the destination's journal of active rooms.
     pub(super) stays_active: bool,
+    /// Also compare what people hid who have left since, and have no list that names the room.
+    pub(super) thorough: bool,
 }
 
 /// A room on its way.
@@ -69,7 +71,7 @@ async fn bring_room(work: &Work, room: RoomId, turn: Turn) -> Result<Brought> {
     }
     let head_differs = had != Some(head) && !this.wrote_log;
     overlay::bring(&mut this, &kinds, head_differs).await?;
-    overlay::beside(&this).await?;
+    overlay::beside(&this, turn.thorough).await?;
     work.to.ask(|s| s.put_cursor(consumers::MIGRATE, room, head.seq)).await?;
     this.give_back(turn.stays_active).await?;
     Ok(Brought::Done)

@@ -66,9 +66,10 @@ where
 }
 
 /// Copies all rooms. Those that wait for others come again, as long as that helps.
-pub(super) async fn copy(work: &Arc<Work>) -> Result<Copied> {
+/// Of those in `active` the claim is kept.
+pub(super) async fn copy(work: &Arc<Work>, active: BTreeSet<RoomId>) -> Result<Copied> {
     count(work).await?;
-    let active: Arc<BTreeSet<RoomId>> = Arc::new(active_rooms(&work.from).try_collect().await?);
+    let active = Arc::new(active);
     let mut copied = Copied::default();
     let mut waiting = round(work, &active, all_rooms(&work.from), true, &mut copied).await?;
     while !waiting.is_empty() {
@@ -104,7 +105,7 @@ async fn round(
     let bring = |id: RoomId| {
         let (work, active) = (Arc::clone(work), Arc::clone(active));
         async move {
-            let turn = Turn { in_order, stays_active: active.contains(&id) };
+            let turn = Turn { in_order, stays_active: active.contains(&id), thorough: true };
             Ok((id, room::bring(&work, id, turn).await?))
         }
     };

@@ -36,14 +36,20 @@ pub(super) async fn copy(work: &Arc<Work>) -> Result<()> {
     let bring = |users: Vec<UserId>| {
         let work = Arc::clone(work);
         async move {
-            profiles(&work, &users).await?;
-            for user in &users {
-                bring(&work, *user).await?;
-            }
+            bring_these(&work, &users).await?;
             Ok(users.len())
         }
     };
     each(work.options.parallel, chunks(&work.from), bring, |users| work.progress.add_users(users)).await
+}
+
+/// Brings everything of some users.
+pub(super) async fn bring_these(work: &Work, users: &[UserId]) -> Result<()> {
+    profiles(work, users).await?;
+    for user in users {
+        bring(work, *user).await?;
+    }
+    Ok(())
 }
 
 async fn profiles(work: &Work, users: &[UserId]) -> Result<()> {
@@ -62,7 +68,8 @@ async fn profiles(work: &Work, users: &[UserId]) -> Result<()> {
 async fn bring(work: &Work, user: UserId) -> Result<()> {
     blocks(work, user).await?;
     devices(work, user).await?;
-    let mut join = Join::new(all_entries(work, &work.from, user), all_entries(work, &work.to, user), |entry| entry.room);
+    let mut join =
+        Join::new(all_entries(work, &work.from, user), all_entries(work, &work.to, user), |entry| entry.room);
     while let Some(pair) = join.next().await? {
         work.rows(1).await;
         let (room, prefs) = match pair {
@@ -104,8 +111,8 @@ async fn blocks(work: &Work, by: UserId) -> Result<()> {
     let mut join = Join::new(all_blocks(work, &work.from, by), all_blocks(work, &work.to, by), |whom| *whom);
     while let Some(pair) = join.next().await? {
         match pair {
-            Pair::From(whom) => drop(work.to.ask(|s| s.put_block(by, whom, true)).await?),
-            Pair::To(whom) => drop(work.to.ask(|s| s.put_block(by, whom, false)).await?),
+            Pair::From(whom) => work.to.ask(|s| s.put_block(by, whom, true)).await.map(drop)?,
+            Pair::To(whom) => work.to.ask(|s| s.put_block(by, whom, false)).await.map(drop)?,
             Pair::Both(..) => {}
         }
     }

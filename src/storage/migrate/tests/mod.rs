@@ -1,6 +1,7 @@
 //! Moving stores: random histories, copies that die, planted differences, keys that change.
 
 mod death;
+mod follow;
 mod histories;
 mod keys;
 mod order;

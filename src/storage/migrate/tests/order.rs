@@ -81,6 +81,9 @@ async fn a_circle_is_broken_and_named() {
     assert_eq!((copied.rooms, copied.out_of_order), (2, 1));
     let verdict = compared(&from, &to).await;
     let found: Vec<String> = verdict.differences.iter().map(ToString::to_string).collect();
-    assert!(found.iter().any(|line| line.starts_with("client message id") && line.contains("x of user 1")), "{found:?}");
+    assert!(
+        found.iter().any(|line| line.starts_with("client message id") && line.contains("x of user 1")),
+        "{found:?}"
+    );
     assert!(found.iter().any(|line| line.contains(&room(8).to_string())), "{found:?}");
 }

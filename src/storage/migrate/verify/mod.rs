@@ -74,7 +74,9 @@ impl fmt::Display for Difference {
         match &self.what {
             What::Missing => write!(f, ": missing in the destination"),
             What::Extra => write!(f, ": only in the destination"),
-            What::Different { field, from, to } => write!(f, ": {field} is {from} in the source, {to} in the destination"),
+            What::Different { field, from, to } => {
+                write!(f, ": {field} is {from} in the source, {to} in the destination")
+            }
         }
     }
 }

@@ -38,8 +38,7 @@ pub(super) async fn compare(work: &Work, place: Place<'_>, room: RoomId) -> Resu
 
 async fn members(work: &Work, place: Place<'_>, room: RoomId) -> Result<()> {
     const TABLE: &str = "member";
-    let mut join =
-        Join::new(all_members(work, &work.from, room), all_members(work, &work.to, room), |(user, _)| *user);
+    let mut join = Join::new(all_members(work, &work.from, room), all_members(work, &work.to, room), |(user, _)| *user);
     while let Some(pair) = join.next().await? {
         work.rows(1).await;
         match pair {
