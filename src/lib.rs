@@ -2,14 +2,17 @@
 
 pub mod actors;
 pub mod api;
+pub mod circuit;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod ephemera;
 pub mod error;
 pub mod events;
+pub mod redis_link;
 pub mod secret_file;
 pub mod server;
 pub mod storage;

@@ -29,6 +29,10 @@ pub enum TaskKind {
     Listener,
     /// Runs the commands of one session.
     Session,
+    /// Fills and empties the cache.
+    Cache,
+    /// Tells other nodes what may be forgotten.
+    Ephemera,
     /// Refreshes keys.
     Keys,
     /// Copies or compares a part of a store.

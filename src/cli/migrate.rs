@@ -12,7 +12,6 @@ use crate::{
     server,
     storage::{
         Store,
-        embedded::{EmbeddedStore, OpenOptions},
         layer::encrypted::Encrypted,
         migrate::{self, Copied, Options, Progress, Verdict},
         url::StoreUrl,
@@ -23,7 +22,7 @@ use crate::{
 /// Flags of `migrate`.
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
-    /// Store to read: embedded:DIR, postgres://USER@HOST:PORT/DATABASE or scylla://HOST:PORT/KEYSPACE. DIR is a server's
+    /// Store to read: embedded:DIR, postgres://USER@HOST:PORT/DATABASE?schema=NAME or scylla://HOST:PORT/KEYSPACE. DIR is a server's
     /// data directory.
     #[arg(long, value_name = "STORE")]
     from: StoreUrl,
@@ -89,8 +88,8 @@ pub(super) fn run(args: &MigrateArgs) -> anyhow::Result<bool> {
 }
 
 async fn migrate(args: &MigrateArgs) -> anyhow::Result<Report> {
-    let from = open(&args.from, true).await.with_context(|| format!("--from {}", args.from))?;
-    let to = open(&args.to, args.verify_only).await.with_context(|| format!("--to {}", args.to))?;
+    let from = server::open_at(&args.from, true).await.with_context(|| format!("--from {}", args.from))?;
+    let to = server::open_at(&args.to, args.verify_only).await.with_context(|| format!("--to {}", args.to))?;
     let (sealed_from, sealed_to) = layered(args, Arc::clone(&from), Arc::clone(&to)).await?;
     let report = work(args, sealed_from, sealed_to).await;
     // What was acknowledged is durable in any case; the first error is the one to tell.
@@ -118,22 +117,6 @@ async fn work(args: &MigrateArgs, from: Arc<dyn Store>, to: Arc<dyn Store>) -> a
         report.verified = Some(verdict);
     }
     Ok(report)
-}
-
-/// Opens a backend. One that is only read must be there.
-async fn open(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Arc<dyn Store>> {
-    match url {
-        StoreUrl::Embedded(dir) => {
-            let dir = dir.join("store");
-            if must_exist && !dir.is_dir() {
-                bail!("there is no store in this directory");
-            }
-            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &OpenOptions::default())).await?;
-            Ok(Arc::new(opened.context("open the store")?))
-        }
-        StoreUrl::Postgres(_) => bail!("this build has no PostgreSQL store"),
-        StoreUrl::Scylla { .. } => bail!("this build has no ScyllaDB store"),
-    }
 }
 
 /// The stores with encryption around them, if bodies are to be sealed anew.

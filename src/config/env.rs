@@ -1,7 +1,7 @@
 //! The environment layer, as a map that is passed in.
 //!
-//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY` and `CHAT_IV` besides. Any other variable
-//! with one of these prefixes is an error, except what container platforms put there by themselves.
+//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY`, `CHAT_IV`, `POSTGRES_…` and `REDIS_…` besides. Any other variable
+//! that begins with `TERTULIA_` or `CHAT_` is an error, except what container platforms put there by themselves.
 //! An empty value counts as not set, because compose files cannot leave a variable out.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,17 @@ const OTHERS: &[&str] = &[CONFIG_FILE_VARIABLE, "TERTULIA_SERVER", "TERTULIA_TOK
 const OTHERS_PREFIX: &str = "TERTULIA_TEST_";
 
 /// Second names of keys.
-const ALIASES: &[(&str, &str)] = &[("CHAT_KEY", "encryption.key"), ("CHAT_IV", "encryption.iv")];
+const ALIASES: &[(&str, &str)] = &[
+    ("CHAT_KEY", "encryption.key"),
+    ("CHAT_IV", "encryption.iv"),
+    ("REDIS_HOST", "redis.host"),
+    ("REDIS_PORT", "redis.port"),
+    ("POSTGRES_HOST", "postgres.host"),
+    ("POSTGRES_PORT", "postgres.port"),
+    ("POSTGRES_USER", "postgres.user"),
+    ("POSTGRES_PASSWORD", "postgres.password"),
+    ("POSTGRES_DB", "postgres.database"),
+];
 
 /// Switches that ask for a backend when they are on.
 const SWITCHES: &[(&str, &str)] = &[
@@ -30,13 +40,10 @@ const SWITCHES: &[(&str, &str)] = &[
 ];
 
 /// Addresses that ask for a backend when they are set.
-const REFUSED: &[(&str, &str)] = &[("POSTGRES_HOST", "the PostgreSQL store"), ("NATS_URL", "the NATS event bus")];
+const REFUSED: &[(&str, &str)] = &[("NATS_URL", "the NATS event bus")];
 
-/// Settings that do nothing in this build and harm nobody: without Redis the server is slower, and
-/// the others mean nothing while their switch is off.
+/// Settings that do nothing in this build and harm nobody: they mean nothing while their switch is off.
 const IGNORED: &[&str] = &[
-    "REDIS_HOST",
-    "REDIS_PORT",
     "SCYLLA_HOSTS",
     "SCYLLA_CONTACT_POINTS",
     "SCYLLA_PORT",
@@ -44,10 +51,6 @@ const IGNORED: &[&str] = &[
     "SCYLLA_CONSISTENCY",
     "SCYLLA_USERNAME",
     "SCYLLA_PASSWORD",
-    "POSTGRES_PORT",
-    "POSTGRES_USER",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_DB",
 ];
 
 /// Puts the variables' values on top.

@@ -141,10 +141,21 @@ pub enum Fsync {
     Interval,
 }
 
+/// Which store keeps everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// No server: files in the data directory.
+    Embedded,
+    /// PostgreSQL.
+    Postgres,
+}
+
 /// `[storage]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
+    /// Which store, decided.
+    pub backend: Backend,
     /// When what is acknowledged is on the disk.
     pub fsync: Fsync,
     /// Longest time between two syncs with [`Fsync::Interval`], in ms.
@@ -153,6 +164,31 @@ pub struct StorageConfig {
     pub cache_mb: u64,
     /// Number of this node within message ids, 0 to 1023.
     pub worker_id: u16,
+}
+
+/// `[postgres]`
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// Name, address or socket directory; empty if PostgreSQL is not the store.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User to log in as.
+    pub user: String,
+    /// That user's password; `None` for servers that ask for none.
+    pub password: Option<SecretString>,
+    /// Database.
+    pub database: String,
+    /// Schema of the tables.
+    pub schema: String,
+    /// Most connections.
+    pub pool_size: usize,
+    /// Group commits under way at once.
+    pub append_lanes: usize,
+    /// Longest time to connect, in ms.
+    pub connect_timeout_ms: u64,
+    /// Longest time of one statement, in ms.
+    pub statement_timeout_ms: u64,
 }
 
 /// `[rooms]`

@@ -33,7 +33,7 @@ pub enum Outcome {
 }
 
 impl StoreErrorKind {
-    /// Whether a write that failed like this may have happened.
+    /// Whether a write that failed like this may have happened, if nothing better is known ([`StoreError::not_tried`]).
     #[must_use]
     pub const fn outcome(self) -> Outcome {
         match self {
@@ -48,6 +48,7 @@ impl StoreErrorKind {
 /// An operation of the store failed.
 pub struct StoreError {
     kind: StoreErrorKind,
+    outcome: Outcome,
     op: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -56,13 +57,27 @@ impl StoreError {
     /// An error of `kind` in operation `op`, with no deeper cause.
     #[must_use]
     pub const fn new(kind: StoreErrorKind, op: &'static str) -> Self {
-        Self { kind, op, source: None }
+        Self { kind, outcome: kind.outcome(), op, source: None }
     }
 
     /// An error of `kind` in operation `op`, because of `source`.
     #[must_use]
     pub fn because(kind: StoreErrorKind, op: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, op, source: Some(source.into()) }
+        Self { kind, outcome: kind.outcome(), op, source: Some(source.into()) }
+    }
+
+    /// The call was not made at all: `Unavailable`, but certainly without effect. Only for who stands before the store
+    /// and has not passed the call on.
+    #[must_use]
+    pub fn not_tried(op: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let kind = StoreErrorKind::Unavailable;
+        Self { kind, outcome: Outcome::NotApplied, op, source: Some(source.into()) }
+    }
+
+    /// The same error without its cause, for one more who waits for the call.
+    #[must_use]
+    pub const fn twin(&self) -> Self {
+        Self { kind: self.kind, outcome: self.outcome, op: self.op, source: None }
     }
 
     /// What went wrong.
@@ -80,7 +95,7 @@ impl StoreError {
     /// Whether the write may have happened.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
-        self.kind.outcome()
+        self.outcome
     }
 }
 

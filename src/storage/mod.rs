@@ -25,6 +25,7 @@ pub mod error;
 pub mod layer;
 pub mod limits;
 pub mod migrate;
+pub mod postgres;
 pub mod project;
 #[cfg(test)]
 mod project_tests;
@@ -69,6 +70,7 @@ pub trait LogStore {
     /// - What a projection removes or takes back is removed before it adds: who is in both is a new member.
     /// - A redaction replaces the body of the log row, of this append's own records too; at a seq with no event it is a
     ///   `Conflict`.
+    /// - Who sees the new head can read all that was appended with it: caches rely on it.
     /// - Positions are merged and never move back, also when their member goes and comes back.
     /// - Arguments beyond [`limits`]: `Invalid`.
     ///

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! domain <- crypto <- storage --+
-//! domain <- events -------------+- actors <- api <- server <- cli, main      (a <- b: b may import a)
+//! domain <- events, ephemera ---+- actors <- api <- server <- cli, main      (a <- b: b may import a)
 //! proto  <- api, client, cli, tools
 //! ```
 //!
@@ -12,16 +12,17 @@
 use crate::source::{self, File};
 
 /// Modules that everything above the domain may use. They import the domain and each other, nothing else.
-const BASE: &[&str] = &["clock", "error", "secret_file", "tasks"];
+const BASE: &[&str] = &["circuit", "clock", "error", "redis_link", "secret_file", "tasks"];
 
 /// What a layer may import besides itself and [`BASE`]: modules, or single names of a module.
 const LAYERS: &[(&str, &[&str])] = &[
     ("crypto", &["domain"]),
     ("storage", &["domain", "crypto"]),
     ("events", &["domain"]),
-    ("actors", &["domain", "crypto", "storage", "events"]),
+    ("ephemera", &["domain"]),
+    ("actors", &["domain", "crypto", "storage", "events", "ephemera"]),
     // Counts what the layers below report through the traits they declare.
-    ("telemetry", &["domain", "storage", "events", "actors"]),
+    ("telemetry", &["domain", "storage", "events", "ephemera", "actors"]),
     // Values that pass through, never the store itself: what is kept and when is for the actors to say.
     (
         "api",
@@ -29,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "domain",
             "crypto",
             "events",
+            "ephemera",
             "actors",
             "telemetry",
             "storage::Durability",
@@ -39,9 +41,24 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["domain"]),
-    ("config", &["domain", "crypto", "storage", "events", "actors", "api"]),
-    ("server", &["domain", "crypto", "storage", "events", "actors", "telemetry", "api", "config"]),
-    ("cli", &["domain", "crypto", "storage", "events", "actors", "telemetry", "api", "config", "client", "server"]),
+    ("config", &["domain", "crypto", "storage", "events", "ephemera", "actors", "api"]),
+    ("server", &["domain", "crypto", "storage", "events", "ephemera", "actors", "telemetry", "api", "config"]),
+    (
+        "cli",
+        &[
+            "domain",
+            "crypto",
+            "storage",
+            "events",
+            "ephemera",
+            "actors",
+            "telemetry",
+            "api",
+            "config",
+            "client",
+            "server",
+        ],
+    ),
 ];
 
 /// Modules that put everything together and may import anything.
@@ -53,7 +70,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fjall", &["storage::embedded"]),
     ("scylla", &["storage::scylla"]),
     ("tokio_postgres", &["storage::postgres"]),
-    ("redis", &["storage::layer"]),
+    ("deadpool_postgres", &["storage::postgres"]),
+    ("redis", &["redis_link", "storage::layer::cached", "ephemera"]),
     ("async_nats", &["events"]),
     // Actors are an inner matter of one layer.
     ("ractor", &["actors"]),
@@ -100,9 +118,12 @@ const NOT_DOMAIN: &[&str] = &[
     "clock",
     "config",
     "crypto",
+    "circuit",
+    "ephemera",
     "error",
     "events",
     "main",
+    "redis_link",
     "secret_file",
     "server",
     "storage",

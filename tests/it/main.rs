@@ -18,6 +18,8 @@ mod every_field;
 mod limits;
 mod messages;
 mod migrate;
+#[cfg(feature = "testkit")]
+mod redis;
 mod restart;
 mod rooms;
 mod session;

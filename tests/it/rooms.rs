@@ -193,6 +193,7 @@ async fn a_channel_for_everyone_fills_and_says_how_far_it_is() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     assert_eq!(number(&progress, "/processed"), 11);
+    assert_eq!(progress["stopped_reason"], "");
     let ben = sandbox.user(2);
     let room = ben.ok("GetRoom", json!({"room_id": id})).await;
     assert_eq!(number(&room, "/room/participants_count"), 11);

@@ -11,7 +11,7 @@ use tertulia::{
     actors::{Node, ops::PageAt, user::ListFilter},
     domain::{
         event::{Event, EventBody},
-        ids::{Epoch, MessageId, RoomId, Seq, UserId},
+        ids::{Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
         invariants::{HistoryChecker, Kind, ObservedEvent, ObservedMessage},
         message::MessageType,
         position::Position,
@@ -42,9 +42,12 @@ fn int(number: u64) -> i64 {
 pub(crate) async fn check(world: &World, node: &Node, devices: &[Rc<RefCell<Device>>], bus: &Bus) {
     let rooms = world.inner.rooms(None, ALL).await.expect("no faults here");
     let mut ids: BTreeMap<MessageId, RoomId> = BTreeMap::new();
+    let mut external = BTreeMap::new();
     for room in &rooms {
         let log = read(world, *room).await;
         check_room(world, node, &log).await;
+        check_external(world, &log, &mut external).await;
+        check_join_all(world, &log).await;
         for (event, _) in &log.events {
             if let Some(message) = event.message()
                 && let Some(other) = ids.insert(message.id, *room)
@@ -236,10 +239,6 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
         .expect("no faults here")
         .into_iter()
         .collect();
-    // Leaving takes the settings of the list with it, and with them the note that something is hidden.
-    if !hidden.is_empty() && log.events.iter().any(|(event, _)| left(event).contains(&UserId(user))) {
-        return;
-    }
     let expected: Vec<MessageId> = log
         .events
         .iter()
@@ -247,11 +246,13 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
         .filter(|m| m.seq > floor && !hidden.contains(&m.seq))
         .map(|m| m.id)
         .collect();
-    let (mut found, mut after) = (Vec::new(), Seq(0));
+    let (mut found, mut after, mut said) = (Vec::new(), Seq(0), Vec::new());
     loop {
         match node.history(author, log.room, PageAt::After(after), 7).await {
             Ok(page) => {
                 found.extend(page.messages.iter().map(|m| m.id));
+                let says = page.messages.iter().filter(|m| m.draft.content.contains("says"));
+                said.extend(says.map(|m| m.id));
                 let Some(last) = page.messages.last().filter(|_| page.has_more_after) else {
                     break;
                 };
@@ -265,6 +266,72 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
     }
     if found != expected {
         world.violation(format_args!("{}: {user} reads {found:?} where the log has {expected:?}", log.room));
+    }
+    check_search(world, node, log.room, author, said).await;
+    if let Ok(summary) = node.room(author, log.room).await {
+        let last = summary.last_message.map(|m| m.id);
+        // Far enough down the list of hidden ones none is looked for.
+        if last != expected.last().copied() && (last.is_some() || hidden.len() <= 64) {
+            world.violation(format_args!("{}: {user} is shown {last:?} of {expected:?}", log.room));
+        }
+    }
+}
+
+/// What is found, page by page, is what there is to read.
+async fn check_search(world: &World, node: &Node, room: RoomId, author: Author, mut expected: Vec<MessageId>) {
+    let (mut found, mut from) = (Vec::new(), None);
+    loop {
+        match node.search(author, Some(room), "says", from, 7).await {
+            Ok(page) => {
+                found.extend(page.messages.iter().map(|m| m.id));
+                from = page.next;
+            }
+            Err(error) => {
+                world.violation(format_args!("{room}: no search: {error:?}"));
+                return;
+            }
+        }
+        if from.is_none() {
+            break;
+        }
+    }
+    expected.reverse();
+    if found != expected {
+        world.violation(format_args!("{room}: a search finds {found:?}, there is {expected:?}"));
+    }
+}
+
+/// A reference to a message elsewhere has one message here, and finds it.
+async fn check_external(world: &World, log: &Log, known: &mut BTreeMap<ExternalRef, (RoomId, Seq)>) {
+    for (event, _) in &log.events {
+        let Some(external) = event.message().and_then(|message| message.draft.external.as_ref()) else {
+            continue;
+        };
+        let place = (log.room, event.seq);
+        if let Some(other) = known.insert(external.clone(), place) {
+            world.violation(format_args!("{external:?} is at {other:?} and at {place:?}"));
+        }
+        let found = world.inner.find_external(external).await.expect("no faults here");
+        if found.map(|found| (found.room, found.seq)) != Some(place) {
+            world.violation(format_args!("{external:?} is at {place:?} and found at {found:?}"));
+        }
+    }
+}
+
+/// A channel for everyone has had everyone as a member.
+async fn check_join_all(world: &World, log: &Log) {
+    let info = world.inner.room(log.room).await.expect("no faults here");
+    let info = info.map(|body| codec::decode_info(log.room, &body).expect("settings decode"));
+    if !info.is_some_and(|info| info.join_all_users && !info.deleted) {
+        return;
+    }
+    let came: BTreeSet<UserId> = log.events.iter().flat_map(|(event, _)| joined(event)).collect();
+    for user in (1..=world.plan.users).map(UserId).filter(|user| !came.contains(user)) {
+        world.violation(format_args!("{} is for everyone, and {user} never came", log.room));
+    }
+    let job = world.inner.join_job(log.room).await.expect("no faults here");
+    if !job.as_ref().is_some_and(|body| codec::decode_join_job(body).is_ok_and(|job| job.done)) {
+        world.violation(format_args!("{} is for everyone, and the job stands at {job:?}", log.room));
     }
 }
 

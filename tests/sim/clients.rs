@@ -7,8 +7,8 @@ use rand::{Rng, rngs::StdRng};
 use tertulia::{
     actors::{Node, error::CallError, ops::NewRoom, ops::PageAt, user::ListFilter},
     domain::{
-        ids::{ClientMessageId, MessageId, RoomId, UserId},
-        message::Draft,
+        ids::{ClientMessageId, ExternalRef, MessageId, RoomId, UserId},
+        message::{Draft, ForwardedFrom},
         reject::Reject,
         room::{Author, InfoPatch, MemberPatch, Role, RoomType},
     },
@@ -77,7 +77,8 @@ impl Talker {
             81..84 => self.add_or_remove(node, false).await,
             84..86 => self.leave(node).await,
             86..89 => self.create(node).await,
-            89..92 => self.look(node).await,
+            89..91 => self.look(node).await,
+            91 => self.search(node).await,
             92..94 => self.change(node).await,
             94..96 => self.typing(node).await,
             96..98 => self.preferences(node).await,
@@ -115,9 +116,12 @@ impl Talker {
         let Some(room) = self.room() else { return };
         self.sends += 1;
         let client_id = format!("{}-{}", self.name, self.sends);
+        let (external, forwarded_from) = (self.external(&client_id), self.forwarded());
         let at = {
             let mut book = self.world.book.borrow_mut();
-            book.sends.push(SendRecord { room: Some(room), user: self.user.0, client_id, ..SendRecord::default() });
+            let (room, user) = (Some(room), self.user.0);
+            let record = SendRecord { room, user, client_id, external, forwarded_from, ..SendRecord::default() };
+            book.sends.push(record);
             book.sends.len() - 1
         };
         self.own.push(at);
@@ -137,12 +141,37 @@ impl Talker {
         }
     }
 
+    /// Some sends have a twin elsewhere; of these some claim one that others claim too.
+    fn external(&self, client_id: &str) -> Option<ExternalRef> {
+        let message = match self.sends % 10 {
+            3 => client_id.to_owned(),
+            5 => format!("shared {}", self.sends),
+            _ => return None,
+        };
+        Some(ExternalRef { source: "sim".to_owned(), chat: "c".to_owned(), message })
+    }
+
+    /// Some sends pass on what was said elsewhere; not all of them may.
+    fn forwarded(&mut self) -> Option<ForwardedFrom> {
+        let book = self.world.book.borrow();
+        if self.sends % 10 != 8 || book.messages.is_empty() {
+            return None;
+        }
+        let (room, message, sender) = book.messages[self.random.random_range(0..book.messages.len())];
+        Some(ForwardedFrom { room, message, sender })
+    }
+
     /// What a send of the book says; the same each time.
     fn draft(&self, at: usize) -> (RoomId, Draft, String) {
         let book = self.world.book.borrow();
         let record = &book.sends[at];
         let long = if record.client_id.ends_with('7') { 400 } else { 0 };
-        let draft = Draft { content: format!("says {} {}", record.client_id, "x".repeat(long)), ..Draft::default() };
+        let draft = Draft {
+            content: format!("says {} {}", record.client_id, "x".repeat(long)),
+            external: record.external.clone(),
+            forwarded_from: record.forwarded_from.clone(),
+            ..Draft::default()
+        };
         (record.room.expect("set when written down"), draft, record.client_id.clone())
     }
 
@@ -345,7 +374,7 @@ impl Talker {
             name: if room_type == RoomType::P2p { String::new() } else { self.name.clone() },
             description: String::new(),
             picture: String::new(),
-            join_all_users: false,
+            join_all_users: room_type == RoomType::Channel && self.random.random_bool(0.7),
             members_can_send: Some(self.random.random_bool(0.9)),
             history_visible: pick(&mut self.random, &[None, Some(true), Some(false)]),
         };
@@ -396,6 +425,23 @@ impl Talker {
                 self.world.violation(format_args!("message {id} of {room} was acknowledged and cannot be read"))
             }
             Answer::Refused(_) | Answer::Doubt(_) => {}
+        }
+    }
+
+    /// Looks for what others said, in one room or in all.
+    async fn search(&mut self, node: &Node) {
+        let room = self.room().filter(|_| self.random.random_bool(0.5));
+        let query = format!("u{}.", self.somebody());
+        let patience = self.patience();
+        let search = node.search(self.author(), room, &query, None, 5);
+        let answer = self.world.call(patience, search).await;
+        self.told(&format!("searches {query}"), &answer);
+        if let Answer::Done(found) = answer {
+            for message in &found.messages {
+                if !message.draft.content.contains(&query) || room.is_some_and(|room| room != message.room) {
+                    self.world.violation(format_args!("looking for {query} finds {message:?}"));
+                }
+            }
         }
     }
 

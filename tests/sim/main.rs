@@ -28,7 +28,7 @@ use clients::Talker;
 use devices::Listener;
 use parking_lot::Mutex;
 use planted::Bug;
-use tertulia::actors::room::SLEEP_DROPS_QUEUE;
+use tertulia::{actors::room::SLEEP_DROPS_QUEUE, domain::ids::UserId, storage::codec};
 use tokio::{sync::broadcast::error::RecvError, task::spawn_local};
 use world::{Phase, World};
 
@@ -96,6 +96,10 @@ async fn live(world: &Rc<World>) {
     subscribe(world, &bus);
     if world.planted.is_early() {
         spawn_local(planted::flush_late(world.planted.clone()));
+    }
+    for user in 1..=world.plan.users {
+        let profile = codec::encode_profile(&format!("user {user}"), "");
+        world.inner.put_profile(UserId(user), profile).await.expect("no faults here");
     }
     world.start_node().await;
     let node = world.node_up().await;

@@ -25,7 +25,8 @@ use tertulia::{
     clock::{SharedClock, TokioClock},
     domain::{
         event::Event,
-        ids::{MessageId, RoomId, Seq, UserId},
+        ids::{ExternalRef, MessageId, RoomId, Seq, UserId},
+        message::ForwardedFrom,
     },
     events::InProcessBus,
     storage::{
@@ -142,6 +143,8 @@ pub(crate) struct SendRecord {
     pub(crate) room: Option<RoomId>,
     pub(crate) user: i64,
     pub(crate) client_id: String,
+    pub(crate) external: Option<ExternalRef>,
+    pub(crate) forwarded_from: Option<ForwardedFrom>,
     pub(crate) acked: Option<(Seq, MessageId)>,
     /// Some attempt may have had an effect without being acknowledged.
     pub(crate) doubt: bool,
@@ -359,6 +362,7 @@ impl World {
         let node = Node::start(Parts {
             store: Arc::clone(&self.store),
             bus: Arc::<InProcessBus>::clone(&self.bus),
+            ephemera: Arc::new(tertulia::ephemera::Alone::default()),
             clock: Arc::clone(&self.clock),
             keys: Arc::<Keys>::clone(&self.keys),
             observer: Arc::new(Silent),

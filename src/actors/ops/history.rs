@@ -1,6 +1,6 @@
 //! Reading what was said: pages, single messages, pins, receipts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{Access, Node};
 use crate::{
@@ -78,9 +78,9 @@ pub struct Receipts {
 
 /// Messages found in one direction.
 #[derive(Debug, Default)]
-struct Run {
+pub(super) struct Run {
     /// In seq order.
-    messages: Vec<Arc<Message>>,
+    pub(super) messages: Vec<Arc<Message>>,
     more: bool,
 }
 
@@ -94,7 +94,7 @@ impl Node {
         let mut at = at;
         let mut page = self.page(&access, at, limit).await?;
         let mut ends = ends_of(&page);
-        self.drop_hidden(author, room, &mut page.messages).await?;
+        self.drop_hidden(author, &access, &mut page.messages).await?;
         // A page of which nothing is left would leave the reader without a place to go on from.
         while let (true, Some((first, last))) = (page.messages.is_empty(), ends) {
             at = match at {
@@ -104,7 +104,7 @@ impl Node {
             };
             page = self.page(&access, at, limit).await?;
             ends = ends_of(&page);
-            self.drop_hidden(author, room, &mut page.messages).await?;
+            self.drop_hidden(author, &access, &mut page.messages).await?;
         }
         if page.messages.iter().any(|m| m.sender == author.user) {
             (page.delivered_by_all, page.read_by_all) = self.reached_by_all(&access, author.user).await?;
@@ -147,7 +147,7 @@ impl Node {
     }
 
     /// Up to `limit` messages before `seq`.
-    async fn before(&self, access: &Access, seq: Seq, limit: usize) -> Call<Run> {
+    pub(super) async fn before(&self, access: &Access, seq: Seq, limit: usize) -> Call<Run> {
         let floor = access.floor();
         if let Some(run) = access.awake.as_ref().and_then(|handle| {
             handle.read(|state| {
@@ -225,21 +225,6 @@ impl Node {
         Ok(Run { messages: load::present(&*self.context.store, access.room, sent).await?, more })
     }
 
-    /// Leaves out what the reader has hidden for themselves.
-    pub(super) async fn drop_hidden(&self, author: Author, room: RoomId, messages: &mut Vec<Arc<Message>>) -> Call<()> {
-        let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
-            return Ok(());
-        };
-        let store = &self.context.store;
-        let entry = store.room_of(author.user, room).await?;
-        if entry.is_some_and(|entry| entry.prefs.hidden_messages > 0) {
-            let hidden = store.hidden_messages(author.user, room, first.seq, last.seq).await?;
-            let hidden: BTreeSet<Seq> = hidden.into_iter().collect();
-            messages.retain(|m| !hidden.contains(&m.seq));
-        }
-        Ok(())
-    }
-
     /// Up to where everyone but `reader` has got, and has read, messages.
     pub(super) async fn reached_by_all(&self, access: &Access, reader: UserId) -> Call<(Seq, Seq)> {
         if access.head.members as usize > STATUS_MEMBERS_MAX {
@@ -281,7 +266,7 @@ impl Node {
     async fn single(&self, author: Author, access: &Access, seq: Seq) -> Call<Page> {
         let message = self.message_at(access, seq).await?.ok_or(Reject::MessageNotFound)?;
         let mut messages = vec![message];
-        self.drop_hidden(author, access.room, &mut messages).await?;
+        self.drop_hidden(author, access, &mut messages).await?;
         if messages.is_empty() {
             return Err(Reject::MessageNotFound.into());
         }
@@ -317,7 +302,7 @@ impl Node {
                 None => access.head.seq.next(),
             };
             let mut run = self.before(&access, end, limit + 1).await?.messages;
-            self.drop_hidden(author, room, &mut run).await?;
+            self.drop_hidden(author, &access, &mut run).await?;
             newest.extend(run);
             newest.sort_unstable_by_key(|message| std::cmp::Reverse(message.id));
             newest.truncate(limit + 1);
@@ -351,7 +336,7 @@ impl Node {
         Ok(low)
     }
 
-    /// A room's pinned messages, newest pin first.
+    /// A room's pinned messages, newest pin first, without those that the author has hidden.
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
@@ -367,6 +352,7 @@ impl Node {
         for (seq, _) in pins {
             messages.extend(self.message_at(&access, seq).await?);
         }
+        self.drop_hidden(author, &access, &mut messages).await?;
         Ok(messages)
     }
 

@@ -6,8 +6,10 @@
 mod access;
 mod admin;
 mod ask;
+mod hidden;
 mod history;
 mod join_all;
+mod list;
 mod members;
 mod people;
 mod rooms;
@@ -22,8 +24,10 @@ use tokio::sync::Semaphore;
 pub use access::Access;
 pub use admin::{NodeStatus, StoredRoom};
 pub use history::{Page, PageAt, Receipt, Receipts};
+pub use join_all::JoinProgress;
+pub use list::RoomPage;
 pub use people::{Device, SyncState, UserProfile};
-pub use rooms::{NewRoom, Person, RoomPage, RoomSummary, UnreadExplained};
+pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
 pub use search::Found;
 
 use super::{
@@ -32,7 +36,11 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    domain::{ids::UserId, snowflake::Snowflakes},
+    domain::{
+        ids::{RoomId, UserId},
+        snowflake::Snowflakes,
+    },
+    ephemera::Ephemera,
     events::EventBus,
     storage::{Result as StoreResult, Store},
     tasks::{self, TaskKind},
@@ -52,6 +60,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Where it publishes.
     pub bus: Arc<dyn EventBus>,
+    /// What it tells other nodes, and may forget.
+    pub ephemera: Arc<dyn Ephemera>,
     /// The time.
     pub clock: SharedClock,
     /// Keys for clients.
@@ -82,6 +92,7 @@ impl Node {
         let context = Arc::new(Context {
             store: parts.store,
             bus: parts.bus,
+            ephemera: parts.ephemera,
             clock: parts.clock,
             keys: parts.keys,
             observer: parts.observer,
@@ -113,6 +124,20 @@ impl Node {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.context.options
+    }
+
+    /// What this node tells others.
+    #[must_use]
+    pub fn ephemera(&self) -> Arc<dyn Ephemera> {
+        Arc::clone(&self.context.ephemera)
+    }
+
+    /// Asks the store for something that is not there: whether it answers, for health.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_store(&self) -> StoreResult<()> {
+        self.context.store.head(RoomId([0; 16])).await.map(drop)
     }
 
     /// Milliseconds since the Unix epoch.

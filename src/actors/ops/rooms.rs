@@ -1,25 +1,23 @@
-//! Rooms as a user sees them: making them, one of them, the list of them, and where unread comes from.
+//! Rooms as a user sees them: making them, one of them, who is in it, and where unread comes from.
 
 use std::sync::Arc;
 
 use super::{Access, Node, UserProfile};
 use crate::{
     actors::{
-        error::{Call, CallError},
-        room::RoomHandle,
-        room::RoomMsg,
-        user::{ListFilter, ListKey},
+        error::Call,
+        room::{Applied, RoomHandle, RoomMsg},
     },
     domain::{
         fold::fold,
-        ids::{Ordinal, RoomId, Seq, UserId},
+        ids::{Ordinal, RoomId, UserId},
         limits,
         message::Message,
         position::{Position, RoomHead},
         reject::{Flaw, Reject, count, text},
         room::{Author, Command, InfoPatch, Member, Role, RoomInfo, RoomType},
     },
-    storage::{Listing, RoomPrefs, codec},
+    storage::RoomPrefs,
 };
 
 /// Participants shown with a room.
@@ -70,7 +68,7 @@ pub struct RoomSummary {
     pub role: Option<Role>,
     /// Messages the user has not seen.
     pub unread: u64,
-    /// The newest message the user may see.
+    /// The newest message that the user may see and has not hidden.
     pub last_message: Option<Arc<Message>>,
     /// Some members.
     pub people: Vec<Person>,
@@ -82,19 +80,6 @@ pub struct RoomSummary {
     pub prefs: RoomPrefs,
     /// Whether `prefs` hide it now.
     pub hidden: bool,
-}
-
-/// A page of a user's rooms.
-#[derive(Clone, Debug, Default)]
-pub struct RoomPage {
-    /// The rooms.
-    pub rooms: Vec<RoomSummary>,
-    /// Place of the last one, if there are more.
-    pub next: Option<ListKey>,
-    /// How many match in all.
-    pub total: usize,
-    /// Unread messages in all that match.
-    pub unread_total: u64,
 }
 
 /// Where an unread number comes from.
@@ -112,7 +97,7 @@ impl Node {
     /// Makes a room, or finds the p2p room of the pair. Returns it and whether it was made.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn create_room(&self, author: Author, new: NewRoom) -> Call<(RoomSummary, bool)> {
         let others = checked(author, &new)?;
         let fresh = self.context.keys.fresh_room_id();
@@ -125,27 +110,15 @@ impl Node {
         let mut members = vec![(author.user, Role::Owner)];
         members.extend(others.iter().map(|user| (*user, Role::Member)));
         let info = Arc::new(self.info(author, id, &new));
-        if new.join_all_users {
-            // Before the room: a job without a room ends by itself, a room without its job would never fill.
-            self.put_join_job(id).await?;
-        }
         let blocked = match partner {
             Some(other) => self.either_blocks(author.user, other).await?,
             None => false,
         };
-        let applied = self
-            .with_room(id, true, |handle| {
-                if blocked {
-                    // A room that is not made yet has no sides whose blocks it could have read.
-                    let _ = handle.tell(RoomMsg::Blocked(true));
-                }
-                let command = Command::Create { info: Arc::clone(&info), members: members.clone() };
-                async move { handle.command(author, command).await }
-            })
-            .await?;
-        if new.join_all_users {
-            self.start_join_job(id);
-        }
+        let applied = if new.join_all_users {
+            self.make_for_everyone(author, info, members).await?
+        } else {
+            self.make(author, info, members, blocked).await?
+        };
         if let Some(other) = partner.filter(|_| applied.seq.is_some()) {
             self.tell_blocks(author.user, other, id).await?;
         }
@@ -153,6 +126,25 @@ impl Node {
             self.unhide(author.user, id).await?;
         }
         Ok((self.room(author, id).await?, applied.seq.is_some()))
+    }
+
+    /// Has the room made.
+    pub(super) async fn make(
+        &self,
+        author: Author,
+        info: Arc<RoomInfo>,
+        members: Vec<(UserId, Role)>,
+        blocked: bool,
+    ) -> Call<Applied> {
+        self.with_room(info.id, true, |handle| {
+            if blocked {
+                // A room that is not made yet has no sides whose blocks it could have read.
+                let _ = handle.tell(RoomMsg::Blocked(true));
+            }
+            let command = Command::Create { info: Arc::clone(&info), members: members.clone() };
+            async move { handle.command(author, command).await }
+        })
+        .await
     }
 
     fn info(&self, author: Author, id: RoomId, new: &NewRoom) -> RoomInfo {
@@ -176,7 +168,7 @@ impl Node {
     /// One room as the author sees it.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn room(&self, author: Author, room: RoomId) -> Call<RoomSummary> {
         let access = self.access(author, room).await?;
         let entry = self.context.store.room_of(author.user, room).await?;
@@ -184,12 +176,8 @@ impl Node {
         self.summary(author, access, prefs).await
     }
 
-    async fn summary(&self, author: Author, access: Access, prefs: RoomPrefs) -> Call<RoomSummary> {
-        let last_message = match access.head.message_seq {
-            Seq(0) => None,
-            seq if seq <= access.floor() => None,
-            seq => self.message_at(&access, seq).await?,
-        };
+    pub(super) async fn summary(&self, author: Author, access: Access, prefs: RoomPrefs) -> Call<RoomSummary> {
+        let last_message = self.last_shown(author, &access, prefs).await?;
         let members = self.members_page(&access, UserId(0), SHOWN_MAX).await?;
         let mut people = self.people(members).await?;
         let mut partner = None;
@@ -227,7 +215,7 @@ impl Node {
     /// Members with a greater id than `after` whose name or nickname contains `query`, and whether there are more.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn participants(
         &self,
         author: Author,
@@ -261,101 +249,10 @@ impl Node {
         }
     }
 
-    /// A page of the author's rooms: pinned first, then by last activity.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn list(
-        &self,
-        author: Author,
-        filter: &ListFilter,
-        query: &str,
-        after: Option<ListKey>,
-        limit: usize,
-    ) -> Call<RoomPage> {
-        text("query", query, 0, limits::NAME_BYTES_MAX)?;
-        let shared = self.users.warm(author.user).await?;
-        let mut rooms: Vec<(ListKey, Listing)> =
-            shared.list.lock().filtered(filter).map(|listed| (listed.key(), listed.listing)).collect();
-        if !query.is_empty() {
-            rooms = self.matching(rooms, &fold(query)).await?;
-        }
-        self.refresh_positions(author.user, &rooms).await?;
-        let unread_total = {
-            let list = shared.list.lock();
-            let listed = rooms.iter().filter_map(|(key, _)| list.rooms.get(&key.room));
-            listed.map(|listed| listed.position.unread(listed.head().n)).sum()
-        };
-        let total = rooms.len();
-        rooms.retain(|(key, _)| after.is_none_or(|after| *key > after));
-        let more = rooms.len() > limit;
-        if more {
-            rooms.select_nth_unstable_by_key(limit, |(key, _)| *key);
-            rooms.truncate(limit);
-        }
-        rooms.sort_unstable_by_key(|(key, _)| *key);
-        let next = rooms.last().map(|(key, _)| *key).filter(|_| more);
-        let mut page = RoomPage { rooms: Vec::with_capacity(rooms.len()), next, total, unread_total };
-        for (key, _) in rooms {
-            let prefs = shared.list.lock().rooms.get(&key.room).map(|listed| listed.prefs).unwrap_or_default();
-            match self.access(author, key.room).await {
-                Ok(access) => page.rooms.push(self.summary(author, access, prefs).await?),
-                // Deleted, or left, since the list was read.
-                Err(CallError::Rejected(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(page)
-    }
-
-    /// The rooms whose name (p2p: the partner's) contains the folded needle.
-    async fn matching(&self, rooms: Vec<(ListKey, Listing)>, needle: &str) -> Call<Vec<(ListKey, Listing)>> {
-        let mut found = Vec::new();
-        for (key, listing) in rooms {
-            let name = if listing.partner == UserId(0) {
-                let hub = self.context.hubs.get(key.room);
-                if hub.folded_name().is_none() {
-                    let body = self.context.store.room(key.room).await?;
-                    let info = body.map(|body| codec::decode_info(key.room, &body)).transpose()?;
-                    hub.set_name(info.as_ref().map_or("", |info| &info.name));
-                }
-                hub.folded_name().unwrap_or_default()
-            } else {
-                let profile = self.profiles(&[listing.partner]).await?.pop().unwrap_or_default();
-                fold(&profile.name).into()
-            };
-            if name.contains(needle) {
-                found.push((key, listing));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Reads the positions again of rooms in which positions have moved since they were read.
-    async fn refresh_positions(&self, user: UserId, rooms: &[(ListKey, Listing)]) -> Call<()> {
-        let shared = self.users.warm(user).await?;
-        let stale: Vec<RoomId> = {
-            let list = shared.list.lock();
-            let stale = |key: &ListKey| list.rooms.get(&key.room).is_some_and(|listed| listed.is_stale());
-            rooms.iter().map(|(key, _)| key).filter(|key| stale(key)).map(|key| key.room).collect()
-        };
-        for room in stale {
-            let version = self.context.hubs.get(room).positions_version();
-            let position = match self.rooms.awake(room) {
-                Some(handle) => handle.read(|s| s.position(user)),
-                None => self.context.store.position(room, user).await?,
-            };
-            if let Some(listed) = shared.list.lock().rooms.get_mut(&room) {
-                (listed.position, listed.version) = (position, version);
-            }
-        }
-        Ok(())
-    }
-
     /// Where a user's unread number comes from; others' for the admin role alone.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn explain_unread(&self, author: Author, room: RoomId, user: UserId) -> Call<UnreadExplained> {
         if user != author.user && !author.admin {
             return Err(Reject::AdminOnly.into());
@@ -372,7 +269,7 @@ impl Node {
     /// Changes a room's settings.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn update_room(&self, author: Author, room: RoomId, patch: InfoPatch) -> Call<RoomSummary> {
         self.access(author, room).await?;
         self.command(author, room, Command::Update(patch)).await?;
@@ -382,7 +279,7 @@ impl Node {
     /// Deletes a group or channel for all; clears and hides a p2p room for the author.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn delete_room(&self, author: Author, room: RoomId) -> Call<()> {
         let access = self.access(author, room).await?;
         if access.info.room_type != RoomType::P2p {
@@ -397,7 +294,7 @@ impl Node {
     /// Leaves a group or channel; hides a p2p room.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn leave(&self, author: Author, room: RoomId) -> Call<()> {
         let access = self.access(author, room).await?;
         if access.info.room_type == RoomType::P2p {

@@ -76,7 +76,7 @@ impl Node {
                 .search_room(&access, &needle, start, limit - found.messages.len(), &mut rows, &mut of_room)
                 .await?;
             of_room.reverse();
-            self.drop_hidden(author, room, &mut of_room).await?;
+            self.drop_hidden(author, &access, &mut of_room).await?;
             found.messages.extend(of_room.into_iter().rev());
             if found.next.is_some() {
                 break;

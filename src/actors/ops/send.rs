@@ -19,7 +19,7 @@ use crate::{
         reject::{Flaw, Reject},
         room::{Author, Command, ReadTo, Send},
     },
-    storage::{MessageRef, Outcome, RoomPrefs},
+    storage::{MessageRef, Outcome},
 };
 
 /// A send on its way to its room.
@@ -163,32 +163,6 @@ impl Node {
         self.on_message(author, id, |message| Command::Delete { message }).await.map(drop)
     }
 
-    /// Hides a message for the author alone, and tells the author's other devices.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn hide(&self, author: Author, id: MessageId) -> Call<()> {
-        let (access, found) = self.locate(author, id).await?;
-        let _lock = self.user_lock(author.user).lock().await;
-        let store = &self.context.store;
-        let (user, room, seq) = (author.user, access.room, found.seq);
-        let mut prefs = store.room_of(user, room).await?.map_or_else(RoomPrefs::default, |entry| entry.prefs);
-        let is_hidden = !store.hidden_messages(user, room, seq, seq).await?.is_empty();
-        if is_hidden && prefs.hidden_messages > 0 {
-            return Ok(());
-        }
-        if access.member.is_some() {
-            // The count first: pages are searched for hidden messages only where there are some.
-            prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
-            store.put_prefs(user, room, prefs).await?;
-            self.users.prefs_changed(user, room, prefs);
-        }
-        store.hide_message(user, room, seq).await?;
-        let moment = Moment::new(Some(room), user, self.now_ms(), MomentBody::Hidden { id, seq });
-        self.users.tell_moment(user, Arc::new(moment));
-        Ok(())
-    }
-
     /// Gives or takes back a reaction; returns the message as it is now.
     ///
     /// # Errors
@@ -259,6 +233,7 @@ impl Node {
     /// [`CallError`].
     pub async fn typing(&self, author: Author, room: RoomId, typing: bool) -> Call<()> {
         self.access(author, room).await?.member.ok_or(Reject::RoomNotFound)?;
+        self.context.ephemera.set_typing(room, author.user, typing).await;
         let moment = Moment::new(Some(room), author.user, self.now_ms(), MomentBody::Typing(typing));
         self.context.hubs.get(room).tell_moment(&Arc::new(moment), None, Some(author.user));
         Ok(())

@@ -15,7 +15,7 @@ use crate::{
         error::{CallError, outliving},
     },
     domain::{event::Event, ids::UserId, position::Position, reject::Reject, room::Change},
-    storage::{Durability, StoreError, StoreErrorKind, project},
+    storage::{Durability, Outcome, StoreError, StoreErrorKind, project},
     tasks::{self, TaskKind},
 };
 
@@ -115,18 +115,20 @@ impl Room {
         let Some(InFlight { waiting, external, .. }) = self.in_flight.take() else {
             return Ok(());
         };
-        let (kind, op) = (error.kind(), error.op());
+        let kind = error.kind();
         tracing::warn!(room = %self.id, epoch = %self.epoch, error = %crate::error::Chain(&error), "append failed");
         let goes_on = match kind {
             StoreErrorKind::Overloaded | StoreErrorKind::Invalid => true,
             StoreErrorKind::Conflict => external,
+            // Turned away before it reached the store: nothing is in doubt.
+            StoreErrorKind::Unavailable => error.outcome() == Outcome::NotApplied,
             _ => false,
         };
         for (waiting, _permit) in waiting {
             waiting.refuse(match kind {
                 StoreErrorKind::Conflict if external => Reject::ExternalRefTaken.into(),
                 StoreErrorKind::Fenced => CallError::Gone,
-                _ => StoreError::new(kind, op).into(),
+                _ => error.twin().into(),
             });
         }
         if goes_on {

@@ -1,7 +1,10 @@
 //! What belongs to users: blocks, preferences, positions of others, presence, what they hide for themselves.
 
 use super::*;
-use crate::{actors::stream::MomentBody, domain::ids::MessageId};
+use crate::{
+    actors::{stream::MomentBody, user::ListFilter},
+    domain::ids::MessageId,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_block_stops_both_sides_until_it_is_taken_back() {
@@ -125,6 +128,12 @@ async fn typing_reaches_the_others() {
     assert_eq!((moment.user, &moment.body), (BEN.user, &MomentBody::Typing(true)));
     assert!(is_quiet(&mut ben).await);
     assert_eq!(rejected(town.node.typing(author(9), room, true).await), Reject::RoomNotFound);
+
+    // Who opens the room while somebody types is told.
+    let late = OpenStream { room: Some(room), ..open("laptop", &[]) };
+    let mut late = town.stream(ANA, late).await;
+    let Output::Moment(moment) = next(&mut late).await else { panic!("no moment") };
+    assert_eq!((moment.user, &moment.body), (BEN.user, &MomentBody::Typing(true)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +155,7 @@ async fn presence_is_told_to_those_who_watch() {
         }
     }
     assert_eq!(online, [false, true, false]);
-    let presence = town.node.presence(&[BEN.user, ANA.user, EVA.user]);
+    let presence = town.node.presence(&[BEN.user, ANA.user, EVA.user]).await;
     assert_eq!((presence[0].1, presence[1].1, presence[2].1), (false, true, false));
     assert!(presence[0].2.is_some(), "when they were last seen");
 }
@@ -173,4 +182,39 @@ async fn what_one_hides_is_hidden_from_one_alone() {
         let found = town.node.search(EVA, room, "embarrassing", None, 10).await.unwrap();
         assert_eq!(found.messages.len(), 1);
     }
+}
+
+/// What is hidden stays hidden: in the room list, among the pins, and for one who left and came back.
+#[tokio::test(start_paused = true)]
+async fn what_one_hides_is_hidden_everywhere_and_for_good() {
+    let town = Town::new().await;
+    let new = NewRoom { history_visible: Some(true), ..new_room(RoomType::Group, "g", &[BEN.user, EVA.user]) };
+    let room = town.node.create_room(ANA, new).await.unwrap().0.info.id;
+    let older = town.say(ANA, room, "older").await.message.id;
+    let newest = town.say(ANA, room, "newest").await.message.id;
+    for message in [older, newest] {
+        town.node.pin(ANA, message, true).await.unwrap();
+    }
+    let last = async |who| {
+        let listed = town.node.list(who, &ListFilter::default(), "", None, 10).await.unwrap();
+        let shown = town.node.room(who, room).await.unwrap().last_message.map(|m| m.id);
+        assert_eq!(listed.rooms[0].last_message.as_ref().map(|m| m.id), shown);
+        shown
+    };
+    let pins = async |who| town.node.pinned(who, room).await.unwrap().len();
+    let page = async |who| town.node.history(who, room, crate::actors::ops::PageAt::Newest, 10).await.unwrap().messages;
+    town.node.hide(BEN, newest).await.unwrap();
+    for asleep in [false, true] {
+        assert_eq!((last(BEN).await, pins(BEN).await), (Some(older), 1), "asleep: {asleep}");
+        assert_eq!((last(EVA).await, pins(EVA).await), (Some(newest), 2), "asleep: {asleep}");
+        if !asleep {
+            town.sleep(room).await;
+        }
+    }
+    town.node.leave(BEN, room).await.unwrap();
+    town.node.add_members(ANA, room, vec![BEN.user]).await.unwrap();
+    assert_eq!((last(BEN).await, pins(BEN).await, page(BEN).await.len()), (Some(older), 1, 1));
+    assert_eq!(rejected(town.node.message(BEN, newest).await), Reject::MessageNotFound);
+    town.node.hide(BEN, older).await.unwrap();
+    assert_eq!((last(BEN).await, pins(BEN).await, page(BEN).await.len()), (None, 0, 0));
 }

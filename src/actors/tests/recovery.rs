@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
+    actors::ops::JoinProgress,
     domain::room::{MemberPatch, Role},
     storage::{Outcome, RoomStore as _, UserStore as _},
 };
@@ -229,21 +230,45 @@ async fn everyone_is_added_and_the_job_goes_on_after_a_crash() {
     let (summary, _) = town.node.create_room(ANA, new).await.unwrap();
     let room = summary.info.id;
     let done = |node: Node| async move {
-        while !node.join_progress(ANA, room).await.unwrap().2 {
+        while !node.join_progress(ANA, room).await.unwrap().done {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         node.join_progress(ANA, room).await.unwrap()
     };
-    assert_eq!(done(town.node.clone()).await, (1_200, 1_200, true));
+    let all = JoinProgress { processed: 1_200, total: 1_200, done: true, stopped: None };
+    assert_eq!(done(town.node.clone()).await, all);
     assert_eq!(town.node.room(ANA, room).await.unwrap().head.members, 1_200);
     assert_eq!(town.log(room).await.len(), 1 + 3);
 
     // The first half was done when the process died.
     town.node.remove_members(ANA, room, (700..=1_200).map(UserId).collect()).await.unwrap();
-    let job = codec::JoinJob { after: UserId(500), processed: 500, done: false };
+    let job = codec::JoinJob { after: UserId(500), processed: 500, ..Default::default() };
     town.store.put_join_job(room, Some(codec::encode_join_job(&job))).await.unwrap();
     let node = town.another_node().await;
     node.recover().await.unwrap();
-    assert_eq!(done(node.clone()).await, (1_200, 1_200, true));
+    assert_eq!(done(node.clone()).await, all);
     assert_eq!(node.room(ANA, room).await.unwrap().head.members, 1_200);
+}
+
+/// A room that cannot take everyone is filled and says so, and goes on when it can take more.
+#[tokio::test(start_paused = true)]
+async fn adding_everyone_stops_at_a_full_room_and_says_so() {
+    let mut town = Town::with(|o| o.members_max = 700).await;
+    for user in 1..=1_200 {
+        town.store.put_profile(UserId(user), codec::encode_profile("x", "")).await.unwrap();
+    }
+    let new = NewRoom { join_all_users: true, ..new_room(RoomType::Channel, "all", &[]) };
+    let room = town.node.create_room(ANA, new).await.unwrap().0.info.id;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let stopped = town.node.join_progress(ANA, room).await.unwrap();
+    assert_eq!(town.node.room(ANA, room).await.unwrap().head.members, 700, "every place is taken");
+    let full = JoinProgress { processed: 700, total: 1_200, done: false, stopped: Some(Reject::TooManyMembers) };
+    assert_eq!(stopped, full);
+
+    town.options.members_max = 10_000;
+    let node = town.another_node().await;
+    node.recover().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let all = JoinProgress { processed: 1_200, total: 1_200, done: true, stopped: None };
+    assert_eq!(node.join_progress(ANA, room).await.unwrap(), all);
 }

@@ -148,11 +148,12 @@ impl ChatService {
 
     pub(super) async fn get_join_progress(&self, caller: &Caller, request: pb::GetJoinProgressRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
-        let (processed, total, done) = self.door.node.join_progress(caller.author, id).await?;
+        let progress = self.door.node.join_progress(caller.author, id).await?;
         encoded(&pb::GetJoinProgressResponse {
-            processed: convert::number(processed),
-            total: convert::number(total),
-            done,
+            processed: convert::number(progress.processed),
+            total: convert::number(progress.total),
+            done: progress.done,
+            stopped_reason: progress.stopped.map(|why| why.reason().to_owned()).unwrap_or_default(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Variables: ours, other people's, and those of servers that came before.
 
+use secrecy::ExposeSecret;
+
 use super::*;
 
 #[test]
@@ -99,16 +101,55 @@ fn a_backend_that_is_not_there_is_refused() {
         assert!(message(from_env(&[(name, "maybe")])).contains("expected \"true\" or \"false\""));
     }
     assert!(message(from_env(&[("NATS_URL", "nats://n:4222")])).contains("the NATS event bus"));
-    assert!(message(from_env(&[("POSTGRES_HOST", "db")])).contains("the PostgreSQL store"));
+}
+
+#[test]
+fn the_address_of_postgres_selects_it() {
+    let config = from_env(&[
+        ("POSTGRES_HOST", "db"),
+        ("POSTGRES_PORT", "6432"),
+        ("POSTGRES_USER", "u"),
+        ("POSTGRES_PASSWORD", "p"),
+        ("POSTGRES_DB", "chat"),
+    ])
+    .unwrap();
+    let postgres = &config.postgres;
+    assert_eq!(config.storage.backend, Backend::Postgres);
+    assert_eq!((postgres.host.as_str(), postgres.port), ("db", 6432));
+    assert_eq!((postgres.user.as_str(), postgres.database.as_str()), ("u", "chat"));
+    assert_eq!(postgres.password.as_ref().unwrap().expose_secret(), "p");
+    assert!(config.warnings().is_empty());
+    assert_eq!(from_env(&[("TERTULIA_POSTGRES_HOST", "db")]).unwrap().storage.backend, Backend::Postgres);
+    assert_eq!(from_env(&[("POSTGRES_USER", "u")]).unwrap().storage.backend, Backend::Embedded);
+}
+
+#[test]
+fn the_backend_that_is_named_counts() {
+    let named = |backend, host| from_env(&[("TERTULIA_STORAGE_BACKEND", backend), ("POSTGRES_HOST", host)]);
+    assert_eq!(named("embedded", "db").unwrap().storage.backend, Backend::Embedded);
+    assert_eq!(named("postgres", "db").unwrap().storage.backend, Backend::Postgres);
+    assert_eq!(named("auto", "").unwrap().storage.backend, Backend::Embedded);
+    assert_eq!(
+        message(named("postgres", "")),
+        "env TERTULIA_STORAGE_BACKEND: `storage.backend` is \"postgres\" without `postgres.host`"
+    );
+    assert!(message(named("scylla", "db")).contains("not supported"));
 }
 
 #[test]
 fn what_does_nothing_is_a_warning() {
-    let config =
-        from_env(&[("REDIS_HOST", "r"), ("REDIS_PORT", "6379"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")])
-            .unwrap();
-    assert_eq!(config.warnings().len(), 3);
-    assert!(config.warnings().contains(&"env REDIS_HOST does nothing in this build".to_owned()));
+    let config = from_env(&[("SCYLLA_KEYSPACE", "k"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")]).unwrap();
+    assert_eq!(config.warnings().len(), 2);
+    assert!(config.warnings().contains(&"env SCYLLA_HOSTS does nothing in this build".to_owned()));
+}
+
+#[test]
+fn redis_is_used_when_it_has_a_host() {
+    assert!(from_env(&[("REDIS_PORT", "6380")]).unwrap().redis.is_none());
+    let env = [("REDIS_HOST", "cache"), ("REDIS_PORT", "6380"), ("TERTULIA_REDIS_PASSWORD", "hush")];
+    let redis = from_env(&env).unwrap().redis.unwrap();
+    assert_eq!((redis.host.as_str(), redis.port, redis.prefix.as_str()), ("cache", 6380, "tertulia:"));
+    assert!(!format!("{redis:?}").contains("hush"));
 }
 
 #[test]

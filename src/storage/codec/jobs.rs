@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{bytes_of, parse, stored};
+use super::{bytes_of, corrupt, parse, stored};
 use crate::{domain::ids::UserId, storage::Result};
 
 /// How far a room is synchronised with another system, and when that was set.
@@ -20,6 +20,15 @@ pub fn decode_sync(bytes: &[u8]) -> Result<(String, i64)> {
     Ok((sync.position, sync.updated_at_ms))
 }
 
+/// Why adding everyone stopped before everyone was gone through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JoinStop {
+    /// The room has as many members as it may have.
+    RoomFull = 1,
+    /// The room takes no members any more.
+    RoomClosed = 2,
+}
+
 /// How far the background job that adds everyone to a room has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct JoinJob {
@@ -27,14 +36,21 @@ pub struct JoinJob {
     pub after: UserId,
     /// How many that were.
     pub processed: u64,
-    /// Whether it has ended.
+    /// Whether everyone was gone through.
     pub done: bool,
+    /// Why it stopped before that.
+    pub stop: Option<JoinStop>,
 }
 
 /// A join job.
 #[must_use]
 pub fn encode_join_job(job: &JoinJob) -> Bytes {
-    bytes_of(&stored::JoinJob { after_user: job.after.0, processed: job.processed, done: job.done })
+    bytes_of(&stored::JoinJob {
+        after_user: job.after.0,
+        processed: job.processed,
+        done: job.done,
+        stop: job.stop.map_or(0, |stop| stop as u32),
+    })
 }
 
 /// Reads [`encode_join_job`].
@@ -43,5 +59,11 @@ pub fn encode_join_job(job: &JoinJob) -> Bytes {
 /// `Corrupt`.
 pub fn decode_join_job(bytes: &[u8]) -> Result<JoinJob> {
     let job: stored::JoinJob = parse(bytes)?;
-    Ok(JoinJob { after: UserId(job.after_user), processed: job.processed, done: job.done })
+    let stop = match job.stop {
+        0 => None,
+        1 => Some(JoinStop::RoomFull),
+        2 => Some(JoinStop::RoomClosed),
+        _ => return Err(corrupt("join stop")),
+    };
+    Ok(JoinJob { after: UserId(job.after_user), processed: job.processed, done: job.done, stop })
 }

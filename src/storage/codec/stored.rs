@@ -199,4 +199,6 @@ pub(super) struct JoinJob {
     pub(super) processed: u64,
     #[prost(bool, tag = "3")]
     pub(super) done: bool,
+    #[prost(uint32, tag = "4")]
+    pub(super) stop: u32,
 }

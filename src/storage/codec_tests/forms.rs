@@ -126,7 +126,8 @@ fn stored_forms() -> String {
         let record = codec::encode_event(&event);
         lines.push(format!("event.{name} {} {}", record.kind, hex::encode(&record.body)));
     }
-    let job = JoinJob { after: UserId(7), processed: 3, done: true };
+    let job = JoinJob { after: UserId(7), processed: 3, done: true, stop: None };
+    let stopped = JoinJob { done: false, stop: Some(codec::JoinStop::RoomFull), ..job };
     let values = [
         ("message.erased", codec::message_body(&message().erased())),
         ("edit.erased", codec::edit_body(&edited().erased())),
@@ -138,6 +139,7 @@ fn stored_forms() -> String {
         ("device", codec::encode_device("token", 2, 1_790_000_000_000)),
         ("sync", codec::encode_sync("offset 9", 1_790_000_000_000)),
         ("join_job", codec::encode_join_job(&job)),
+        ("join_job.stopped", codec::encode_join_job(&stopped)),
     ];
     for (name, bytes) in values {
         lines.push(format!("{name} {}", hex::encode(bytes)));

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{
     Record, StoreErrorKind,
-    codec::{self, JoinJob},
+    codec::{self, JoinJob, JoinStop},
 };
 use crate::domain::{
     event::{Event, EventBody, Target},
@@ -200,6 +200,7 @@ proptest! {
         platform: u8,
         at_ms: i64,
         job: (i64, u64, bool),
+        stop in prop::sample::select(vec![None, Some(JoinStop::RoomFull), Some(JoinStop::RoomClosed)]),
     ) {
         let [a, b] = texts;
         prop_assert_eq!(codec::decode_state(ROOM, &codec::encode_state(&message)).unwrap(), message);
@@ -208,7 +209,7 @@ proptest! {
         prop_assert_eq!(codec::decode_profile(&codec::encode_profile(&a, &b)).unwrap(), (a.clone(), b));
         prop_assert_eq!(codec::decode_device(&codec::encode_device(&a, platform, at_ms)).unwrap(), (a.clone(), platform, at_ms));
         prop_assert_eq!(codec::decode_sync(&codec::encode_sync(&a, at_ms)).unwrap(), (a, at_ms));
-        let job = JoinJob { after: UserId(job.0), processed: job.1, done: job.2 };
+        let job = JoinJob { after: UserId(job.0), processed: job.1, done: job.2, stop };
         prop_assert_eq!(codec::decode_join_job(&codec::encode_join_job(&job)).unwrap(), job);
     }
 

@@ -34,9 +34,12 @@ impl Deadline {
         Self { inner, deadlines }
     }
 
-    async fn around<T>(&self, op: Op, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    async fn around<T, F>(&self, op: Op, call: impl Fn() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
         let deadline = if op.is_write { self.deadlines.write } else { self.deadlines.read };
-        match tokio::time::timeout(deadline, call).await {
+        match tokio::time::timeout(deadline, call()).await {
             Ok(result) => result,
             Err(elapsed) => Err(StoreError::because(StoreErrorKind::Timeout, op.name, elapsed)),
         }
@@ -49,7 +52,7 @@ impl Deadline {
         records: &[Record],
         projection: &Projection,
     ) -> Result<Durability> {
-        self.around(Op::write("append"), self.inner.append(room, epoch, records, projection)).await
+        self.around(Op::write("append"), || self.inner.append(room, epoch, records, projection)).await
     }
 }
 

@@ -124,8 +124,11 @@ impl Faulty {
         }
     }
 
-    async fn around<T>(&self, op: Op, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        self.meet(op, self.fate(op), call).await
+    async fn around<T, F>(&self, op: Op, call: impl Fn() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        self.meet(op, self.fate(op), call()).await
     }
 
     async fn meet<T>(&self, op: Op, fate: Fate, call: impl Future<Output = Result<T>> + Send) -> Result<T> {

@@ -32,9 +32,12 @@ impl Metered {
         Self { inner, observer }
     }
 
-    async fn around<T>(&self, op: Op, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    async fn around<T, F>(&self, op: Op, call: impl Fn() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
         let began = Instant::now();
-        let result = call.await;
+        let result = call().await;
         self.observer.observe(op, began.elapsed(), result.as_ref().map(drop).map_err(|error| error.kind()));
         result
     }
@@ -46,7 +49,7 @@ impl Metered {
         records: &[Record],
         projection: &Projection,
     ) -> Result<Durability> {
-        self.around(Op::write("append"), self.inner.append(room, epoch, records, projection)).await
+        self.around(Op::write("append"), || self.inner.append(room, epoch, records, projection)).await
     }
 }
 

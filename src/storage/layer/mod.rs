@@ -1,14 +1,19 @@
 //! Decorators: stores around a store. Each implements the whole contract and passes the whole conformance suite.
 //!
-//! The order of a full stack, from outside: [`metered`], [`deadline`], [`encrypted`], then caches and the backend, so
-//! that whatever keeps bytes keeps only sealed ones.
+//! The order of a full stack, from outside: [`metered`], [`deadline`], [`encrypted`], [`cached`], [`retrying`],
+//! [`breaker`] and the backend: whatever keeps bytes keeps only sealed ones, what is sent again is the same to the byte,
+//! and each attempt counts for the breaker. Retries and breaker are for backends behind a network.
 
+pub mod breaker;
+pub mod cached;
 pub mod deadline;
 pub mod encrypted;
 #[cfg(any(test, feature = "testkit"))]
 pub mod faulty;
 pub mod metered;
 pub mod mirrored;
+pub mod network;
+pub mod retrying;
 
 /// One operation of the contract, as decorators see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -34,8 +39,8 @@ impl Op {
 }
 
 /// Implements the contract for a decorator with a field `inner: Arc<dyn Store>`, a method
-/// `async fn around<T>(&self, op: Op, call: impl Future<Output = Result<T>>) -> Result<T>`, and a method
-/// `async fn append_around(..)` with the arguments of `append`.
+/// `async fn around<T, F: Future<Output = Result<T>>>(&self, op: Op, call: impl Fn() -> F) -> Result<T>`, in which each
+/// `call()` makes the call to `inner` anew, and a method `async fn append_around(..)` with the arguments of `append`.
 macro_rules! store_around {
     ($layer:ty) => {
         $crate::storage::layer::store_around! { @impl $layer;
@@ -122,10 +127,11 @@ macro_rules! store_around {
     })*) => {
         $(
             #[async_trait::async_trait]
+            #[allow(clippy::clone_on_copy, clippy::redundant_clone, reason = "one form for arguments of all types")]
             impl $contract for $layer {
                 $(
                     async fn $method(&self, $($arg: $ty),*) -> Result<$out> {
-                        self.around(Op::$rw(stringify!($method)), self.inner.$method($($arg),*)).await
+                        self.around(Op::$rw(stringify!($method)), || self.inner.$method($(Clone::clone(&$arg)),*)).await
                     }
                 )*
                 $($($extra)*)?
@@ -160,8 +166,10 @@ mod tests {
         faulty::{FaultPlan, Faulty},
         metered::Metered,
         mirrored::{Marks, Mirrored},
+        network::behind_network,
     };
     use crate::{
+        redis_link::{self, RedisLink},
         storage::{
             Store,
             conformance::Fixture,
@@ -182,6 +190,14 @@ mod tests {
         Fixture::with(Metered::new(Arc::new(bounded), Arc::new(())), dir)
     }
 
+    fn network_stack() -> Fixture {
+        let link = RedisLink::new(&redis_link::testkit::options()).expect("an address");
+        let network = behind_network(memory(), Deadlines::default(), Some((link, Arc::new(()))));
+        let sealed = Encrypted::new(network.store, Arc::new(ToySealer::default()));
+        Fixture::new(Metered::new(Arc::new(Deadline::new(Arc::new(sealed), Deadlines::default())), Arc::new(())))
+    }
+
+    store_conformance!(network_stack_over_memory, network_stack());
     store_conformance!(deadline_over_memory, Fixture::new(Deadline::new(memory(), Deadlines::default())));
     store_conformance!(metered_over_memory, Fixture::new(Metered::new(memory(), Arc::new(()))));
     store_conformance!(faultless_over_memory, Fixture::new(Faulty::new(memory(), 1, FaultPlan::default())));

@@ -6,6 +6,7 @@ mod histories;
 mod keys;
 mod order;
 mod planted;
+mod postgres;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,0 +1,107 @@
+//! What readers hide for themselves: a hidden message is shown to its reader nowhere, and to all others as before.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Access, Node};
+use crate::{
+    actors::{
+        error::Call,
+        stream::{Moment, MomentBody},
+    },
+    domain::{
+        ids::{MessageId, Seq},
+        message::Message,
+        room::Author,
+    },
+    storage::RoomPrefs,
+};
+
+/// Messages looked at before the newest one, for the last message that a reader sees who has hidden it. A reader who
+/// has hidden that many in a row sees none.
+const LOOK_BACK: usize = 64;
+
+impl Node {
+    /// Hides a message for the author alone, and tells the author's other devices.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn hide(&self, author: Author, id: MessageId) -> Call<()> {
+        let (access, found) = self.locate(author, id).await?;
+        let _lock = self.user_lock(author.user).lock().await;
+        let store = &self.context.store;
+        let (user, room, seq) = (author.user, access.room, found.seq);
+        let mut prefs = store.room_of(user, room).await?.map_or_else(RoomPrefs::default, |entry| entry.prefs);
+        let is_hidden = !store.hidden_messages(user, room, seq, seq).await?.is_empty();
+        if is_hidden && prefs.hidden_messages > 0 {
+            return Ok(());
+        }
+        if access.member.is_some() {
+            // The count first: pages are searched for hidden messages only where there may be some.
+            prefs.hidden_messages = prefs.hidden_messages.saturating_add(1);
+            store.put_prefs(user, room, prefs).await?;
+            self.users.prefs_changed(user, room, prefs);
+        }
+        store.hide_message(user, room, seq).await?;
+        let moment = Moment::new(Some(room), user, self.now_ms(), MomentBody::Hidden { id, seq });
+        self.users.tell_moment(user, Arc::new(moment));
+        Ok(())
+    }
+
+    /// Leaves out what the reader has hidden for themselves.
+    pub(super) async fn drop_hidden(
+        &self,
+        author: Author,
+        access: &Access,
+        messages: &mut Vec<Arc<Message>>,
+    ) -> Call<()> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let entry = self.context.store.room_of(author.user, access.room).await?;
+        let prefs = entry.map(|entry| entry.prefs).unwrap_or_default();
+        self.drop_hidden_by(author, access, prefs, messages).await
+    }
+
+    /// [`Node::drop_hidden`] for one whose settings for the room are at hand.
+    async fn drop_hidden_by(
+        &self,
+        author: Author,
+        access: &Access,
+        prefs: RoomPrefs,
+        messages: &mut Vec<Arc<Message>>,
+    ) -> Call<()> {
+        let seqs = || messages.iter().map(|message| message.seq);
+        let (Some(first), Some(last)) = (seqs().min(), seqs().max()) else {
+            return Ok(());
+        };
+        // The count goes with the membership; what was hidden in an earlier one, or by an admin without any, stays so.
+        let may_be_uncounted = access.member.as_ref().is_none_or(|member| first < member.joined_seq);
+        if prefs.hidden_messages > 0 || may_be_uncounted {
+            let hidden = self.context.store.hidden_messages(author.user, access.room, first, last).await?;
+            let hidden: BTreeSet<Seq> = hidden.into_iter().collect();
+            messages.retain(|message| !hidden.contains(&message.seq));
+        }
+        Ok(())
+    }
+
+    /// The newest message of a room that the reader may see and has not hidden; looks at up to [`LOOK_BACK`] before the
+    /// newest.
+    pub(super) async fn last_shown(
+        &self,
+        author: Author,
+        access: &Access,
+        prefs: RoomPrefs,
+    ) -> Call<Option<Arc<Message>>> {
+        let newest = access.head.message_seq;
+        if newest <= access.floor() {
+            return Ok(None);
+        }
+        let mut messages: Vec<Arc<Message>> = self.message_at(access, newest).await?.into_iter().collect();
+        self.drop_hidden_by(author, access, prefs, &mut messages).await?;
+        if messages.is_empty() {
+            messages = self.before(access, newest, LOOK_BACK).await?.messages;
+            self.drop_hidden_by(author, access, prefs, &mut messages).await?;
+        }
+        Ok(messages.pop())
+    }
+}

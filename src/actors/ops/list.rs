@@ -1,0 +1,123 @@
+//! The list of a user's rooms: which ones, in which order, with how much unread.
+
+use super::{Node, RoomSummary};
+use crate::{
+    actors::{
+        error::{Call, CallError},
+        user::{ListFilter, ListKey},
+    },
+    domain::{
+        fold::fold,
+        ids::{RoomId, UserId},
+        limits,
+        reject::text,
+        room::Author,
+    },
+    storage::{Listing, codec},
+};
+
+/// A page of a user's rooms.
+#[derive(Clone, Debug, Default)]
+pub struct RoomPage {
+    /// The rooms.
+    pub rooms: Vec<RoomSummary>,
+    /// Place of the last one, if there are more.
+    pub next: Option<ListKey>,
+    /// How many match in all.
+    pub total: usize,
+    /// Unread messages in all that match.
+    pub unread_total: u64,
+}
+
+impl Node {
+    /// A page of the author's rooms: pinned first, then by last activity.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn list(
+        &self,
+        author: Author,
+        filter: &ListFilter,
+        query: &str,
+        after: Option<ListKey>,
+        limit: usize,
+    ) -> Call<RoomPage> {
+        text("query", query, 0, limits::NAME_BYTES_MAX)?;
+        let shared = self.users.warm(author.user).await?;
+        let mut rooms: Vec<(ListKey, Listing)> =
+            shared.list.lock().filtered(filter).map(|listed| (listed.key(), listed.listing)).collect();
+        if !query.is_empty() {
+            rooms = self.matching(rooms, &fold(query)).await?;
+        }
+        self.refresh_positions(author.user, &rooms).await?;
+        let unread_total = {
+            let list = shared.list.lock();
+            let listed = rooms.iter().filter_map(|(key, _)| list.rooms.get(&key.room));
+            listed.map(|listed| listed.position.unread(listed.head().n)).sum()
+        };
+        let total = rooms.len();
+        rooms.retain(|(key, _)| after.is_none_or(|after| *key > after));
+        let more = rooms.len() > limit;
+        if more {
+            rooms.select_nth_unstable_by_key(limit, |(key, _)| *key);
+            rooms.truncate(limit);
+        }
+        rooms.sort_unstable_by_key(|(key, _)| *key);
+        let next = rooms.last().map(|(key, _)| *key).filter(|_| more);
+        let mut page = RoomPage { rooms: Vec::with_capacity(rooms.len()), next, total, unread_total };
+        for (key, _) in rooms {
+            let prefs = shared.list.lock().rooms.get(&key.room).map(|listed| listed.prefs).unwrap_or_default();
+            match self.access(author, key.room).await {
+                Ok(access) => page.rooms.push(self.summary(author, access, prefs).await?),
+                // Deleted, or left, since the list was read.
+                Err(CallError::Rejected(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
+    }
+
+    /// The rooms whose name (p2p: the partner's) contains the folded needle.
+    async fn matching(&self, rooms: Vec<(ListKey, Listing)>, needle: &str) -> Call<Vec<(ListKey, Listing)>> {
+        let mut found = Vec::new();
+        for (key, listing) in rooms {
+            let name = if listing.partner == UserId(0) {
+                let hub = self.context.hubs.get(key.room);
+                if hub.folded_name().is_none() {
+                    let body = self.context.store.room(key.room).await?;
+                    let info = body.map(|body| codec::decode_info(key.room, &body)).transpose()?;
+                    hub.set_name(info.as_ref().map_or("", |info| &info.name));
+                }
+                hub.folded_name().unwrap_or_default()
+            } else {
+                let profile = self.profiles(&[listing.partner]).await?.pop().unwrap_or_default();
+                fold(&profile.name).into()
+            };
+            if name.contains(needle) {
+                found.push((key, listing));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the positions again of rooms in which positions have moved since they were read.
+    async fn refresh_positions(&self, user: UserId, rooms: &[(ListKey, Listing)]) -> Call<()> {
+        let shared = self.users.warm(user).await?;
+        let stale: Vec<RoomId> = {
+            let list = shared.list.lock();
+            let stale = |key: &ListKey| list.rooms.get(&key.room).is_some_and(|listed| listed.is_stale());
+            rooms.iter().map(|(key, _)| key).filter(|key| stale(key)).map(|key| key.room).collect()
+        };
+        for room in stale {
+            let version = self.context.hubs.get(room).positions_version();
+            let position = match self.rooms.awake(room) {
+                Some(handle) => handle.read(|s| s.position(user)),
+                None => self.context.store.position(room, user).await?,
+            };
+            if let Some(listed) = shared.list.lock().rooms.get_mut(&room) {
+                (listed.position, listed.version) = (position, version);
+            }
+        }
+        Ok(())
+    }
+}
