@@ -37,6 +37,8 @@ pub enum TaskKind {
     Ephemera,
     /// Refreshes keys.
     Keys,
+    /// Copies or compares a part of a store.
+    Migrate,
     /// Works for a client program.
     Client,
 }

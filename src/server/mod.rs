@@ -3,6 +3,8 @@
 
 mod store;
 
+pub use store::open_at;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -153,6 +155,15 @@ const fn api_options(config: &Config) -> serve::Options {
         message_bytes_max: config.server.max_message_bytes,
         connections_max: config.server.max_connections,
     }
+}
+
+/// What seals and opens bodies with the configured keys.
+///
+/// # Errors
+/// When a key is unusable.
+pub async fn sealer(config: &Config) -> anyhow::Result<Arc<dyn Sealer>> {
+    let keys = config.encryption.resolve(&config.server.data_dir)?;
+    Ok(keyring(keys).await?)
 }
 
 /// The keyring as the store and the actors want it.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::Keys;
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         },
         postgres::{PostgresOptions, PostgresStore},
         scylla::{self, Replication, ScyllaStore},
+        url::StoreUrl,
     },
     telemetry::metrics::Metrics,
 };
@@ -99,6 +100,37 @@ async fn scylla(config: &Config) -> anyhow::Result<Opened> {
     let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
     let store = opened.with_context(|| format!("open ScyllaDB at {}", scylla.hosts.join(", ")))?;
     Ok(Opened { store: Arc::new(store), durability: Durability::Synced, is_remote: true })
+}
+
+/// Opens the backend at an address, with nothing around it. One that `must_exist` is not made.
+///
+/// # Errors
+/// If it cannot be opened, or this build does not have it.
+pub async fn open_at(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Arc<dyn Store>> {
+    match url {
+        StoreUrl::Embedded(dir) => {
+            let dir = dir.join("store");
+            if must_exist && !dir.is_dir() {
+                bail!("there is no store in this directory");
+            }
+            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &OpenOptions::default())).await?;
+            Ok(Arc::new(opened.context("open the store")?))
+        }
+        StoreUrl::Postgres(url) => {
+            let opened = PostgresStore::open(&PostgresOptions::from_url(url)?).await;
+            Ok(Arc::new(opened.context("open the store")?))
+        }
+        StoreUrl::Scylla { hosts, keyspace } => {
+            let options = scylla::Options {
+                contact_points: hosts.clone(),
+                keyspace: keyspace.clone(),
+                create_keyspace: None,
+                ..scylla::Options::default()
+            };
+            let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
+            Ok(Arc::new(opened.context("open the store")?))
+        }
+    }
 }
 
 /// The store with its layers, from the outside in: metered, deadline, encrypted, what a network asks for, backend. What

@@ -18,6 +18,7 @@ mod dialects;
 mod every_field;
 mod limits;
 mod messages;
+mod migrate;
 #[cfg(feature = "testkit")]
 mod redis;
 mod restart;

@@ -13,6 +13,11 @@ pub(crate) fn is_embedded() -> bool {
     }
 }
 
+/// As servers call it.
+pub(crate) fn name() -> &'static str {
+    if is_embedded() { "embedded" } else { "postgres" }
+}
+
 fn server() -> Config {
     let url = std::env::var("TERTULIA_TEST_POSTGRES").expect("TERTULIA_TEST_POSTGRES names a server");
     url.parse().expect("TERTULIA_TEST_POSTGRES is a URL of PostgreSQL")

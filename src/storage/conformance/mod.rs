@@ -123,7 +123,7 @@ macro_rules! store_conformance {
                 ]
                 rooms: [
                     settings_are_those_last_written, pages, a_pair_has_one_room, racing_callers_get_one_p2p_room,
-                    sync_states, join_jobs,
+                    sync_states, sync_states_of_a_room, join_jobs,
                 ]
                 users: [
                     fifty_thousand_rooms, hidden_messages, profiles, known_users_page, blocks,

@@ -11,6 +11,7 @@ pub mod encrypted;
 #[cfg(any(test, feature = "testkit"))]
 pub mod faulty;
 pub mod metered;
+pub mod mirrored;
 pub mod network;
 pub mod retrying;
 
@@ -58,6 +59,7 @@ macro_rules! store_around {
                 read find_p2p_room(a: UserId, b: UserId) -> Option<RoomId>;
                 write put_sync_state(room: RoomId, source: &str, state: Bytes) -> ();
                 read sync_state(room: RoomId, source: &str) -> Option<Bytes>;
+                read sync_states(room: RoomId) -> Vec<(String, Bytes)>;
                 write put_join_job(room: RoomId, state: Option<Bytes>) -> ();
                 read join_job(room: RoomId) -> Option<Bytes>;
                 read join_jobs() -> Vec<(RoomId, Bytes)>;
@@ -163,6 +165,7 @@ mod tests {
         encrypted::{Encrypted, toy::ToySealer},
         faulty::{FaultPlan, Faulty},
         metered::Metered,
+        mirrored::{Marks, Mirrored},
         network::behind_network,
     };
     use crate::{
@@ -198,5 +201,6 @@ mod tests {
     store_conformance!(deadline_over_memory, Fixture::new(Deadline::new(memory(), Deadlines::default())));
     store_conformance!(metered_over_memory, Fixture::new(Metered::new(memory(), Arc::new(()))));
     store_conformance!(faultless_over_memory, Fixture::new(Faulty::new(memory(), 1, FaultPlan::default())));
+    store_conformance!(mirrored_over_memory, Fixture::new(Mirrored::new(memory(), Marks::default())));
     store_conformance!(stack_over_disk, full_stack());
 }

@@ -16,7 +16,7 @@ mod rooms;
 mod rows;
 mod statements;
 #[cfg(test)]
-mod tests;
+pub(in crate::storage) mod tests;
 mod users;
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ use lanes::Lanes;
 use pool::{Db, Params};
 use statements::Statement;
 
-pub use options::PostgresOptions;
+pub use options::{PostgresOptions, PostgresUrlError};
 
 use super::{Durability, Result, Store};
 use crate::domain::ids::RoomId;

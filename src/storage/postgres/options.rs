@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::Host;
 
 /// Where the store is and how much of it to use.
 #[derive(Clone, Debug)]
@@ -46,7 +47,41 @@ impl Default for PostgresOptions {
     }
 }
 
+/// Not an address of a PostgreSQL store. Says no more: the address may hold a password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE[?schema=NAME], with one host")]
+pub struct PostgresUrlError;
+
 impl PostgresOptions {
+    /// The defaults, but for what a URL says: user, password, host, port, database, and `?schema=NAME`.
+    ///
+    /// # Errors
+    /// If it is no such URL, or names no host or several.
+    pub fn from_url(url: &str) -> Result<Self, PostgresUrlError> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (ours, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|part| part.starts_with("schema="));
+        let url = if theirs.concat().is_empty() { base.to_owned() } else { format!("{base}?{}", theirs.join("&")) };
+        let parsed: tokio_postgres::Config = url.parse().map_err(|_| PostgresUrlError)?;
+        let host = match parsed.get_hosts() {
+            [Host::Tcp(host)] => host.clone(),
+            #[cfg(unix)]
+            [Host::Unix(dir)] => dir.to_string_lossy().into_owned(),
+            _ => return Err(PostgresUrlError),
+        };
+        let defaults = Self::default();
+        let or = |given: Option<&str>, default: String| given.map_or(default, str::to_owned);
+        let password = parsed.get_password().map(|password| String::from_utf8_lossy(password).into_owned().into());
+        Ok(Self {
+            host,
+            port: parsed.get_ports().first().copied().unwrap_or(defaults.port),
+            user: or(parsed.get_user(), defaults.user),
+            password,
+            database: or(parsed.get_dbname(), defaults.database),
+            schema: or(ours.last().and_then(|part| part.strip_prefix("schema=")), defaults.schema),
+            ..Self::default()
+        })
+    }
+
     /// What the driver needs to connect. Keepalives notice a server that went without a word.
     pub(super) fn driver(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
@@ -104,6 +139,19 @@ pub(super) fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn urls() {
+        let options = PostgresOptions::from_url("postgres://u:p@h:5433/db?schema=s&sslmode=disable").unwrap();
+        assert_eq!((options.host.as_str(), options.port, options.user.as_str()), ("h", 5433, "u"));
+        assert_eq!((options.database.as_str(), options.schema.as_str()), ("db", "s"));
+        assert_eq!(options.password.unwrap().expose_secret(), "p");
+        let options = PostgresOptions::from_url("postgres://h/db").unwrap();
+        assert_eq!((options.schema.as_str(), options.port), ("tertulia", 5432));
+        for url in ["postgres://a,b/db", "postgres://", "x://h", "postgres://h/db?nonsense=1"] {
+            assert_eq!(PostgresOptions::from_url(url).unwrap_err(), PostgresUrlError, "{url}");
+        }
+    }
 
     #[test]
     fn passwords_are_not_shown_and_names_are_quoted() {

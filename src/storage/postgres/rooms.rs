@@ -88,6 +88,14 @@ impl RoomStore for PostgresStore {
         found.map_err(|fault| fault.at("sync_state"))
     }
 
+    async fn sync_states(&self, room: RoomId) -> Result<Vec<(String, Bytes)>> {
+        let decode = |row: &_| {
+            let source: Vec<u8> = rows::column(row, 0)?;
+            Ok((String::from_utf8(source).map_err(|_| Fault::corrupt("the name of a source"))?, rows::body(row, 1)?))
+        };
+        self.list(&sql::SYNC_STATES, &[&uuid(room)], decode).await.map_err(|fault| fault.at("sync_states"))
+    }
+
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
         let put = match &state {
             None => self.db.change(&sql::END_JOIN_JOB, &[&uuid(room)]).await,

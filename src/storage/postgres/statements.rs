@@ -221,6 +221,7 @@ statements! {
         "INSERT INTO sync_state (room, source, body) VALUES ($1, $2, $3)
          ON CONFLICT (room, source) DO UPDATE SET body = excluded.body";
     SYNC_STATE: ["sync_state_pkey"] = "SELECT body FROM sync_state WHERE room = $1 AND source = $2";
+    SYNC_STATES: ["sync_state_pkey"] = "SELECT source, body FROM sync_state WHERE room = $1 ORDER BY source";
     PUT_JOIN_JOB: [] =
         "INSERT INTO join_job (room, body) VALUES ($1, $2) ON CONFLICT (room) DO UPDATE SET body = excluded.body";
     END_JOIN_JOB: ["join_job_pkey"] = "DELETE FROM join_job WHERE room = $1";

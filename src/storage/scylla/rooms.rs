@@ -154,6 +154,14 @@ impl RoomStore for ScyllaStore {
         self.core.opaque("sync_state", &self.core.statements.sync_read, (uuid(room), source)).await
     }
 
+    async fn sync_states(&self, room: RoomId) -> Result<Vec<(String, Bytes)>> {
+        const OP: &str = "sync_states";
+        self.core.check_open(OP)?;
+        let row =
+            |(source, state): (String, Option<Vec<u8>>)| Ok(Some((source, Bytes::from(state.unwrap_or_default()))));
+        self.core.database.rows(OP, &self.core.statements.syncs_of, (uuid(room),), usize::MAX, row).await
+    }
+
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
         const OP: &str = "put_join_job";
         self.core.check_open(OP)?;

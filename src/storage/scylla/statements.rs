@@ -139,6 +139,7 @@ statements! {
     p2p_read: Serial "SELECT room_id FROM p2p_room_by_users WHERE user_a = ? AND user_b = ?";
     sync_put: Write "INSERT INTO sync_states (room_id, source, state) VALUES (?, ?, ?)";
     sync_read: Read "SELECT state FROM sync_states WHERE room_id = ? AND source = ?";
+    syncs_of: Read "SELECT source, state FROM sync_states WHERE room_id = ?";
     job_put: Write "INSERT INTO join_jobs (part, room_key, state) VALUES (?, ?, ?)";
     job_remove: Write "DELETE FROM join_jobs WHERE part = ? AND room_key = ?";
     job_read: Read "SELECT state FROM join_jobs WHERE part = ? AND room_key = ?";

@@ -57,7 +57,7 @@ fn schema() -> Option<(PostgresOptions, DropSchema)> {
 }
 
 /// Drops the schema.
-struct DropSchema(PostgresOptions);
+pub(in crate::storage) struct DropSchema(PostgresOptions);
 
 impl Drop for DropSchema {
     fn drop(&mut self) {
@@ -78,7 +78,7 @@ impl Drop for DropSchema {
 }
 
 /// A store on a schema of its own.
-async fn open() -> Option<(PostgresStore, DropSchema)> {
+pub(in crate::storage) async fn open() -> Option<(PostgresStore, DropSchema)> {
     let (options, guard) = schema()?;
     Some((PostgresStore::open(&options).await.expect("open"), guard))
 }

@@ -384,7 +384,7 @@ const STEPS_MAX: usize = 300_000;
 
 /// Explores everything, up to a limit; the history that breaks the property, if there is one, and how many states there were.
 fn explored(protocol: Protocol) -> (Option<String>, usize) {
-    let checker = protocol.checker().threads(2).target_state_count(STEPS_MAX).spawn_bfs().join();
+    let checker = protocol.checker().threads(1).target_state_count(STEPS_MAX).spawn_bfs().join();
     let broken = checker.discoveries().into_values().next().map(|path| {
         let last = path.last_state().clone();
         let steps: Vec<String> = path.into_actions().iter().map(|action| format!("{action:?}")).collect();
