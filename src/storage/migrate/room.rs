@@ -167,9 +167,8 @@ impl Bring<'_> {
                 None => to.ask(|s| s.claim(room)).await?,
             };
             self.epoch = Some(epoch);
-            let error = match to.store().append(room, epoch, records, projection).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = to.store().append(room, epoch, records, projection).await else {
+                return Ok(());
             };
             let Some(wait) = waits.next().filter(|_| may_pass(&error)) else {
                 return Err(to.failed(error));

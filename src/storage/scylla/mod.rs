@@ -95,6 +95,11 @@ impl ScyllaStore {
     /// `Unavailable`: no contact point answers. `Invalid`, with the reason: the options, the keyspace or its schema
     /// cannot be used.
     pub async fn open(options: &Options, clock: SharedClock) -> Result<Self> {
+        // Connecting takes much stack, once.
+        Box::pin(Self::open_in_steps(options, clock)).await
+    }
+
+    async fn open_in_steps(options: &Options, clock: SharedClock) -> Result<Self> {
         options.check().map_err(|why| error::invalid("open", why))?;
         let database = session::connect(options).await?;
         keyspace::prepare(&database, options).await?;

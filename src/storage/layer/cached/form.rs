@@ -3,6 +3,8 @@
 //! The first byte of a mark is the version of all of these forms: change it with any of them, and what older servers
 //! have kept is not found.
 
+#![allow(clippy::ptr_arg, reason = "each pair is a `Kind`, whose functions take and give the same type")]
+
 use bytes::Bytes;
 
 use crate::{
