@@ -169,7 +169,7 @@ impl Talker {
         let draft = Draft {
             content: format!("says {} {}", record.client_id, "x".repeat(long)),
             external: record.external.clone(),
-            forwarded_from: record.forwarded_from.clone(),
+            forwarded_from: record.forwarded_from,
             ..Draft::default()
         };
         (record.room.expect("set when written down"), draft, record.client_id.clone())
