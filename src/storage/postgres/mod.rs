@@ -2,7 +2,7 @@
 //!
 //! Owns the tables (`migrations/pg`), the statements over them and the connections. It must not look into opaque
 //! bodies, and knows no actor. Fencing is the server's: an append checks the claimed epoch in the transaction that writes,
-//! under the lock of the room's row. Appends and claims of many rooms go together ([`lanes`]).
+//! under the lock of the room's row. Appends and claims of many rooms go together (`lanes`).
 
 mod append;
 mod fault;

@@ -6,9 +6,9 @@
 //! 1. rows carry the writer's epoch in their key, and the end of their batch; a batch is one mutation of one partition,
 //!    or several at the edge of a block, the last part first, and counts when it is whole ([`resolve`]);
 //! 2. an append counts when a read of the claim's generation, begun after its rows were acknowledged, shows that nobody
-//!    has fenced it ([`gate`]);
+//!    has fenced it (`gate`);
 //! 3. a new owner fences, claims, and only then reads; it writes the last batch back under its own epoch and passes the
-//!    gate before it serves ([`recover`]);
+//!    gate before it serves (`recover`);
 //! 4. of rows at one place the highest epoch counts, and a row behind a higher epoch is void ([`resolve`]).
 //!
 //! The model in `tests/model.rs` explores them together, over the function that production uses, and finds the history that
