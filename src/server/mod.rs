@@ -2,7 +2,6 @@
 //! listener, streams, rooms, connections, store.
 
 mod store;
-
 pub use store::open_at;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

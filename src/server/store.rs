@@ -20,7 +20,7 @@ use crate::{
             network::behind_network,
         },
         postgres::{PostgresOptions, PostgresStore},
-        scylla::{self, Replication, ScyllaStore},
+        scylla::{Options as ScyllaOptions, Replication, ScyllaStore},
         url::StoreUrl,
     },
     telemetry::metrics::Metrics,
@@ -85,7 +85,7 @@ async fn scylla(config: &Config) -> anyhow::Result<Opened> {
         Some(datacenter) => Replication::PerDatacenter(vec![(datacenter.clone(), copies)]),
         None => Replication::Simple(copies),
     });
-    let options = scylla::Options {
+    let options = ScyllaOptions {
         contact_points: scylla.hosts.clone(),
         port: scylla.port,
         keyspace: scylla.keyspace.clone(),
@@ -121,11 +121,11 @@ pub async fn open_at(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Arc<dyn
             Ok(Arc::new(opened.context("open the store")?))
         }
         StoreUrl::Scylla { hosts, keyspace } => {
-            let options = scylla::Options {
+            let options = ScyllaOptions {
                 contact_points: hosts.clone(),
                 keyspace: keyspace.clone(),
                 create_keyspace: None,
-                ..scylla::Options::default()
+                ..ScyllaOptions::default()
             };
             let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
             Ok(Arc::new(opened.context("open the store")?))

@@ -443,7 +443,6 @@ fn every_rule_is_needed() {
     breaks_without(Rule::WriteBack, SMALL);
     breaks_without(Rule::WriteBackWhole, Protocol { owners: 3, ..BATCHES });
     breaks_without(Rule::WriteBackGate, THREE);
-    breaks_without(Rule::Whole, SPLIT);
     breaks_without(Rule::LastPartFirst, SPLIT);
     breaks_without(Rule::Void, Protocol { owners: 3, ..BATCHES });
 }
