@@ -68,7 +68,8 @@ const TOPS: &[&str] = &["", "main"];
 const CRATES: &[(&str, &[&str])] = &[
     // Engines and drivers: each behind its own module, so that it can be replaced there.
     ("fjall", &["storage::embedded"]),
-    ("scylla", &["storage::scylla"]),
+    // `server::store` names our module of that name, which reads like the crate.
+    ("scylla", &["storage::scylla", "server::store"]),
     ("tokio_postgres", &["storage::postgres"]),
     ("deadpool_postgres", &["storage::postgres"]),
     ("redis", &["redis_link", "storage::layer::cached", "ephemera"]),
