@@ -93,12 +93,16 @@ where
 
 /// A call that takes one message was given none or several.
 fn not_one() -> Status {
-    ApiError::new(Code::Unimplemented, "malformed", "the method takes exactly one request message").into()
+    plain(ApiError::new(Code::Unimplemented, "malformed", "the method takes exactly one request message"))
 }
 
 fn expired() -> Status {
-    let told = Status::from(ApiError::deadline());
-    // Whatever the service is, it has no details of ours to tell: the reason goes as metadata alone.
+    plain(ApiError::deadline())
+}
+
+/// Whatever the service is, the protocol has no details of ours to tell: the reason goes as metadata alone.
+fn plain(error: ApiError) -> Status {
+    let told = Status::from(error);
     Status::with_metadata(told.code(), told.message(), told.metadata().clone())
 }
 
@@ -162,7 +166,7 @@ impl Counted {
         if self.skip > self.max_bytes {
             let limit = self.max_bytes;
             let message = format!("message is larger than {limit} bytes");
-            return Err(ApiError::new(Code::ResourceExhausted, "too_long", message).into());
+            return Err(plain(ApiError::new(Code::ResourceExhausted, "too_long", message)));
         }
         if self.single && self.messages > 1 {
             return Err(not_one());
