@@ -11,6 +11,8 @@ pub enum TaskKind {
     Append,
     /// Loads a room, a message, a room list.
     Load,
+    /// Asks whether this node may still trust its claims.
+    Gate,
     /// Publishes a room's events to the bus.
     Publish,
     /// Writes cursors and gives up the claim of a room that goes to sleep.
@@ -35,6 +37,8 @@ pub enum TaskKind {
     Ephemera,
     /// Refreshes keys.
     Keys,
+    /// Copies or compares a part of a store.
+    Migrate,
     /// Works for a client program.
     Client,
 }

@@ -25,6 +25,7 @@ pub use ops::Node;
 use crate::{
     clock::SharedClock,
     domain::{event::Event, ids::RoomId, room::RoomType, snowflake::Snowflakes},
+    ephemera::Ephemera,
     events::EventBus,
     storage::{Durability, Store},
 };
@@ -108,6 +109,7 @@ pub trait Observer: Debug + Send + Sync + 'static {
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) ephemera: Arc<dyn Ephemera>,
     pub(crate) clock: SharedClock,
     pub(crate) keys: Arc<dyn RoomKeys>,
     pub(crate) observer: Arc<dyn Observer>,

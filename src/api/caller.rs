@@ -12,6 +12,7 @@ use super::{
 use crate::{
     actors::Node,
     domain::{ids::UserId, reject::Reject, room::Author},
+    telemetry::metrics::Metrics,
 };
 
 /// An authenticated caller.
@@ -34,6 +35,7 @@ pub(super) struct Door {
     pub(super) node: Node,
     pub(super) verifier: Verifier,
     pub(super) limits: Arc<Limits>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Door {
@@ -53,7 +55,7 @@ impl Door {
 
     async fn admit(&self, identity: Identity) -> Result<Caller, ApiError> {
         let user = UserId(identity.user_id);
-        self.limits.user(user)?;
+        self.limits.user(user).await?;
         self.node.seen(user, &identity.name, &identity.picture).await?;
         Ok(Caller {
             author: Author { user, admin: identity.admin },

@@ -1,11 +1,14 @@
-//! How often a user may call and a room may be sent to, on this node.
+//! How often a user may call and a room may be sent to: on this node, and then in the whole cluster.
 
-use std::{hash::Hash, num::NonZeroU32};
+use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 
 use super::status::ApiError;
-use crate::domain::ids::{RoomId, UserId};
+use crate::{
+    domain::ids::{RoomId, UserId},
+    ephemera::{Bucket, Ephemera, Rate},
+};
 
 /// Calls between two clean-ups of a limiter's memory.
 const CLEAN_EVERY: usize = 100_000;
@@ -45,14 +48,21 @@ impl<K: Hash + Eq + Clone + std::fmt::Debug> Keyed<K> {
         }
         limiter.check_key(key).map_err(|until| {
             let wait = until.wait_time_from(limiter.clock().now());
-            ApiError::rate_limited(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+            rate_limited(wait)
         })
     }
 }
 
-/// The node's rate limits.
+fn rate_limited(wait: Duration) -> ApiError {
+    ApiError::rate_limited(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Rate limits. The node's own come first: what they refuse costs no one else anything, and they stand alone while the
+/// cluster's count cannot be had.
 #[derive(Debug)]
 pub struct Limits {
+    rates: Rates,
+    cluster: Arc<dyn Ephemera>,
     users: Keyed<UserId>,
     rooms: Keyed<RoomId>,
 }
@@ -60,8 +70,10 @@ pub struct Limits {
 impl Limits {
     /// Limits with these rates.
     #[must_use]
-    pub fn new(rates: Rates) -> Self {
+    pub fn new(rates: Rates, cluster: Arc<dyn Ephemera>) -> Self {
         Self {
+            rates,
+            cluster,
             users: Keyed::new(rates.user_per_s, rates.user_burst),
             rooms: Keyed::new(rates.room_per_s, rates.room_burst),
         }
@@ -71,15 +83,24 @@ impl Limits {
     ///
     /// # Errors
     /// `rate_limited`, with the time to wait.
-    pub fn user(&self, user: UserId) -> Result<(), ApiError> {
-        self.users.check(&user)
+    pub async fn user(&self, user: UserId) -> Result<(), ApiError> {
+        self.users.check(&user)?;
+        self.in_cluster(Bucket::User(user), self.rates.user_per_s, self.rates.user_burst).await
     }
 
     /// Counts a send to a room.
     ///
     /// # Errors
     /// `rate_limited`, with the time to wait.
-    pub fn room(&self, room: RoomId) -> Result<(), ApiError> {
-        self.rooms.check(&room)
+    pub async fn room(&self, room: RoomId) -> Result<(), ApiError> {
+        self.rooms.check(&room)?;
+        self.in_cluster(Bucket::Room(room), self.rates.room_per_s, self.rates.room_burst).await
+    }
+
+    async fn in_cluster(&self, bucket: Bucket, per_s: u32, burst: u32) -> Result<(), ApiError> {
+        if per_s == 0 {
+            return Ok(());
+        }
+        self.cluster.take(bucket, Rate { per_s, burst }).await.map_err(rate_limited)
     }
 }

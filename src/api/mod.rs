@@ -8,6 +8,7 @@ pub mod connect;
 mod connection;
 mod convert;
 pub mod grpc_rules;
+mod health;
 pub mod limits;
 mod raw;
 pub mod serve;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::get};
 use hyper_util::{
     rt::TokioTimer,
     server::{conn::auto, graceful::GracefulShutdown},
@@ -38,6 +38,7 @@ use super::{
     connect::{Connect, ConnectOptions},
     connection::{self, Streams},
     grpc_rules::GrpcRulesLayer,
+    health::Health,
     limits::{Limits, Rates},
     socket::{self, Socket},
     status::response_with_reason,
@@ -103,8 +104,6 @@ pub enum DescriptorsError {
 struct Plain {
     node: Node,
     metrics: Arc<Metrics>,
-    draining: Arc<AtomicBool>,
-    verifier: Verifier,
 }
 
 impl Api {
@@ -120,8 +119,12 @@ impl Api {
     ) -> Result<Self, DescriptorsError> {
         let draining = Arc::new(AtomicBool::new(false));
         let max = options.message_bytes_max;
-        let door =
-            Door { node: node.clone(), verifier: verifier.clone(), limits: Arc::new(Limits::new(options.rates)) };
+        let door = Door {
+            node: node.clone(),
+            verifier: verifier.clone(),
+            limits: Arc::new(Limits::new(options.rates, node.ephemera())),
+            metrics: Arc::clone(&metrics),
+        };
         let admin = Admin { started_at_ms: node.now_ms(), door: door.clone(), draining: Arc::clone(&draining) };
         let (health, health_service) = tonic_health::server::health_reporter();
         health
@@ -147,12 +150,13 @@ impl Api {
             .layer(MapResponseLayer::new(response_with_reason))
             .layer(GrpcWebLayer::new());
         let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
-        let plain = Plain { node, metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
+        let health =
+            Health { node: node.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
+        let plain = Plain { node, metrics: Arc::clone(&metrics) };
         let router = Router::new()
-            .route("/health/live", get(|| async { "live\n" }))
-            .route("/health/ready", get(ready))
             .route("/metrics", get(show_metrics))
             .with_state(plain)
+            .merge(health.routes())
             .fallback_service(
                 super::connect::cors(AllowOrigin::any(), &REASON_HEADERS).layer(Connect::new(inner, pool, connect)),
             );
@@ -227,16 +231,6 @@ fn http(streams: Streams) -> auto::Builder<Streams> {
         .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(CONCURRENT_STREAMS);
     http
-}
-
-async fn ready(State(plain): State<Plain>) -> impl IntoResponse {
-    if plain.draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    if !plain.verifier.is_ready() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no keys to verify tokens with\n");
-    }
-    (StatusCode::OK, "ready\n")
 }
 
 async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {

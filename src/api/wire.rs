@@ -114,6 +114,14 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
+    /// Name for metrics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Session => "session",
+        }
+    }
+
     /// Puts a frame with an encoded event.
     pub(super) fn put(self, out: &mut BytesMut, event: &[u8]) {
         match self {

@@ -7,80 +7,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// When a circuit opens, and for how long.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct CircuitOptions {
-    /// Failures are counted over this time.
-    pub window: Duration,
-    /// It opens at this many failures within the window …
-    pub failures_min: u32,
-    /// … if they are at least this share of the calls, 0 to 1.
-    pub failure_share: f64,
-    /// How long it stays open at first. Each failed try doubles it.
-    pub open_min: Duration,
-    /// How long it stays open at most.
-    pub open_max: Duration,
-    /// Calls let through at a time while trying, and that must go well before it closes.
-    pub trials: u32,
-    /// A call given up by its caller after this time counts as failed: a service that hangs fails no call by itself.
-    pub hung_after: Duration,
-}
+mod options;
+#[cfg(test)]
+mod tests;
 
-impl Default for CircuitOptions {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(10),
-            failures_min: 5,
-            failure_share: 0.5,
-            open_min: Duration::from_millis(500),
-            open_max: Duration::from_secs(15),
-            trials: 3,
-            hung_after: Duration::from_secs(1),
-        }
-    }
-}
-
-/// What a circuit does with calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum CircuitState {
-    /// Lets them through.
-    Closed,
-    /// Refuses them at once.
-    Open,
-    /// Lets a few through, to see.
-    HalfOpen,
-}
-
-impl CircuitState {
-    /// Name for people and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
-
-/// How a call went, for the circuit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// The service answered, whatever it said.
-    Good,
-    /// It did not, or not in time.
-    Bad,
-    /// The call tells nothing about the service.
-    Unclear,
-}
-
-/// The circuit refuses calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the circuit is open for another {} ms", retry_after.as_millis())]
-pub struct CircuitOpen {
-    /// When it will try again.
-    pub retry_after: Duration,
-}
+pub use options::{CircuitOpen, CircuitOptions, CircuitState, Verdict};
 
 /// A circuit, shared by all who call the service.
 #[derive(Debug)]
@@ -102,7 +33,7 @@ struct Inner {
 
 #[derive(Debug)]
 enum Phase {
-    Closed { now: Counts, before: Counts, since: Instant },
+    Closed { now: Counts, before: Counts, since: Instant, in_a_row: u32 },
     Open { until: Instant },
     HalfOpen { under_way: u32, good: u32 },
 }
@@ -189,7 +120,7 @@ impl Circuit {
             return;
         }
         let trips = match &mut inner.phase {
-            Phase::Closed { now: counts, before, since } => {
+            Phase::Closed { now: counts, before, since, in_a_row } => {
                 let elapsed = now.saturating_duration_since(*since);
                 if elapsed >= self.options.window {
                     *before = if elapsed < self.options.window * 2 { *counts } else { Counts::default() };
@@ -197,10 +128,15 @@ impl Circuit {
                 }
                 counts.calls += u32::from(verdict != Verdict::Unclear);
                 counts.failures += u32::from(verdict == Verdict::Bad);
+                *in_a_row = match verdict {
+                    Verdict::Good => 0,
+                    Verdict::Bad => *in_a_row + 1,
+                    Verdict::Unclear => *in_a_row,
+                };
                 let (calls, failures) = (counts.calls + before.calls, counts.failures + before.failures);
-                verdict == Verdict::Bad
-                    && failures >= self.options.failures_min
-                    && f64::from(failures) >= f64::from(calls) * self.options.failure_share
+                let is_share = failures >= self.options.failures_min
+                    && f64::from(failures) >= f64::from(calls) * self.options.failure_share;
+                verdict == Verdict::Bad && (is_share || *in_a_row >= self.options.in_a_row)
             }
             Phase::HalfOpen { under_way, good } => {
                 *under_way = under_way.saturating_sub(1);
@@ -235,7 +171,7 @@ impl Circuit {
 }
 
 fn closed(now: Instant) -> Phase {
-    Phase::Closed { now: Counts::default(), before: Counts::default(), since: now }
+    Phase::Closed { now: Counts::default(), before: Counts::default(), since: now, in_a_row: 0 }
 }
 
 impl Leave<'_> {
@@ -256,6 +192,3 @@ impl Drop for Leave<'_> {
         self.circuit.record(self.round, if hung { Verdict::Bad } else { Verdict::Unclear }, now);
     }
 }
-
-#[cfg(test)]
-mod tests;

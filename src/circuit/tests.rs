@@ -8,6 +8,7 @@ const OPTIONS: CircuitOptions = CircuitOptions {
     window: Duration::from_secs(10),
     failures_min: 3,
     failure_share: 0.5,
+    in_a_row: 6,
     open_min: Duration::from_secs(1),
     open_max: Duration::from_secs(3),
     trials: 2,
@@ -51,6 +52,13 @@ async fn it_opens_at_enough_failures_of_a_great_enough_share() {
     assert_eq!(diluted.circuit.state(), CircuitState::Closed, "three of seven are less than half");
     diluted.calls(&[Bad]);
     assert_eq!(diluted.circuit.state(), CircuitState::Open);
+
+    let mut busy = Bench::new();
+    busy.calls(&[Good; 1_000]);
+    busy.calls(&[Bad, Bad, Bad, Bad, Bad, Good, Bad, Bad, Bad, Bad, Bad]);
+    assert_eq!(busy.circuit.state(), CircuitState::Closed);
+    busy.calls(&[Unclear, Bad]);
+    assert_eq!(busy.circuit.state(), CircuitState::Open, "six in a row are enough whatever came before");
 }
 
 #[tokio::test]

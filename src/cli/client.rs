@@ -130,7 +130,7 @@ fn mint(key: &DevKey, options: &AuthOptions, user_id: i64, name: &str, admin: bo
     key.mint(&spec, options)
 }
 
-fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(super) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
 }
 

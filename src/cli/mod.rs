@@ -1,6 +1,7 @@
 //! The command line: what each subcommand takes, and where it goes from there.
 
 mod client;
+mod migrate;
 mod serve;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
@@ -33,6 +34,8 @@ enum Command {
     Import(client::ImportCommand),
     /// Check a running server's history: nothing lost, nothing doubled, one order.
     Check(client::CheckArgs),
+    /// Move everything from one store to another. Run it again to go on where it stopped.
+    Migrate(migrate::MigrateArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -86,6 +89,7 @@ pub fn run() -> ExitCode {
         Some(Command::Chat(args)) => client::chat(&args),
         Some(Command::Import(client::ImportCommand::Irc(args))) => client::import_irc(&args),
         Some(Command::Check(args)) => client::check(&args),
+        Some(Command::Migrate(args)) => migrate::run(&args),
         Some(Command::Config(command)) => config(&command),
     };
     match done {

@@ -1,7 +1,7 @@
 //! The environment layer, as a map that is passed in.
 //!
-//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY` and `CHAT_IV` besides. Any other variable
-//! with one of these prefixes is an error, except what container platforms put there by themselves.
+//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY`, `CHAT_IV`, `POSTGRES_…` and `REDIS_…` besides. Any other variable
+//! that begins with `TERTULIA_` or `CHAT_` is an error, except what container platforms put there by themselves.
 //! An empty value counts as not set, because compose files cannot leave a variable out.
 
 use std::collections::BTreeMap;
@@ -18,47 +18,45 @@ const OTHERS: &[&str] = &[CONFIG_FILE_VARIABLE, "TERTULIA_SERVER", "TERTULIA_TOK
 const OTHERS_PREFIX: &str = "TERTULIA_TEST_";
 
 /// Second names of keys.
-const ALIASES: &[(&str, &str)] = &[("CHAT_KEY", "encryption.key"), ("CHAT_IV", "encryption.iv")];
+const ALIASES: &[(&str, &str)] = &[
+    ("CHAT_KEY", "encryption.key"),
+    ("CHAT_IV", "encryption.iv"),
+    ("REDIS_HOST", "redis.host"),
+    ("REDIS_PORT", "redis.port"),
+    ("POSTGRES_HOST", "postgres.host"),
+    ("POSTGRES_PORT", "postgres.port"),
+    ("POSTGRES_USER", "postgres.user"),
+    ("POSTGRES_PASSWORD", "postgres.password"),
+    ("POSTGRES_DB", "postgres.database"),
+    ("SCYLLA_HOSTS", "scylla.hosts"),
+    ("SCYLLA_CONTACT_POINTS", "scylla.hosts"),
+    ("SCYLLA_PORT", "scylla.port"),
+    ("SCYLLA_KEYSPACE", "scylla.keyspace"),
+    ("SCYLLA_CONSISTENCY", "scylla.consistency"),
+    ("SCYLLA_USERNAME", "scylla.username"),
+    ("SCYLLA_PASSWORD", "scylla.password"),
+];
+
+/// Switches that name the store when they are on, and the key is not set beside them.
+const NAMING: &[(&str, &str, &str)] =
+    &[("USE_SCYLLADB", "storage.backend", "scylla"), ("SCYLLA_ENABLED", "storage.backend", "scylla")];
 
 /// Switches that ask for a backend when they are on.
 const SWITCHES: &[(&str, &str)] = &[
-    ("USE_SCYLLADB", "the ScyllaDB store"),
-    ("SCYLLA_ENABLED", "the ScyllaDB store"),
     ("USE_SCYLLA_READS", "reading from ScyllaDB"),
     ("USE_SCYLLA_WRITES", "writing to ScyllaDB"),
     ("SYNC_TO_SCYLLA", "copying to ScyllaDB"),
 ];
 
 /// Addresses that ask for a backend when they are set.
-const REFUSED: &[(&str, &str)] = &[("POSTGRES_HOST", "the PostgreSQL store"), ("NATS_URL", "the NATS event bus")];
-
-/// Settings that do nothing in this build and harm nobody: without Redis the server is slower, and
-/// the others mean nothing while their switch is off.
-const IGNORED: &[&str] = &[
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "SCYLLA_HOSTS",
-    "SCYLLA_CONTACT_POINTS",
-    "SCYLLA_PORT",
-    "SCYLLA_KEYSPACE",
-    "SCYLLA_CONSISTENCY",
-    "SCYLLA_USERNAME",
-    "SCYLLA_PASSWORD",
-    "POSTGRES_PORT",
-    "POSTGRES_USER",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_DB",
-];
+const REFUSED: &[(&str, &str)] = &[("NATS_URL", "the NATS event bus")];
 
 /// Puts the variables' values on top.
-pub(super) fn apply(
-    settings: &mut Settings,
-    env: &BTreeMap<String, String>,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
+pub(super) fn apply(settings: &mut Settings, env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
     let names: Vec<(String, &'static Key)> = names().collect();
     refuse_unknown(env, &names)?;
-    refuse_unsupported(env, warnings)?;
+    refuse_unsupported(env)?;
+    apply_naming(settings, env)?;
     let mut from = BTreeMap::new();
     for (name, key) in names {
         let Some(text) = env.get(&name).filter(|text| !text.is_empty()) else {
@@ -129,7 +127,20 @@ fn is_service_link(name: &str, value: &str) -> bool {
     port.is_some() && protocol.is_some_and(|name| protocols.contains(&name.as_str()))
 }
 
-fn refuse_unsupported(env: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+/// Before the keys' own variables, which count more.
+fn apply_naming(settings: &mut Settings, env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    for (name, path, value) in NAMING {
+        let Some(text) = env.get(*name).filter(|text| !text.is_empty()) else { continue };
+        if let Some(key) = super::keys::find(path)
+            && is_on(name, text)?
+        {
+            settings.put_text(key, value, Origin::Env { name: (*name).to_owned() })?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_unsupported(env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
     let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
     let not_supported = |name: &str, feature| ConfigError::NotSupported { name: name.to_owned(), feature };
     for (name, feature) in SWITCHES {
@@ -142,11 +153,6 @@ fn refuse_unsupported(env: &BTreeMap<String, String>, warnings: &mut Vec<String>
     for (name, feature) in REFUSED {
         if set(name).is_some() {
             return Err(not_supported(name, feature));
-        }
-    }
-    for name in IGNORED {
-        if set(name).is_some() {
-            warnings.push(format!("env {name} does nothing in this build"));
         }
     }
     Ok(())

@@ -62,7 +62,22 @@ pub const SECTIONS: &[Section] = &[
         name: "encryption",
         meaning: "Master keys of what is stored. With none, a key is made in the data directory (`dev-chat.key`); keep that file as long as the data.",
     },
-    Section { name: "storage", meaning: "The embedded store." },
+    Section {
+        name: "storage",
+        meaning: "Where everything is kept. `storage.fsync…` and `storage.cache_mb` are of the embedded store.",
+    },
+    Section {
+        name: "postgres",
+        meaning: "The PostgreSQL store: version 13 or newer, encoding UTF8. Setting `postgres.host` selects it.",
+    },
+    Section {
+        name: "scylla",
+        meaning: "The ScyllaDB or Cassandra store: ScyllaDB 5.4, Cassandra 4.1 or newer. `USE_SCYLLADB=true`, or `storage.backend`, selects it.",
+    },
+    Section {
+        name: "redis",
+        meaning: "Cache, typing, presence, rate limits and stream counts shared by the nodes of a cluster. None of it is truth: with Redis gone the server is slower and counts for itself.",
+    },
     Section { name: "rooms", meaning: "Rooms that are awake." },
     Section { name: "streams", meaning: "Streams to clients." },
     Section {
@@ -121,10 +136,38 @@ pub const KEYS: &[Key] = &[
     int("encryption.key_id", "1", (1, 255), "", "Number of the master key, written beside everything it encrypts. A new key needs a new number."),
     text("encryption.old_keys", Kind::OldKeys, "", "Former master keys, for reading: `[{ key_id = 1, key = \"…\", iv = \"…\" }]`; in the environment `1:KEY:IV,2:KEY:IV`."),
 
+    text("storage.backend", Kind::Choice(&["auto", "embedded", "postgres", "scylla"]), "auto", "Which store. `auto`: PostgreSQL if `postgres.host` is set, otherwise the embedded one. `USE_SCYLLADB=true` or `SCYLLA_ENABLED=true` is another way to say `scylla`."),
     text("storage.fsync", Kind::Choice(&["always", "interval"]), "always", "`always`: what is acknowledged survives a power failure. `interval`: it may be lost for up to `storage.fsync_interval_ms`, and acknowledgements say so."),
     int("storage.fsync_interval_ms", "100", (1, 60_000), "ms", "Longest time between two syncs with `storage.fsync = \"interval\"`."),
     int("storage.cache_mb", "64", (8, 1_048_576), "MiB", "Memory for blocks of the store."),
     int("storage.worker_id", "0", (0, 1023), "", "Number of this node within message ids; no two nodes may share one."),
+
+    text("postgres.host", Kind::Text, "", "Name or address of the server; a path that begins with `/` is the directory of its Unix socket. Also read from `POSTGRES_HOST`."),
+    int("postgres.port", "5432", (1, 65_535), "", "Its port. Also read from `POSTGRES_PORT`."),
+    text("postgres.user", Kind::Name, "tertulia", "User to log in as. Also read from `POSTGRES_USER`."),
+    text("postgres.password", Kind::Secret, "", "That user's password. Also read from `POSTGRES_PASSWORD`."),
+    text("postgres.database", Kind::Name, "tertulia", "Database; must be there. Also read from `POSTGRES_DB`."),
+    text("postgres.schema", Kind::Name, "tertulia", "Schema of the tables within the database; made if it is not there."),
+    int("postgres.pool_size", "16", (2, 1000), "connections", "Most connections of this node."),
+    int("postgres.append_lanes", "4", (1, 64), "transactions", "Group commits under way at once; appends that come meanwhile go together into the next ones."),
+    int("postgres.connect_timeout_ms", "3000", (10, 600_000), "ms", "Longest time to connect, and to wait for a free connection."),
+    int("postgres.statement_timeout_ms", "8000", (10, 600_000), "ms", "Longest time of one statement; the server gives it up then and nothing of it is written."),
+
+    text("scylla.hosts", Kind::Text, "", "Hosts to begin with, `host` or `host:port`, with commas between them. Also read from `SCYLLA_HOSTS` and `SCYLLA_CONTACT_POINTS`."),
+    int("scylla.port", "9042", (1, 65_535), "", "Port of hosts that name none. Also read from `SCYLLA_PORT`."),
+    text("scylla.keyspace", Kind::Name, "tertulia", "Keyspace: letters, digits, underscores. Also read from `SCYLLA_KEYSPACE`."),
+    text("scylla.datacenter", Kind::Text, "", "Datacenter of this node, the same on all nodes; needed with LOCAL_QUORUM over several."),
+    text("scylla.username", Kind::Text, "", "User to log in as; empty for a database that asks for none. Also read from `SCYLLA_USERNAME`."),
+    text("scylla.password", Kind::Secret, "", "That user's password. Also read from `SCYLLA_PASSWORD`."),
+    text("scylla.consistency", Kind::Choice(&["LOCAL_QUORUM", "QUORUM", "ONE", "LOCAL_ONE"]), "LOCAL_QUORUM", "Replicas that confirm a write and answer a read. `ONE` and `LOCAL_ONE` only in a keyspace with one copy. Also read from `SCYLLA_CONSISTENCY`."),
+    int("scylla.replication_factor", "1", (0, 9), "copies", "A keyspace that is missing is made with so many copies, in `scylla.datacenter` if that is set; 0 makes none."),
+    int("scylla.request_timeout_ms", "3000", (100, 600_000), "ms", "Longest wait for one answer."),
+
+    text("redis.host", Kind::Text, "", "Host of Redis; empty uses none. Also read from `REDIS_HOST`."),
+    int("redis.port", "6379", (1, 65_535), "", "Its port. Also read from `REDIS_PORT`."),
+    text("redis.password", Kind::Secret, "", "Its password, if it asks for one."),
+    text("redis.prefix", Kind::Name, "tertulia:", "Before every key, so that several systems can share one Redis."),
+    int("redis.timeout_ms", "100", (1, 60_000), "ms", "An answer that takes longer is done without."),
 
     int("rooms.idle_ms", "120000", (1000, DAY_MS), "ms", "A room with nothing to do sleeps after this time."),
     int("rooms.warm_messages", "256", (1, 65_536), "messages", "Latest messages an awake room keeps in memory."),

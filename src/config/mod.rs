@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod keys;
 mod raw;
+mod raw_storage;
 mod reference;
 mod render;
 mod sections;
@@ -23,6 +24,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use crate::redis_link::RedisOptions;
+
 pub use dev_chat_key::FILE_NAME as DEV_CHAT_KEY_FILE_NAME;
 pub use env::CONFIG_FILE_VARIABLE;
 pub use error::{ConfigError, Origin};
@@ -30,8 +33,8 @@ pub use keys::{KEYS, Key, SECTIONS, Section};
 pub use raw::RawConfig;
 pub use reference::{example_file, reference_table};
 pub use sections::{
-    AuthConfig, EncryptionConfig, Fsync, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys, RoomsConfig,
-    ServerConfig, StorageConfig, StreamsConfig,
+    AuthConfig, Backend, EncryptionConfig, Fsync, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys,
+    PostgresConfig, RoomsConfig, ScyllaConfig, ServerConfig, StorageConfig, StreamsConfig,
 };
 pub use value::Kind;
 
@@ -87,8 +90,14 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Master keys of what is stored.
     pub encryption: EncryptionConfig,
-    /// The embedded store.
+    /// Which store, and the embedded one.
     pub storage: StorageConfig,
+    /// The PostgreSQL store.
+    pub postgres: PostgresConfig,
+    /// The ScyllaDB or Cassandra store.
+    pub scylla: ScyllaConfig,
+    /// Redis, if there is one.
+    pub redis: Option<RedisOptions>,
     /// Room actors.
     pub rooms: RoomsConfig,
     /// Streams to clients.
@@ -108,10 +117,9 @@ impl Config {
     /// The first [`ConfigError`]: a key that is not known, a value that does not fit, values that
     /// do not go together, a file that cannot be read, or a backend this build does not have.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut warnings = Vec::new();
-        let settings = Settings::collect(sources, &mut warnings)?;
+        let settings = Settings::collect(sources)?;
         let raw = RawConfig::from_settings(&settings)?;
-        raw::validate(raw, settings, warnings)
+        raw::validate(raw, settings)
     }
 
     /// What to tell the operator once logging works: settings that were accepted and do nothing.

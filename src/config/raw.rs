@@ -10,10 +10,14 @@ use toml::Value;
 use super::dev_chat_key::GENERATED_KEY_ID;
 use super::settings::Settings;
 use super::{
-    AuthConfig, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin, RoomsConfig,
-    ServerConfig, StorageConfig, StreamsConfig,
+    AuthConfig, Backend, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin,
+    RoomsConfig, ServerConfig, StreamsConfig,
+    raw_storage::{RawPostgres, RawScylla, RawStorage},
 };
-use crate::api::auth::{ClaimNames, KeySource};
+use crate::{
+    api::auth::{ClaimNames, KeySource},
+    redis_link::RedisOptions,
+};
 
 /// Shortest HS256 secret, in bytes (RFC 7518, 3.2).
 const HMAC_SECRET_LEN_MIN: usize = 32;
@@ -25,7 +29,10 @@ pub struct RawConfig {
     pub(super) server: ServerConfig,
     pub(super) auth: RawAuth,
     pub(super) encryption: RawEncryption,
-    pub(super) storage: StorageConfig,
+    pub(super) storage: RawStorage,
+    pub(super) postgres: RawPostgres,
+    pub(super) scylla: RawScylla,
+    pub(super) redis: RawRedis,
     pub(super) rooms: RoomsConfig,
     pub(super) streams: StreamsConfig,
     pub(super) limits: LimitsConfig,
@@ -67,6 +74,23 @@ struct RawMasterKey {
     iv: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRedis {
+    host: String,
+    port: u16,
+    password: String,
+    prefix: String,
+    timeout_ms: u64,
+}
+
+/// Holds a secret.
+impl fmt::Debug for RawRedis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRedis").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
 /// Holds a secret.
 impl fmt::Debug for RawAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,15 +118,25 @@ impl RawConfig {
 }
 
 /// Checks what no single value can tell.
-pub(super) fn validate(raw: RawConfig, settings: Settings, warnings: Vec<String>) -> Result<Config, ConfigError> {
+pub(super) fn validate(raw: RawConfig, settings: Settings) -> Result<Config, ConfigError> {
     if raw.rooms.batch_max > raw.rooms.queue_max {
         return Err(conflict(&settings, "rooms.batch_max", "is greater than `rooms.queue_max`"));
+    }
+    let storage = raw.storage.decide(&raw.postgres, &raw.scylla, &settings)?;
+    let scylla = raw.scylla.into_config(&settings)?;
+    let mut warnings = Vec::new();
+    if storage.backend != Backend::Scylla && !scylla.hosts.is_empty() {
+        let said = "`scylla.hosts` is set, but ScyllaDB is not the store: `USE_SCYLLADB=true` would make it so";
+        warnings.push(said.to_owned());
     }
     Ok(Config {
         server: raw.server,
         auth: auth(raw.auth, &settings)?,
         encryption: encryption(raw.encryption, &settings)?,
-        storage: raw.storage,
+        storage,
+        postgres: raw.postgres.into_config(),
+        scylla,
+        redis: redis(raw.redis),
         rooms: raw.rooms,
         streams: raw.streams,
         limits: raw.limits,
@@ -144,6 +178,12 @@ fn auth(raw: RawAuth, settings: &Settings) -> Result<AuthConfig, ConfigError> {
     })
 }
 
+fn redis(raw: RawRedis) -> Option<RedisOptions> {
+    let timeout = Duration::from_millis(raw.timeout_ms);
+    let password = set(raw.password).map(SecretString::from);
+    set(raw.host).map(|host| RedisOptions { password, prefix: raw.prefix, timeout, ..RedisOptions::at(host, raw.port) })
+}
+
 fn encryption(raw: RawEncryption, settings: &Settings) -> Result<EncryptionConfig, ConfigError> {
     let current = match (set(raw.key), set(raw.iv)) {
         (Some(key), Some(iv)) => Some(MasterKey { key_id: raw.key_id, key: key.into(), iv: iv.into() }),
@@ -172,10 +212,10 @@ fn encryption(raw: RawEncryption, settings: &Settings) -> Result<EncryptionConfi
     Ok(EncryptionConfig { current, old: old.collect() })
 }
 
-fn set(text: String) -> Option<String> {
+pub(super) fn set(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn conflict(settings: &Settings, key: &str, problem: impl Into<String>) -> ConfigError {
+pub(super) fn conflict(settings: &Settings, key: &str, problem: impl Into<String>) -> ConfigError {
     ConfigError::Conflict { origin: settings.origin(key), key: key.to_owned(), problem: problem.into() }
 }

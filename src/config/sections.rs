@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{ConfigError, dev_chat_key};
 use crate::api::auth::{AuthOptions, ClaimNames, DevKey, KeyError, KeySource, dev_key};
+use crate::storage::scylla::StoreConsistency;
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -141,10 +142,23 @@ pub enum Fsync {
     Interval,
 }
 
+/// Which store keeps everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// No server: files in the data directory.
+    Embedded,
+    /// PostgreSQL.
+    Postgres,
+    /// ScyllaDB or Cassandra.
+    Scylla,
+}
+
 /// `[storage]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
+    /// Which store, decided.
+    pub backend: Backend,
     /// When what is acknowledged is on the disk.
     pub fsync: Fsync,
     /// Longest time between two syncs with [`Fsync::Interval`], in ms.
@@ -153,6 +167,54 @@ pub struct StorageConfig {
     pub cache_mb: u64,
     /// Number of this node within message ids, 0 to 1023.
     pub worker_id: u16,
+}
+
+/// `[postgres]`
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// Name, address or socket directory; empty if PostgreSQL is not the store.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User to log in as.
+    pub user: String,
+    /// That user's password; `None` for servers that ask for none.
+    pub password: Option<SecretString>,
+    /// Database.
+    pub database: String,
+    /// Schema of the tables.
+    pub schema: String,
+    /// Most connections.
+    pub pool_size: usize,
+    /// Group commits under way at once.
+    pub append_lanes: usize,
+    /// Longest time to connect, in ms.
+    pub connect_timeout_ms: u64,
+    /// Longest time of one statement, in ms.
+    pub statement_timeout_ms: u64,
+}
+
+/// `[scylla]`
+#[derive(Clone, Debug)]
+pub struct ScyllaConfig {
+    /// Hosts to begin with; empty if this is not the store.
+    pub hosts: Vec<String>,
+    /// Port of hosts that name none.
+    pub port: u16,
+    /// Keyspace.
+    pub keyspace: String,
+    /// Datacenter of this node.
+    pub datacenter: Option<String>,
+    /// User to log in as; `None` for databases that ask for none.
+    pub username: Option<String>,
+    /// That user's password.
+    pub password: Option<SecretString>,
+    /// Replicas that confirm a write and answer a read.
+    pub consistency: StoreConsistency,
+    /// Copies of a keyspace that has to be made; 0: none is made.
+    pub replication_factor: u8,
+    /// Longest wait for one answer, in ms.
+    pub request_timeout_ms: u64,
 }
 
 /// `[rooms]`

@@ -28,7 +28,7 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    pub(super) fn collect(sources: &Sources, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+    pub(super) fn collect(sources: &Sources) -> Result<Self, ConfigError> {
         let mut settings = Self(BTreeMap::new());
         for key in KEYS {
             settings.put_text(key, key.default, Origin::Default)?;
@@ -36,7 +36,7 @@ impl Settings {
         if let Some((path, content)) = file::read(sources)? {
             file::apply(&mut settings, &path, &content)?;
         }
-        env::apply(&mut settings, &sources.env, warnings)?;
+        env::apply(&mut settings, &sources.env)?;
         for (path, text) in &sources.flags {
             let key = keys::find(path).ok_or_else(|| unknown(path, Origin::Flag))?;
             settings.put_text(key, text, Origin::Flag)?;

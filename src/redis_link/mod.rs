@@ -42,7 +42,7 @@ impl RedisOptions {
             password: None,
             prefix: "tertulia:".to_owned(),
             timeout: Duration::from_millis(100),
-            circuit: CircuitOptions { hung_after: Duration::from_millis(50), ..CircuitOptions::default() },
+            circuit: CircuitOptions { in_a_row: 5, hung_after: Duration::from_millis(50), ..CircuitOptions::default() },
         }
     }
 }
@@ -68,7 +68,10 @@ pub struct RedisLink {
 
 impl fmt::Debug for RedisLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisLink").field("prefix", &self.prefix).field("circuit", &self.circuit).finish_non_exhaustive()
+        f.debug_struct("RedisLink")
+            .field("prefix", &self.prefix)
+            .field("circuit", &self.circuit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,5 +155,5 @@ fn is_absence(error: &RedisError) -> bool {
     error.is_timeout() || error.is_io_error() || error.is_connection_dropped() || error.is_connection_refusal()
 }
 
-#[cfg(test)]
-pub(crate) mod testkit;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;

@@ -21,7 +21,11 @@ fn parse(address: &str) -> (String, u16) {
 }
 
 /// The common server, under a prefix of the test's own; an address where nobody is if there is none.
-pub(crate) fn options() -> RedisOptions {
+///
+/// # Panics
+/// If the variable holds no address.
+#[must_use]
+pub fn options() -> RedisOptions {
     let Ok(address) = std::env::var(VARIABLE) else {
         return RedisOptions::at("127.0.0.1", 1);
     };
@@ -31,23 +35,26 @@ pub(crate) fn options() -> RedisOptions {
 
 /// A Redis of the test's own, taken down with it.
 #[derive(Debug)]
-pub(crate) struct OwnRedis {
+pub struct OwnRedis {
     name: String,
     options: RedisOptions,
 }
 
 impl OwnRedis {
     /// None, and a line that says so, where the environment has no servers for tests.
-    pub(crate) fn start() -> Option<Self> {
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start() -> Option<Self> {
         if std::env::var_os(VARIABLE).is_none() {
-            #[expect(clippy::print_stderr, reason = "for whoever runs the test")]
-            {
-                eprintln!("SKIPPED: {VARIABLE} is not set");
-            }
+            eprintln!("SKIPPED: {VARIABLE} is not set");
             return None;
         }
         let name = format!("own-{}", number());
-        let up = local("up").args(["--name", &name, "redis"]).output().expect("deploy/local/up starts");
+        let own = std::process::id().to_string();
+        let up =
+            local("up").args(["--name", &name, "--while", &own, "redis"]).output().expect("deploy/local/up starts");
         let text = String::from_utf8_lossy(&up.stdout).into_owned();
         assert!(up.status.success(), "{text}{}", String::from_utf8_lossy(&up.stderr));
         let address = text.lines().find_map(|line| line.strip_prefix(&format!("export {VARIABLE}="))).expect("address");
@@ -55,22 +62,36 @@ impl OwnRedis {
         Some(Self { name, options: RedisOptions::at(host, port) })
     }
 
-    pub(crate) fn options(&self) -> RedisOptions {
+    /// Where it is.
+    #[must_use]
+    pub fn options(&self) -> RedisOptions {
         self.options.clone()
     }
 
-    pub(crate) fn link(&self) -> RedisLink {
+    /// A link to it.
+    ///
+    /// # Panics
+    /// Never: its address is one.
+    #[must_use]
+    pub fn link(&self) -> RedisLink {
         RedisLink::new(&self.options).expect("an address")
     }
 
     /// `kill`, `start`, `freeze` or `thaw`.
-    pub(crate) fn ctl(&self, command: &str) {
-        let done = local("ctl").args(["--name", &self.name, command, "redis"]).output().expect("deploy/local/ctl starts");
+    ///
+    /// # Panics
+    /// If it cannot be done.
+    pub fn ctl(&self, command: &str) {
+        let done =
+            local("ctl").args(["--name", &self.name, command, "redis"]).output().expect("deploy/local/ctl starts");
         assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// FLUSHALL.
-    pub(crate) async fn flush(&self) {
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn flush(&self) {
         self.link().run::<()>(redis::pipe().cmd("FLUSHALL").ignore()).await.expect("flush");
     }
 }

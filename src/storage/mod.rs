@@ -19,14 +19,19 @@ mod codec_tests;
 #[cfg(any(test, feature = "testkit"))]
 #[allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "each function is a test")]
 pub mod conformance;
+pub mod consumers;
 pub mod embedded;
 pub mod error;
 pub mod layer;
 pub mod limits;
+pub mod migrate;
+pub mod postgres;
 pub mod project;
 #[cfg(test)]
 mod project_tests;
+pub mod scylla;
 pub mod types;
+pub mod url;
 
 pub use error::{Outcome, StoreError, StoreErrorKind};
 pub use types::*;
@@ -66,6 +71,7 @@ pub trait LogStore {
     /// - What a projection removes or takes back is removed before it adds: who is in both is a new member.
     /// - A redaction replaces the body of the log row, of this append's own records too; at a seq with no event it is a
     ///   `Conflict`.
+    /// - Who sees the new head can read all that was appended with it: caches rely on it.
     /// - Positions are merged and never move back, also when their member goes and comes back.
     /// - Arguments beyond [`limits`]: `Invalid`.
     ///
@@ -153,6 +159,9 @@ pub trait RoomStore {
 
     /// Reads it.
     async fn sync_state(&self, room: RoomId, source: &str) -> Result<Option<Bytes>>;
+
+    /// How far the room is synchronised with each source, by the source's name as bytes. Sources of a room are few.
+    async fn sync_states(&self, room: RoomId) -> Result<Vec<(String, Bytes)>>;
 
     /// Sets the state of the background job that adds everyone to a room; `None` ends the job.
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()>;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::RwLock;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -10,10 +11,11 @@ use prometheus_client::{
 
 use crate::{
     actors::{Node, Observer},
+    circuit::{Circuit, CircuitState},
     domain::{event::Event, room::RoomType},
     storage::{
         StoreErrorKind,
-        layer::{Op, metered::StoreObserver},
+        layer::{Op, cached::CacheObserver, metered::StoreObserver},
     },
 };
 
@@ -44,11 +46,55 @@ pub struct Metrics {
     sent: Family<SentLabels, Counter>,
     queries: Family<QueryLabels, Histogram, fn() -> Histogram>,
     failures: Family<FailureLabels, Counter>,
-    connections: Gauge,
+    clients: Family<ClientLabels, Gauge>,
+    sockets: Gauge,
+    lookups: Family<LookupLabels, Counter>,
+    circuit_states: Family<CircuitLabels, Gauge>,
+    circuit_openings: Family<ServiceLabels, Gauge>,
+    circuits: RwLock<Vec<Arc<Circuit>>>,
     rooms: Gauge,
     users: Gauge,
     streams: Gauge,
     in_flight: Gauge,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ClientLabels {
+    client_type: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct LookupLabels {
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct CircuitLabels {
+    service: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ServiceLabels {
+    service: &'static str,
+}
+
+/// A client that is connected.
+#[derive(Debug)]
+pub struct ClientConnected(Gauge);
+
+impl Drop for ClientConnected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl CacheObserver for Metrics {
+    fn looked_up(&self, kind: &'static str, hit: bool) {
+        let result = if hit { "hit" } else { "miss" };
+        self.lookups.get_or_create(&LookupLabels { kind, result }).inc();
+    }
 }
 
 fn query_buckets() -> Histogram {
@@ -65,7 +111,12 @@ impl Metrics {
             sent: Family::default(),
             queries: Family::new_with_constructor(query_buckets),
             failures: Family::default(),
-            connections: Gauge::default(),
+            clients: Family::default(),
+            sockets: Gauge::default(),
+            lookups: Family::default(),
+            circuit_states: Family::default(),
+            circuit_openings: Family::default(),
+            circuits: RwLock::default(),
             rooms: Gauge::default(),
             users: Gauge::default(),
             streams: Gauge::default(),
@@ -79,7 +130,11 @@ impl Metrics {
         r.register("chat_messages_sent", "Messages acknowledged", self.sent.clone());
         r.register("chat_query_duration_seconds", "Time of store operations", self.queries.clone());
         r.register("chat_query_failures", "Store operations that failed", self.failures.clone());
-        r.register("chat_active_connections", "Open connections", self.connections.clone());
+        r.register("chat_active_connections", "Clients connected by a stream or session", self.clients.clone());
+        r.register("chat_sockets_open", "Open TCP connections", self.sockets.clone());
+        r.register("chat_cache_lookups", "Questions to the cache, by whether it knew", self.lookups.clone());
+        r.register("chat_circuit_state", "1 for the state the circuit is in", self.circuit_states.clone());
+        r.register("chat_circuit_openings", "How often the circuit has opened", self.circuit_openings.clone());
         r.register("chat_rooms_awake", "Rooms with an actor", self.rooms.clone());
         r.register("chat_users_awake", "Users with an actor", self.users.clone());
         r.register("chat_streams_open", "Open streams", self.streams.clone());
@@ -89,12 +144,43 @@ impl Metrics {
 
     /// A connection opened.
     pub fn connected(&self) {
-        self.connections.inc();
+        self.sockets.inc();
     }
 
     /// A connection closed.
     pub fn disconnected(&self) {
-        self.connections.dec();
+        self.sockets.dec();
+    }
+
+    /// A client opened a stream or a session; it counts as long as what is returned lives.
+    #[must_use]
+    pub fn client(&self, client_type: &'static str) -> ClientConnected {
+        let gauge = self.clients.get_or_create(&ClientLabels { client_type }).clone();
+        gauge.inc();
+        ClientConnected(gauge)
+    }
+
+    /// Shows a circuit from now on.
+    pub fn watch(&self, circuit: Arc<Circuit>) {
+        self.circuits.write().push(circuit);
+    }
+
+    /// The circuits shown.
+    #[must_use]
+    pub fn circuits(&self) -> Vec<Arc<Circuit>> {
+        self.circuits.read().clone()
+    }
+
+    fn read_circuits(&self) {
+        for circuit in self.circuits.read().iter() {
+            let now = circuit.state();
+            for state in [CircuitState::Closed, CircuitState::HalfOpen, CircuitState::Open] {
+                let labels = CircuitLabels { service: circuit.name(), state: state.name() };
+                self.circuit_states.get_or_create(&labels).set(i64::from(state == now));
+            }
+            let opened = i64::try_from(circuit.opened()).unwrap_or(i64::MAX);
+            self.circuit_openings.get_or_create(&ServiceLabels { service: circuit.name() }).set(opened);
+        }
     }
 
     /// All metrics as text.
@@ -106,6 +192,7 @@ impl Metrics {
         self.users.set(gauge(status.users_awake));
         self.streams.set(gauge(status.streams));
         self.in_flight.set(gauge(status.commands_in_flight));
+        self.read_circuits();
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);

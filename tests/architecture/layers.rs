@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! domain <- crypto <- storage --+
-//! domain <- events -------------+- actors <- api <- server <- cli, main      (a <- b: b may import a)
+//! domain <- events, ephemera ---+- actors <- api <- server <- cli, main      (a <- b: b may import a)
 //! proto  <- api, client, cli, tools
 //! ```
 //!
@@ -43,7 +43,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("client", &["domain"]),
     ("config", &["domain", "crypto", "storage", "events", "ephemera", "actors", "api"]),
     ("server", &["domain", "crypto", "storage", "events", "ephemera", "actors", "telemetry", "api", "config"]),
-    ("cli", &["domain", "crypto", "storage", "events", "ephemera", "actors", "telemetry", "api", "config", "client", "server"]),
+    (
+        "cli",
+        &[
+            "domain",
+            "crypto",
+            "storage",
+            "events",
+            "ephemera",
+            "actors",
+            "telemetry",
+            "api",
+            "config",
+            "client",
+            "server",
+        ],
+    ),
 ];
 
 /// Modules that put everything together and may import anything.
@@ -55,6 +70,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fjall", &["storage::embedded"]),
     ("scylla", &["storage::scylla"]),
     ("tokio_postgres", &["storage::postgres"]),
+    ("deadpool_postgres", &["storage::postgres"]),
     ("redis", &["redis_link", "storage::layer::cached", "ephemera"]),
     ("async_nats", &["events"]),
     // Actors are an inner matter of one layer.

@@ -21,7 +21,7 @@ async fn an_operator_sees_rooms_logs_positions_and_actors() {
     ben.ok("MarkMessagesAsRead", json!({"room_id": id, "up_to_seq": 4})).await;
 
     let status = admin.ok("GetStatus", json!({})).await;
-    assert_eq!((&status["store"], &status["draining"]), (&json!("embedded"), &json!(false)));
+    assert_eq!((&status["store"], &status["draining"]), (&json!(super::store::name()), &json!(false)));
     assert_eq!((number(&status, "/rooms_awake"), number(&status, "/streams")), (2, 1));
     assert_ne!(status["version"], "");
     let mut rooms = vec![id.clone(), other.clone()];

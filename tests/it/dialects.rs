@@ -160,7 +160,12 @@ async fn health_reflection_and_metrics() {
         (response.status().as_u16(), response.text().await.unwrap())
     };
     assert_eq!(get("/health/live").await, (200, "live\n".to_owned()));
-    assert_eq!(get("/health/ready").await, (200, "ready\n".to_owned()));
+    let mut checks =
+        r#"{"name":"server","status":"ok"},{"name":"keys","status":"ok"},{"name":"store","status":"ok"}"#.to_owned();
+    if !super::store::is_embedded() {
+        checks += &format!(r#",{{"name":"{}","status":"ok"}}"#, super::store::name());
+    }
+    assert_eq!(get("/health/ready").await, (200, format!(r#"{{"ready":true,"checks":[{checks}]}}"#)));
     let (status, metrics) = get("/metrics").await;
     assert_eq!(status, 200);
     assert!(metrics.ends_with("# EOF\n") && metrics.contains("chat_messages_sent_total"), "{metrics}");

@@ -7,6 +7,7 @@
 mod caller;
 mod listener;
 mod sandbox;
+mod store;
 mod web;
 
 mod admin;
@@ -17,6 +18,9 @@ mod dialects;
 mod every_field;
 mod limits;
 mod messages;
+mod migrate;
+#[cfg(feature = "testkit")]
+mod redis;
 mod restart;
 mod rooms;
 mod session;

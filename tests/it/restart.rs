@@ -177,6 +177,9 @@ async fn streams_are_told_and_resume_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_data_directory_is_for_one_server() {
+    if !crate::store::is_embedded() {
+        return;
+    }
     let sandbox = Sandbox::on_disk().await;
     let ana = sandbox.user(1);
     let id = group(&ana, &[2]).await;

@@ -19,7 +19,7 @@ use tertulia::{
     server::Server,
 };
 
-use crate::caller::User;
+use crate::{caller::User, store};
 
 /// Panics outside of the tests' own code, in the whole process.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -39,7 +39,11 @@ fn watch_panics() {
 }
 
 /// A server, and all that is needed to call it.
+///
+/// Its store is the embedded one; PostgreSQL if `TERTULIA_TEST_BACKEND` says `postgres`: the one that
+/// `TERTULIA_TEST_POSTGRES` names, in a schema of the sandbox's own.
 pub(crate) struct Sandbox {
+    store: Vec<(String, String)>,
     dir: TempDir,
     flags: Vec<(String, String)>,
     server: Option<Server>,
@@ -82,7 +86,7 @@ impl Sandbox {
     async fn over(dir: TempDir, flags: &[(&str, &str)]) -> Self {
         watch_panics();
         let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut sandbox = Self { dir, flags, server: None };
+        let mut sandbox = Self { store: store::settings(), dir, flags, server: None };
         sandbox.start_again().await;
         sandbox
     }
@@ -95,7 +99,7 @@ impl Sandbox {
 
     /// The configuration of the server.
     pub(crate) fn config(&self) -> Config {
-        config(self.dir.path(), &self.flags)
+        config(self.dir.path(), &[&self.store[..], &self.flags].concat())
     }
 
     /// Stops the server in order.
@@ -156,6 +160,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        store::forget(&self.store);
         if !std::thread::panicking() {
             assert_eq!(PANICS.load(Ordering::SeqCst), 0, "the server panicked");
         }

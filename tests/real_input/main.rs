@@ -1,6 +1,6 @@
 //! The whole of it on real input: ten hours of a busy channel carried through the public API while 25 readers look on,
-//! and the server killed with `kill -9` three times with sends in flight. In the end nothing is lost, doubled or out
-//! of order, for anybody.
+//! and the server killed with `kill -9` three times with sends in flight; where its store is a database, that too. In
+//! the end nothing is lost, doubled or out of order, for anybody.
 //!
 //! The logs are not part of the repository; without them the same test runs on made-up ones of the same shapes.
 
@@ -10,6 +10,7 @@
 )]
 
 mod data;
+mod postgres;
 mod readers;
 mod senders;
 mod server;
@@ -18,6 +19,7 @@ mod truth;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use data::{Logs, TestRoom, make_rooms};
+use postgres::Postgres;
 use readers::{Ends, Habit, Reader};
 use senders::{CROWD_SENDS, Ledger, busy_at, import_logs, join_crowd, send_again};
 use server::TestServer;
@@ -29,8 +31,20 @@ use tokio::{
 };
 use truth::RoomTruth;
 
-/// The server is killed when this much is imported, in percent.
-const KILLS: [usize; 3] = [25, 50, 75];
+/// What dies with `kill -9`, and starts again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Blow {
+    /// The server.
+    Server,
+    /// The database, under a server that goes on.
+    Database,
+    /// The database, and the server before it is back.
+    Both,
+}
+
+/// What is killed when this much is imported, in percent.
+const OVER_FILES: [(usize, Blow); 3] = [(25, Blow::Server), (50, Blow::Server), (75, Blow::Server)];
+const OVER_POSTGRES: [(usize, Blow); 3] = [(25, Blow::Server), (50, Blow::Database), (75, Blow::Both)];
 /// Sends of the crowd that are in flight when the server is killed, at least.
 const IN_FLIGHT: usize = 8;
 /// Longest time for any of the stages. A test that takes this long has failed; it is many times what one needs.
@@ -40,24 +54,41 @@ const READERS_MAX: Duration = Duration::from_secs(60);
 /// Findings that are printed.
 const PRINTED_MAX: usize = 100;
 
+/// Each of the tests wants the whole machine.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_or_out_of_order_over_three_kills() {
+    live_through(&OVER_FILES, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_over_postgres_that_is_killed_too() {
+    if let Some(postgres) = Postgres::start().await {
+        live_through(&OVER_POSTGRES, Some(postgres)).await;
+    }
+}
+
+async fn live_through(blows: &[(usize, Blow)], mut postgres: Option<Postgres>) {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let began = Instant::now();
     let stage = |what: &str| eprintln!("{:6.1} s  {what}", began.elapsed().as_secs_f64());
     let logs = Arc::new(Logs::find());
-    let mut server = TestServer::start().await;
+    let store = postgres.as_ref().map(Postgres::environment).unwrap_or_default();
+    let mut server = TestServer::start(store).await;
     let rooms = make_rooms(&server.at, &logs.plan).await;
     stage(if logs.are_real() { "real logs" } else { "made-up logs" });
 
     let ledger = Arc::new(Ledger::default());
     let reading = Reading::start(&server, &rooms);
-    carry(&mut server, &logs, &rooms, &ledger).await;
+    carry(&mut server, &mut postgres, blows, (&logs, &rooms, &ledger)).await;
     stage("imported");
     let readers = reading.finish(&server, &rooms).await;
     stage("read");
 
     let mut found = ledger.take_wrong();
-    found.extend(judge_conditions(&readers));
+    let deaths = blows.iter().filter(|(_, blow)| *blow != Blow::Database).count() as u64;
+    found.extend(judge_conditions(&readers, deaths));
     let truths = read_all(&server, &rooms).await;
     found.extend(judge(&server, &logs, &rooms, &ledger, &truths, &readers).await);
     stage("compared");
@@ -81,7 +112,12 @@ async fn nothing_is_lost_doubled_or_out_of_order_over_three_kills() {
 }
 
 /// Imports, with the crowd beside it, over the kills.
-async fn carry(server: &mut TestServer, logs: &Arc<Logs>, rooms: &[TestRoom], ledger: &Arc<Ledger>) {
+async fn carry(
+    server: &mut TestServer,
+    postgres: &mut Option<Postgres>,
+    blows: &[(usize, Blow)],
+    (logs, rooms, ledger): (&Arc<Logs>, &[TestRoom], &Arc<Ledger>),
+) {
     let to_import = sends(&logs.plan);
     let mut crowd = JoinSet::new();
     for room in rooms {
@@ -94,12 +130,22 @@ async fn carry(server: &mut TestServer, logs: &Arc<Logs>, rooms: &[TestRoom], le
     let (carried, at) = (Arc::clone(logs), server.at.clone());
     let noted = Some(Arc::clone(ledger));
     importing.spawn(async move { import_logs(&carried, at, noted).await });
-    for percent in KILLS {
+    for (percent, blow) in blows {
         busy_at(ledger, to_import * percent / 100, IN_FLIGHT, STAGE_MAX).await;
         let (imported, in_flight) = (ledger.imported(), ledger.in_flight());
-        server.kill();
-        eprintln!("kill -9 at {imported} of {to_import}, {in_flight} of the crowd in flight");
-        server.start_again().await;
+        if let (Blow::Database | Blow::Both, Some(postgres)) = (blow, &mut *postgres) {
+            postgres.kill();
+        }
+        if *blow != Blow::Database {
+            server.kill();
+        }
+        eprintln!("kill -9 of {blow:?} at {imported} of {to_import}, {in_flight} of the crowd in flight");
+        if let (Blow::Database | Blow::Both, Some(postgres)) = (blow, &mut *postgres) {
+            postgres.start_again().await;
+        }
+        if *blow != Blow::Database {
+            server.start_again().await;
+        }
     }
     let report = timeout(STAGE_MAX, importing.join_next()).await;
     let report = report.expect("the import ends").expect("it was spawned");
@@ -144,11 +190,11 @@ impl Reading {
 }
 
 /// The readers lived through what they were to live through.
-fn judge_conditions(readers: &[Reader]) -> Vec<String> {
+fn judge_conditions(readers: &[Reader], deaths: u64) -> Vec<String> {
     let mut found = Vec::new();
     for reader in readers {
         // A slow one may sleep through a restart.
-        let least = if reader.habit == Habit::Slow { 2 } else { KILLS.len() as u64 + 1 };
+        let least = if reader.habit == Habit::Slow { 2 } else { deaths + 1 };
         if reader.opened < least {
             let (user, opened) = (reader.user, reader.opened);
             found.push(format!("reader {user} opened only {opened} streams"));

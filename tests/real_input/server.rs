@@ -7,6 +7,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -41,7 +42,7 @@ const LOG_TAIL: usize = 40;
 pub(crate) type Admin = AdminServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// A child that does not outlive its owner.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -106,21 +107,23 @@ impl Interceptor for Bearer {
 
 pub(crate) struct TestServer {
     pub(crate) at: Address,
+    /// What the server finds in its environment: where its store is.
+    store: Vec<(&'static str, String)>,
     dir: Option<TempDir>,
     port: u16,
     running: Option<Running>,
 }
 
 impl TestServer {
-    /// Starts on an empty directory.
-    pub(crate) async fn start() -> Self {
+    /// Starts on an empty directory, with the store that `store` names; on the embedded one if that is empty.
+    pub(crate) async fn start(store: Vec<(&'static str, String)>) -> Self {
         let dir = TempDir::with_prefix("tertulia-real-input-").unwrap();
         let port = free_port();
         let data = dir.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let key = dev_key::load_or_create(&data).unwrap();
-        let mut server =
-            Self { at: Address { url: format!("http://127.0.0.1:{port}"), key }, dir: Some(dir), port, running: None };
+        let at = Address { url: format!("http://127.0.0.1:{port}"), key };
+        let mut server = Self { at, store, dir: Some(dir), port, running: None };
         server.start_again().await;
         server
     }
@@ -147,10 +150,11 @@ impl TestServer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tertulia"));
         for (name, _) in std::env::vars_os() {
             let named = name.to_string_lossy();
-            if named.starts_with("TERTULIA_") || named.starts_with("CHAT_") {
+            if ["TERTULIA_", "CHAT_", "POSTGRES_"].iter().any(|prefix| named.starts_with(prefix)) {
                 command.env_remove(&name);
             }
         }
+        command.envs(self.store.iter().map(|(name, value)| (*name, value.as_str())));
         command.env("RUST_LOG", "warn").env("RUST_BACKTRACE", "1").current_dir(self.dir()).stdin(Stdio::null());
         command
     }
@@ -253,9 +257,15 @@ async fn ended(mut running: Running, longest: Duration) -> ExitStatus {
 
 /// A port below those that the system gives to outgoing connections. A client that tries again and again to reach a
 /// port among those, while nobody listens, will at some time be given that very port and be connected to itself.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
+    // No port twice in this process: who is given one may not listen on it at once.
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("below 10,000");
-    (first..32_000)
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("one of thousands of ports is free")
+    loop {
+        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "one of thousands of ports is free");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -165,6 +165,7 @@ store! {
         fn find_p2p_room(a: UserId, b: UserId) -> Option<RoomId>;
         fn put_sync_state(room: RoomId, source: &str, state: Bytes) -> ();
         fn sync_state(room: RoomId, source: &str) -> Option<Bytes>;
+        fn sync_states(room: RoomId) -> Vec<(String, Bytes)>;
         fn put_join_job(room: RoomId, state: Option<Bytes>) -> ();
         fn join_job(room: RoomId) -> Option<Bytes>;
         fn join_jobs() -> Vec<(RoomId, Bytes)>;

@@ -362,6 +362,7 @@ impl World {
         let node = Node::start(Parts {
             store: Arc::clone(&self.store),
             bus: Arc::<InProcessBus>::clone(&self.bus),
+            ephemera: Arc::new(tertulia::ephemera::Alone::default()),
             clock: Arc::clone(&self.clock),
             keys: Arc::<Keys>::clone(&self.keys),
             observer: Arc::new(Silent),

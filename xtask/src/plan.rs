@@ -37,6 +37,7 @@ fn test() -> Vec<Step> {
         step("doc", "the documentation builds without a warning", doc),
         step("build", "everything the tests run", build),
         step("tests", "unit, property, conformance on every store, integration, simulation, real input", tests),
+        step("it-postgres", "integration tests over PostgreSQL", it_postgres),
         step("doctests", "examples in the documentation", doctests),
         step("connect", "the official Connect conformance suite", connect),
         step("budget", "sizes of files and functions", budget),
@@ -89,6 +90,12 @@ fn build() -> Result<()> {
 fn tests() -> Result<()> {
     let args = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples", TESTKIT, "--no-fail-fast"];
     tools::run(tools::root()?.join(SERVERS), tools::cargo_line(args), &[])
+}
+
+/// The integration tests once more, with the truth in PostgreSQL.
+fn it_postgres() -> Result<()> {
+    let args = ["test", "--workspace", "--test=it", TESTKIT, "--no-fail-fast"];
+    tools::run(tools::root()?.join(SERVERS), tools::cargo_line(args), &[("TERTULIA_TEST_BACKEND", "postgres")])
 }
 
 fn doctests() -> Result<()> {

@@ -11,6 +11,7 @@ mod history;
 mod join_all;
 mod list;
 mod members;
+mod parts;
 mod people;
 mod rooms;
 mod search;
@@ -26,19 +27,19 @@ pub use admin::{NodeStatus, StoredRoom};
 pub use history::{Page, PageAt, Receipt, Receipts};
 pub use join_all::JoinProgress;
 pub use list::RoomPage;
+pub use parts::Parts;
 pub use people::{Device, SyncState, UserProfile};
 pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
 pub use search::Found;
 
-use super::{
-    Context, Observer, Options, RoomKeys, directory::Rooms, error::CallError, hub::Hubs, presence::Presence,
-    user::Users,
-};
+use super::{Context, Options, directory::Rooms, error::CallError, hub::Hubs, presence::Presence, user::Users};
 use crate::{
-    clock::SharedClock,
-    domain::{ids::UserId, snowflake::Snowflakes},
-    events::EventBus,
-    storage::{Result as StoreResult, Store},
+    domain::{
+        ids::{RoomId, UserId},
+        snowflake::Snowflakes,
+    },
+    ephemera::Ephemera,
+    storage::Result as StoreResult,
     tasks::{self, TaskKind},
 };
 
@@ -48,23 +49,6 @@ const RECOVER_AT_ONCE: usize = 16;
 const RECOVER_PAUSE: Duration = Duration::from_secs(1);
 /// Locks for what belongs to users; a user always has the same one.
 const USER_LOCKS: usize = 64;
-
-/// What a node is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// Where it keeps everything.
-    pub store: Arc<dyn Store>,
-    /// Where it publishes.
-    pub bus: Arc<dyn EventBus>,
-    /// The time.
-    pub clock: SharedClock,
-    /// Keys for clients.
-    pub keys: Arc<dyn RoomKeys>,
-    /// Is told what happens.
-    pub observer: Arc<dyn Observer>,
-    /// Settings.
-    pub options: Options,
-}
 
 /// A running node.
 #[derive(Clone, Debug)]
@@ -86,6 +70,7 @@ impl Node {
         let context = Arc::new(Context {
             store: parts.store,
             bus: parts.bus,
+            ephemera: parts.ephemera,
             clock: parts.clock,
             keys: parts.keys,
             observer: parts.observer,
@@ -117,6 +102,20 @@ impl Node {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.context.options
+    }
+
+    /// What this node tells others.
+    #[must_use]
+    pub fn ephemera(&self) -> Arc<dyn Ephemera> {
+        Arc::clone(&self.context.ephemera)
+    }
+
+    /// Asks the store for something that is not there: whether it answers, for health.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_store(&self) -> StoreResult<()> {
+        self.context.store.head(RoomId([0; 16])).await.map(drop)
     }
 
     /// Milliseconds since the Unix epoch.

@@ -14,6 +14,7 @@ use crate::{
         reject::{Flaw, Reject, text},
         room::{Author, Role},
     },
+    ephemera::Presence,
     storage::{DeviceRow, Result as StoreResult, RoomPrefs, codec},
 };
 
@@ -264,14 +265,16 @@ impl Node {
         self.change_prefs(user, room, |prefs| prefs.hidden_at = None).await.map(drop)
     }
 
-    /// Who is online, and since when those who are not are gone (milliseconds since the Unix epoch, if known).
-    #[must_use]
-    pub fn presence(&self, users: &[UserId]) -> Vec<(UserId, bool, Option<i64>)> {
-        let of = |user: &UserId| {
-            let (online, last_seen) = self.context.presence.of(*user);
-            (*user, online, last_seen)
+    /// Who is online on any node, and since when those who are not are gone (milliseconds since the Unix epoch, if
+    /// known).
+    pub async fn presence(&self, users: &[UserId]) -> Vec<(UserId, bool, Option<i64>)> {
+        let elsewhere = self.context.ephemera.presence(users).await;
+        let of = |(user, elsewhere): (&UserId, Presence)| {
+            let (here, last_seen) = self.context.presence.of(*user);
+            let online = here || elsewhere.online;
+            (*user, online, last_seen.max(elsewhere.last_seen_ms).filter(|_| !online))
         };
-        users.iter().map(of).collect()
+        users.iter().zip(elsewhere).map(of).collect()
     }
 
     /// Sets how far a room is synchronised with another system; OWNER, ADMIN, or the admin role.

@@ -233,6 +233,7 @@ impl Node {
     /// [`CallError`].
     pub async fn typing(&self, author: Author, room: RoomId, typing: bool) -> Call<()> {
         self.access(author, room).await?.member.ok_or(Reject::RoomNotFound)?;
+        self.context.ephemera.set_typing(room, author.user, typing).await;
         let moment = Moment::new(Some(room), author.user, self.now_ms(), MomentBody::Typing(typing));
         self.context.hubs.get(room).tell_moment(&Arc::new(moment), None, Some(author.user));
         Ok(())

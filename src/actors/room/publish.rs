@@ -12,12 +12,10 @@ use crate::{
         ids::{Epoch, RoomId, Seq},
     },
     events::BusEvent,
-    storage::{Direction, Result as StoreResult, codec},
+    storage::{Direction, Result as StoreResult, codec, consumers::BUS},
     tasks::{self, TaskKind},
 };
 
-/// Name of the bus's cursor in the store.
-pub(super) const BUS: &str = "bus";
 /// Events published at a time when the room catches up with its log.
 const PUBLISH_PAGE: usize = 256;
 /// Pause before publishing again after a failure.

@@ -4,9 +4,10 @@ use std::sync::{Arc, atomic::Ordering};
 
 use ractor::ActorRef;
 
-use super::{actor::Room, message::RoomMsg, publish::BUS};
+use super::{actor::Room, message::RoomMsg};
 use crate::{
     actors::{directory::DirectoryMsg, error::outliving},
+    storage::consumers::BUS,
     tasks::{self, TaskKind},
 };
 

@@ -157,6 +157,7 @@ async fn start(store: &Arc<ScriptedStore>, bus: &Arc<InProcessBus>, clock: &Shar
     Node::start(Parts {
         store: Arc::clone(store) as Arc<dyn Store>,
         bus: Arc::<InProcessBus>::clone(bus),
+        ephemera: Arc::new(crate::ephemera::Alone::default()),
         clock: Arc::clone(clock),
         keys: Arc::new(Keys),
         observer: Arc::new(Appended::default()),

@@ -128,6 +128,12 @@ async fn typing_reaches_the_others() {
     assert_eq!((moment.user, &moment.body), (BEN.user, &MomentBody::Typing(true)));
     assert!(is_quiet(&mut ben).await);
     assert_eq!(rejected(town.node.typing(author(9), room, true).await), Reject::RoomNotFound);
+
+    // Who opens the room while somebody types is told.
+    let late = OpenStream { room: Some(room), ..open("laptop", &[]) };
+    let mut late = town.stream(ANA, late).await;
+    let Output::Moment(moment) = next(&mut late).await else { panic!("no moment") };
+    assert_eq!((moment.user, &moment.body), (BEN.user, &MomentBody::Typing(true)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +155,7 @@ async fn presence_is_told_to_those_who_watch() {
         }
     }
     assert_eq!(online, [false, true, false]);
-    let presence = town.node.presence(&[BEN.user, ANA.user, EVA.user]);
+    let presence = town.node.presence(&[BEN.user, ANA.user, EVA.user]).await;
     assert_eq!((presence[0].1, presence[1].1, presence[2].1), (false, true, false));
     assert!(presence[0].2.is_some(), "when they were last seen");
 }

@@ -271,6 +271,10 @@ impl RoomStore for ScriptedStore {
         self.turn().await;
         self.inner.sync_state(room, source).await
     }
+    async fn sync_states(&self, room: RoomId) -> Result<Vec<(String, Bytes)>> {
+        self.turn().await;
+        self.inner.sync_states(room).await
+    }
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
         self.turn().await;
         self.inner.put_join_job(room, state).await

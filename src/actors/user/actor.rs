@@ -229,6 +229,7 @@ impl User {
             todo: VecDeque::new(),
             fetch: None,
             heartbeat: Heartbeat::first_at(Instant::now() + context.options.heartbeat),
+            place: None,
         };
         reader.todo.push_back(Todo::Say(Output::Heartbeat));
         for (room, listed) in &self.seed.shared.list.lock().rooms {

@@ -4,6 +4,7 @@
 mod actor;
 pub(crate) mod list;
 mod message;
+mod place;
 mod reader;
 
 use std::{
@@ -24,12 +25,13 @@ use list::RoomList;
 pub use list::{ListFilter, ListKey};
 pub(crate) use message::UserMsg;
 pub use message::{Attempt, OpenStream, StreamObservation, UserObservation};
+use place::Place;
 pub use reader::{Output, StreamReader};
 
 use super::{
     Context,
     error::{Call, CallError},
-    stream::{CloseReason, Moment},
+    stream::{CloseReason, Moment, MomentBody},
 };
 use crate::{
     domain::{
@@ -187,7 +189,18 @@ impl Users {
     /// # Errors
     /// [`CallError::TooManyStreams`]; [`CallError`] when the room list cannot be read.
     pub async fn open(&self, user: UserId, open: OpenStream) -> Call<StreamReader> {
-        let (reader, _) = self.ask(user, |reply| UserMsg::Open { open: Box::new(open.clone()), reply }).await?;
+        let place = Place::take(&self.context, user, &open.client_id).await?;
+        let (mut reader, _) = self.ask(user, |reply| UserMsg::Open { open: Box::new(open.clone()), reply }).await?;
+        reader.place = Some(place);
+        if let Some(room) = open.room
+            && reader.cursors.contains_key(&room)
+        {
+            let now = self.context.clock.now_ms();
+            for typist in self.context.ephemera.typing(room).await.into_iter().filter(|typist| *typist != user) {
+                let moment = Moment::new(Some(room), typist, now, MomentBody::Typing(true));
+                reader.queue.push_moment(&Arc::new(moment));
+            }
+        }
         Ok(reader)
     }
 

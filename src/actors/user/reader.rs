@@ -136,6 +136,8 @@ pub struct StreamReader {
     pub(crate) todo: VecDeque<Todo>,
     pub(crate) fetch: Option<Fetch>,
     pub(crate) heartbeat: Heartbeat,
+    /// Among all streams of the user; given back with the reader.
+    pub(crate) place: Option<super::place::Place>,
 }
 
 impl std::fmt::Debug for StreamReader {

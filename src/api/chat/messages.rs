@@ -33,7 +33,7 @@ const RECEIPTS_MAX: usize = 1_000;
 impl ChatService {
     pub(super) async fn send_message(&self, caller: &Caller, mut request: pb::SendMessageRequest) -> Reply {
         let room = convert::room_id(&request.room_id)?;
-        self.door.limits.room(room)?;
+        self.door.limits.room(room).await?;
         text("client_message_id", &request.client_message_id, 0, limits::CLIENT_ID_BYTES_MAX)?;
         let client_id = match std::mem::take(&mut request.client_message_id) {
             empty if empty.is_empty() => uuid::Uuid::now_v7().to_string().into(),

@@ -34,18 +34,14 @@ impl ChatService {
         encoded(&pb::SetTypingResponse {})
     }
 
-    // Every command is awaited; this one happens to wait for nothing.
-    #[allow(clippy::unused_async)]
     pub(super) async fn get_presence(&self, _: &Caller, request: pb::GetPresenceRequest) -> Reply {
         if request.user_ids.is_empty() {
             return Err(Reject::invalid("user_ids", Flaw::Missing).into());
         }
         count("user_ids", request.user_ids.len(), limits::PRESENCE_MAX)?;
         let users: Vec<UserId> = request.user_ids.into_iter().map(UserId).collect();
-        let presences = self.door.node.presence(&users).into_iter().map(|(user, online, last_seen)| pb::Presence {
-            user_id: user.0,
-            online,
-            last_seen_at: last_seen.and_then(convert::time),
+        let presences = self.door.node.presence(&users).await.into_iter().map(|(user, online, last_seen)| {
+            pb::Presence { user_id: user.0, online, last_seen_at: last_seen.and_then(convert::time) }
         });
         encoded(&pb::GetPresenceResponse { presences: presences.collect() })
     }

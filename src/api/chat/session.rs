@@ -87,7 +87,7 @@ async fn open(
     let mut open = open_stream(request, &headers)?;
     open.commands_only = commands_only;
     let reader = chat.open_reader(&caller, open).await?;
-    Ok((Pump::new(chat.door.node.clone(), &caller, Dialect::Session, reader), input))
+    Ok((Pump::new(&chat.door, &caller, Dialect::Session, reader), input))
 }
 
 /// Does one request of a session.
@@ -96,7 +96,7 @@ async fn run(chat: ChatService, caller: Caller, request: pb::SessionRequest) -> 
     let Some(command) = request.command else {
         return (id, 0, Err(ApiError::new(Code::InvalidArgument, "unknown_command", "no command")));
     };
-    if let Err(error) = chat.door.limits.user(caller.author.user) {
+    if let Err(error) = chat.door.limits.user(caller.author.user).await {
         return (id, 0, Err(error));
     }
     let (tag, reply) = chat.command(&caller, command).await;

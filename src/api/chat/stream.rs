@@ -28,6 +28,7 @@ use crate::{
         user::{Attempt, OpenStream, Output, StreamReader},
     },
     api::{
+        caller::Door,
         convert,
         status::ApiError,
         wire::{self, Dialect},
@@ -39,6 +40,7 @@ use crate::{
         reject::{Flaw, Reject, count, text},
         room::{Author, Role},
     },
+    telemetry::metrics::ClientConnected,
 };
 
 /// Bytes of frames handed to the connection at a time, at least.
@@ -97,6 +99,7 @@ pub(super) struct Pump {
     announcing: Option<Announcing>,
     /// Events read from a log that wait for an announcement before them.
     read: VecDeque<Event>,
+    _client: ClientConnected,
 }
 
 impl std::fmt::Debug for Pump {
@@ -106,9 +109,10 @@ impl std::fmt::Debug for Pump {
 }
 
 impl Pump {
-    pub(super) fn new(node: Node, caller: &Caller, dialect: Dialect, reader: StreamReader) -> Self {
+    pub(super) fn new(door: &Door, caller: &Caller, dialect: Dialect, reader: StreamReader) -> Self {
         Self {
-            node,
+            node: door.node.clone(),
+            _client: door.metrics.client(dialect.name()),
             author: caller.author,
             expires_at_ms: caller.expires_at_ms,
             dialect,
@@ -305,7 +309,7 @@ impl ChatService {
             let request = request.unwrap_or_else(|| Err(Status::invalid_argument("no request")))?;
             let open = open_stream(request, &parts.headers)?;
             let reader = self.open_reader(&caller, open).await?;
-            Ok::<_, Status>(Pump::new(self.door.node.clone(), &caller, Dialect::Stream, reader))
+            Ok::<_, Status>(Pump::new(&self.door, &caller, Dialect::Stream, reader))
         };
         match opened.await {
             Ok(pump) => grpc_response(StreamBody { pump, chunk: Chunk::default(), state: State::Open }),

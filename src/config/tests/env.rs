@@ -1,6 +1,9 @@
 //! Variables: ours, other people's, and those of servers that came before.
 
+use secrecy::ExposeSecret;
+
 use super::*;
+use crate::storage::scylla::StoreConsistency;
 
 #[test]
 fn every_key_has_a_variable() {
@@ -13,8 +16,7 @@ fn every_key_has_a_variable() {
             _ => key.default.to_owned(),
         };
         let env = map(&[(&key.variable(), &value)]);
-        let settings =
-            Settings::collect(&Sources { file: ConfigFile::None, env, flags: Vec::new() }, &mut Vec::new()).unwrap();
+        let settings = Settings::collect(&Sources { file: ConfigFile::None, env, flags: Vec::new() }).unwrap();
         let origin = &settings.get(key.path).unwrap().origin;
         assert_eq!(*origin, Origin::Env { name: key.variable() });
     }
@@ -85,11 +87,11 @@ fn chat_key_and_chat_iv_are_the_master_key() {
 #[test]
 fn a_backend_that_is_not_there_is_refused() {
     assert_eq!(
-        message(from_env(&[("USE_SCYLLADB", "true")])),
-        "env USE_SCYLLADB: the ScyllaDB store is not supported by this build yet; \
-         unset USE_SCYLLADB to go on without it"
+        message(from_env(&[("SYNC_TO_SCYLLA", "true")])),
+        "env SYNC_TO_SCYLLA: copying to ScyllaDB is not supported by this build yet; \
+         unset SYNC_TO_SCYLLA to go on without it"
     );
-    for name in ["SCYLLA_ENABLED", "USE_SCYLLA_READS", "USE_SCYLLA_WRITES", "SYNC_TO_SCYLLA"] {
+    for name in ["USE_SCYLLA_READS", "USE_SCYLLA_WRITES", "SYNC_TO_SCYLLA"] {
         for value in ["1", "True", "yes", "ON"] {
             assert!(message(from_env(&[(name, value)])).contains("not supported"), "{name}={value}");
         }
@@ -99,16 +101,91 @@ fn a_backend_that_is_not_there_is_refused() {
         assert!(message(from_env(&[(name, "maybe")])).contains("expected \"true\" or \"false\""));
     }
     assert!(message(from_env(&[("NATS_URL", "nats://n:4222")])).contains("the NATS event bus"));
-    assert!(message(from_env(&[("POSTGRES_HOST", "db")])).contains("the PostgreSQL store"));
 }
 
 #[test]
-fn what_does_nothing_is_a_warning() {
-    let config =
-        from_env(&[("REDIS_HOST", "r"), ("REDIS_PORT", "6379"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")])
-            .unwrap();
-    assert_eq!(config.warnings().len(), 3);
-    assert!(config.warnings().contains(&"env REDIS_HOST does nothing in this build".to_owned()));
+fn the_address_of_postgres_selects_it() {
+    let config = from_env(&[
+        ("POSTGRES_HOST", "db"),
+        ("POSTGRES_PORT", "6432"),
+        ("POSTGRES_USER", "u"),
+        ("POSTGRES_PASSWORD", "p"),
+        ("POSTGRES_DB", "chat"),
+    ])
+    .unwrap();
+    let postgres = &config.postgres;
+    assert_eq!(config.storage.backend, Backend::Postgres);
+    assert_eq!((postgres.host.as_str(), postgres.port), ("db", 6432));
+    assert_eq!((postgres.user.as_str(), postgres.database.as_str()), ("u", "chat"));
+    assert_eq!(postgres.password.as_ref().unwrap().expose_secret(), "p");
+    assert!(config.warnings().is_empty());
+    assert_eq!(from_env(&[("TERTULIA_POSTGRES_HOST", "db")]).unwrap().storage.backend, Backend::Postgres);
+    assert_eq!(from_env(&[("POSTGRES_USER", "u")]).unwrap().storage.backend, Backend::Embedded);
+}
+
+#[test]
+fn the_backend_that_is_named_counts() {
+    let named = |backend, host| from_env(&[("TERTULIA_STORAGE_BACKEND", backend), ("POSTGRES_HOST", host)]);
+    assert_eq!(named("embedded", "db").unwrap().storage.backend, Backend::Embedded);
+    assert_eq!(named("postgres", "db").unwrap().storage.backend, Backend::Postgres);
+    assert_eq!(named("auto", "").unwrap().storage.backend, Backend::Embedded);
+    assert_eq!(
+        message(named("postgres", "")),
+        "env TERTULIA_STORAGE_BACKEND: `storage.backend` is \"postgres\" without `postgres.host`"
+    );
+    assert_eq!(
+        message(named("scylla", "db")),
+        "env TERTULIA_STORAGE_BACKEND: `storage.backend` is \"scylla\" without `scylla.hosts`"
+    );
+}
+
+#[test]
+fn a_switch_selects_scylla() {
+    for switch in ["USE_SCYLLADB", "SCYLLA_ENABLED"] {
+        for (value, expected) in [("true", Backend::Scylla), ("0", Backend::Postgres)] {
+            let env = [(switch, value), ("SCYLLA_HOSTS", "a, b:9999"), ("POSTGRES_HOST", "db")];
+            let config = from_env(&env).unwrap();
+            assert_eq!(config.storage.backend, expected, "{switch}={value}");
+            assert_eq!(config.scylla.hosts, ["a", "b:9999"]);
+        }
+        let named = [(switch, "true"), ("SCYLLA_HOSTS", "a"), ("TERTULIA_STORAGE_BACKEND", "embedded")];
+        assert_eq!(from_env(&named).unwrap().storage.backend, Backend::Embedded, "the key's own name counts more");
+        assert_eq!(
+            message(from_env(&[(switch, "true")])),
+            format!("env {switch}: `storage.backend` is \"scylla\" without `scylla.hosts`")
+        );
+    }
+    let config = from_env(&[
+        ("USE_SCYLLADB", "1"),
+        ("SCYLLA_CONTACT_POINTS", "c"),
+        ("SCYLLA_PORT", "9142"),
+        ("SCYLLA_KEYSPACE", "k"),
+        ("SCYLLA_CONSISTENCY", "QUORUM"),
+        ("SCYLLA_USERNAME", "u"),
+        ("SCYLLA_PASSWORD", "p"),
+    ])
+    .unwrap();
+    let scylla = &config.scylla;
+    assert_eq!((scylla.hosts[0].as_str(), scylla.port, scylla.keyspace.as_str()), ("c", 9142, "k"));
+    assert_eq!(scylla.consistency, StoreConsistency::Quorum);
+    assert_eq!(scylla.password.as_ref().unwrap().expose_secret(), "p");
+    assert!(message(from_env(&[("SCYLLA_CONSISTENCY", "ANY")])).contains("SCYLLA_CONSISTENCY"));
+}
+
+#[test]
+fn an_address_nobody_asks_for_is_a_warning() {
+    let config = from_env(&[("SCYLLA_KEYSPACE", "k"), ("SCYLLA_HOSTS", "a,b"), ("USE_SCYLLADB", "false")]).unwrap();
+    assert_eq!(config.warnings().len(), 1);
+    assert!(config.warnings()[0].contains("`scylla.hosts` is set"));
+}
+
+#[test]
+fn redis_is_used_when_it_has_a_host() {
+    assert!(from_env(&[("REDIS_PORT", "6380")]).unwrap().redis.is_none());
+    let env = [("REDIS_HOST", "cache"), ("REDIS_PORT", "6380"), ("TERTULIA_REDIS_PASSWORD", "hush")];
+    let redis = from_env(&env).unwrap().redis.unwrap();
+    assert_eq!((redis.host.as_str(), redis.port, redis.prefix.as_str()), ("cache", 6380, "tertulia:"));
+    assert!(!format!("{redis:?}").contains("hush"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn with_secrets() -> Config {
         ("CHAT_KEY", KEY),
         ("CHAT_IV", IV),
         ("TERTULIA_ENCRYPTION_OLD_KEYS", &old),
+        ("POSTGRES_PASSWORD", "swordfish-in-the-database"),
     ])
     .unwrap()
 }

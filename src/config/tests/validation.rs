@@ -91,3 +91,9 @@ fn a_batch_fits_its_queue() {
     let flags = [("rooms.batch_max", "100"), ("rooms.queue_max", "99")];
     assert_eq!(message(from_flags(&flags)), "flag: `rooms.batch_max` is greater than `rooms.queue_max`");
 }
+
+#[test]
+fn lanes_have_connections() {
+    let flags = [("postgres.append_lanes", "9"), ("postgres.pool_size", "8")];
+    assert_eq!(message(from_flags(&flags)), "flag: `postgres.append_lanes` is greater than `postgres.pool_size`");
+}

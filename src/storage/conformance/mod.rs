@@ -49,6 +49,18 @@ impl Fixture {
         Self { store: Arc::new(store), guard: Some(Box::new(guard)) }
     }
 
+    /// A fixture of a store that others know too.
+    #[must_use]
+    pub fn shared(store: Arc<dyn Store>) -> Self {
+        Self { store, guard: None }
+    }
+
+    /// The same fixture with `guard`, which lives as long.
+    #[must_use]
+    pub fn and(self, guard: impl Any + Send) -> Self {
+        Self { guard: Some(Box::new(guard)), ..self }
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &dyn Store {
@@ -82,7 +94,7 @@ macro_rules! store_conformance {
                 projection: [
                     an_empty_append_projects, the_head_is_the_last_record, bounds_are_invalid,
                     redaction_replaces_a_body, sent_and_redacted_at_once, a_thousand_records_at_once,
-                    two_hundred_rooms_at_once, removal_comes_before_addition,
+                    two_hundred_rooms_at_once, removal_comes_before_addition, a_head_shows_what_came_with_it,
                 ]
                 fencing: [
                     epochs_grow, a_stale_writer_is_refused, an_append_delayed_past_a_claim_is_refused,
@@ -111,7 +123,7 @@ macro_rules! store_conformance {
                 ]
                 rooms: [
                     settings_are_those_last_written, pages, a_pair_has_one_room, racing_callers_get_one_p2p_room,
-                    sync_states, join_jobs,
+                    sync_states, sync_states_of_a_room, join_jobs,
                 ]
                 users: [
                     fifty_thousand_rooms, hidden_messages, profiles, known_users_page, blocks,

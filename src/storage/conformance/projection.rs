@@ -144,3 +144,40 @@ pub async fn removal_comes_before_addition(store: &dyn Store) {
     assert!(store.has_reaction(r, &reaction).await.unwrap());
     assert_eq!(store.pins(r, 9).await.unwrap(), [(Seq(1), Seq(1))]);
 }
+
+/// Who reads a head and then the rows that came with it finds these, or newer ones, also while the room is written to.
+pub async fn a_head_shows_what_came_with_it(store: &dyn Store) {
+    const APPENDS: u64 = 200;
+    let r = room(1);
+    let (epoch, _) = filled(store, r, 1).await;
+    let body = |seq: u64| Bytes::from(format!("{seq:05}"));
+    let write = async {
+        for seq in 2..=APPENDS {
+            let changed = Projection {
+                states: vec![(Seq(1), body(seq))],
+                redacted: vec![(Seq(1), body(seq))],
+                pinned: vec![(Seq(1), Seq(seq))],
+                ..head(seq)
+            };
+            store.append(r, epoch, &[event(seq)], &changed).await.unwrap();
+        }
+    };
+    let read = async {
+        loop {
+            let seq = store.head(r).await.unwrap().unwrap_or_default().seq.0;
+            let state = store.message_states(r, Seq(1), Seq(1)).await.unwrap();
+            let redacted = store.record(r, Seq(1)).await.unwrap().unwrap();
+            let pins = store.pins(r, 10).await.unwrap();
+            if seq > 1 {
+                assert!(state[0].1 >= body(seq), "the state is older than head {seq}");
+                assert!(redacted.body >= body(seq), "the text is older than head {seq}");
+                assert!(pins[0].1 >= Seq(seq), "the pin is older than head {seq}");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = write => {}
+        () = read => {}
+    }
+}

@@ -82,6 +82,20 @@ pub async fn sync_states(store: &dyn Store) {
     assert_eq!(store.sync_state(room(1), &longest).await.unwrap().unwrap(), "");
 }
 
+/// All sources of a room, by name, and of no other room.
+pub async fn sync_states_of_a_room(store: &dyn Store) {
+    let state = Bytes::from_static;
+    assert!(store.sync_states(room(1)).await.unwrap().is_empty());
+    for (number, source, body) in [(1, "matrix", b"1"), (1, "irc", b"2"), (1, "irc2", b"3"), (2, "slack", b"4")] {
+        store.put_sync_state(room(number), source, state(body)).await.unwrap();
+    }
+    store.put_sync_state(room(1), "matrix", state(b"5")).await.unwrap();
+    let all = store.sync_states(room(1)).await.unwrap();
+    let all: Vec<_> = all.iter().map(|(source, body)| (source.as_str(), &body[..])).collect();
+    assert_eq!(all, [("irc", &b"2"[..]), ("irc2", b"3"), ("matrix", b"5")]);
+    assert!(store.sync_states(room(3)).await.unwrap().is_empty());
+}
+
 /// A job is there until it ends.
 pub async fn join_jobs(store: &dyn Store) {
     let state = |text: &'static [u8]| Some(Bytes::from_static(text));

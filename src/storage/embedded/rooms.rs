@@ -115,6 +115,16 @@ impl<E: Engine> RoomStore for EmbeddedStore<E> {
         self.get(&sync_key(room, source), opaque).map_err(|fault| fault.at("sync_state"))
     }
 
+    async fn sync_states(&self, room: RoomId) -> Result<Vec<(String, Bytes)>> {
+        let (first, end) = of_room(Table::Sync, room);
+        self.page(&first, &end, Direction::Forward, usize::MAX, |key, value| {
+            let mut key = keys::parse(key, Table::Sync, "sync state key")?;
+            key.room()?;
+            Ok((key.text()?.to_owned(), Bytes::copy_from_slice(value)))
+        })
+        .map_err(|fault| fault.at("sync_states"))
+    }
+
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
         let key = Key::of(Table::JoinJob).room(room);
         let Some(state) = state else {

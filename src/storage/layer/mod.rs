@@ -11,6 +11,8 @@ pub mod encrypted;
 #[cfg(any(test, feature = "testkit"))]
 pub mod faulty;
 pub mod metered;
+pub mod mirrored;
+pub mod network;
 pub mod retrying;
 
 /// One operation of the contract, as decorators see it.
@@ -57,6 +59,7 @@ macro_rules! store_around {
                 read find_p2p_room(a: UserId, b: UserId) -> Option<RoomId>;
                 write put_sync_state(room: RoomId, source: &str, state: Bytes) -> ();
                 read sync_state(room: RoomId, source: &str) -> Option<Bytes>;
+                read sync_states(room: RoomId) -> Vec<(String, Bytes)>;
                 write put_join_job(room: RoomId, state: Option<Bytes>) -> ();
                 read join_job(room: RoomId) -> Option<Bytes>;
                 read join_jobs() -> Vec<(RoomId, Bytes)>;
@@ -162,8 +165,11 @@ mod tests {
         encrypted::{Encrypted, toy::ToySealer},
         faulty::{FaultPlan, Faulty},
         metered::Metered,
+        mirrored::{Marks, Mirrored},
+        network::behind_network,
     };
     use crate::{
+        redis_link::{self, RedisLink},
         storage::{
             Store,
             conformance::Fixture,
@@ -184,8 +190,17 @@ mod tests {
         Fixture::with(Metered::new(Arc::new(bounded), Arc::new(())), dir)
     }
 
+    fn network_stack() -> Fixture {
+        let link = RedisLink::new(&redis_link::testkit::options()).expect("an address");
+        let network = behind_network(memory(), Deadlines::default(), Some((link, Arc::new(()))));
+        let sealed = Encrypted::new(network.store, Arc::new(ToySealer::default()));
+        Fixture::new(Metered::new(Arc::new(Deadline::new(Arc::new(sealed), Deadlines::default())), Arc::new(())))
+    }
+
+    store_conformance!(network_stack_over_memory, network_stack());
     store_conformance!(deadline_over_memory, Fixture::new(Deadline::new(memory(), Deadlines::default())));
     store_conformance!(metered_over_memory, Fixture::new(Metered::new(memory(), Arc::new(()))));
     store_conformance!(faultless_over_memory, Fixture::new(Faulty::new(memory(), 1, FaultPlan::default())));
+    store_conformance!(mirrored_over_memory, Fixture::new(Mirrored::new(memory(), Marks::default())));
     store_conformance!(stack_over_disk, full_stack());
 }

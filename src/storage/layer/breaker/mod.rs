@@ -43,8 +43,7 @@ impl Breaker {
     where
         F: Future<Output = Result<T>> + Send,
     {
-        let leave =
-            self.circuit.enter(Instant::now()).map_err(|open| StoreError::not_tried(op.name, open))?;
+        let leave = self.circuit.enter(Instant::now()).map_err(|open| StoreError::not_tried(op.name, open))?;
         let result = call().await;
         leave.end(result.as_ref().map_or_else(|error| verdict(error.kind()), |_| Verdict::Good), Instant::now());
         result

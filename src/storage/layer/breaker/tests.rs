@@ -24,6 +24,7 @@ const OPTIONS: CircuitOptions = CircuitOptions {
     window: Duration::from_secs(10),
     failures_min: 3,
     failure_share: 0.5,
+    in_a_row: 30,
     open_min: Duration::from_secs(1),
     open_max: Duration::from_secs(3),
     trials: 2,

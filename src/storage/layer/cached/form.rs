@@ -19,13 +19,8 @@ pub(super) const MARK_LEN: usize = 1 + 8 * 5 + 4;
 pub(super) fn mark(head: &RoomHead) -> [u8; MARK_LEN] {
     let mut mark = [0; MARK_LEN];
     mark[0] = VERSION;
-    let numbers = [
-        head.seq.0,
-        head.n.0,
-        head.message_seq.0,
-        head.message_id.0.cast_unsigned(),
-        head.activity_ms.cast_unsigned(),
-    ];
+    let numbers =
+        [head.seq.0, head.n.0, head.message_seq.0, head.message_id.0.cast_unsigned(), head.activity_ms.cast_unsigned()];
     for (slot, number) in mark[1..].chunks_exact_mut(8).zip(numbers) {
         slot.copy_from_slice(&number.to_be_bytes());
     }

@@ -21,7 +21,7 @@
 //! awake hardly come here, rooms that sleep keep their heads. Fills and removals are sent in the background, several in
 //! one go, and dropped when there are too many: they change how fast it is, not what is answered.
 
-use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rand::Rng as _;
@@ -31,10 +31,11 @@ use tokio::sync::mpsc;
 use crate::{
     domain::ids::{MessageId, RoomId},
     redis_link::RedisLink,
-    storage::{Durability, MessageRef, Projection, Record, Result, RoomHead, Store},
+    storage::{Durability, MessageRef, Projection, Record, Result, Store},
     tasks::{self, TaskKind},
 };
 
+mod by_head;
 mod filler;
 mod form;
 mod through;
@@ -114,42 +115,6 @@ impl Cached {
         let _ = self.changes.try_send(change);
     }
 
-    /// An answer that belongs to the room's head: from the cache if the head is still that one, else from `read`.
-    async fn of_head<T, F>(&self, kind: Kind<T>, room: RoomId, field: String, read: impl Fn() -> F + Send) -> Result<T>
-    where
-        T: Send,
-        F: Future<Output = Result<T>> + Send,
-    {
-        if !self.link.is_up() {
-            return read().await;
-        }
-        let mut ask = pipe();
-        ask.hget(self.room_key(room), &field);
-        let (head, kept) = tokio::join!(self.inner.head(room), self.link.run::<(Option<Bytes>,)>(&ask));
-        let Ok(Some(head)) = head else {
-            return read().await;
-        };
-        let mark = form::mark(&head);
-        let hit = kept.ok().and_then(|(kept,)| (kind.decode)(kept?.strip_prefix(&mark[..])?));
-        self.observer.looked_up(kind.name, hit.is_some());
-        if let Some(hit) = hit {
-            return Ok(hit);
-        }
-        let answer = read().await?;
-        self.keep(&kind, room, field, &head, &answer);
-        Ok(answer)
-    }
-
-    fn keep<T>(&self, kind: &Kind<T>, room: RoomId, field: String, head: &RoomHead, answer: &T) {
-        if let Some(encoded) = (kind.encode)(answer)
-            && encoded.len() <= VALUE_BYTES_MAX
-        {
-            let value = [&form::mark(head)[..], &encoded].concat();
-            let keep_for = about(self.options.room_for);
-            self.later(Change::Field { key: self.room_key(room), field, value, keep_for });
-        }
-    }
-
     async fn locate(&self, id: MessageId) -> Result<Option<MessageRef>> {
         if !self.link.is_up() {
             return self.inner.find_message(id).await;
@@ -173,13 +138,7 @@ impl Cached {
     }
 
     /// What an append leaves to do: new messages become known, and what it made out of date goes.
-    async fn appended(
-        &self,
-        room: RoomId,
-        records: &[Record],
-        projection: &Projection,
-        result: &Result<Durability>,
-    ) {
+    async fn appended(&self, room: RoomId, records: &[Record], projection: &Projection, result: &Result<Durability>) {
         if result.is_ok() {
             for record in records {
                 if let Some(message) = &record.message {
@@ -196,13 +155,6 @@ impl Cached {
             tracing::warn!(%room, %error, "rows changed without an event while the cache could not be told");
         }
     }
-}
-
-/// How one kind of answer is kept.
-struct Kind<T> {
-    name: &'static str,
-    encode: fn(&T) -> Option<Vec<u8>>,
-    decode: fn(&[u8]) -> Option<T>,
 }
 
 fn only_moves_positions(projection: &Projection) -> bool {

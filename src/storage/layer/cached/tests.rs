@@ -8,7 +8,7 @@ use crate::{
     domain::ids::{Seq, UserId},
     redis_link::{RedisOptions, testkit::OwnRedis},
     storage::{
-        Direction,
+        Direction, LogStore as _, RoomStore as _,
         conformance::{Fixture, event, filled, head, member, message, room},
         embedded::EmbeddedStore,
         layer::encrypted::{Encrypted, toy::ToySealer},
@@ -117,7 +117,7 @@ async fn a_fill_that_comes_late_is_not_believed() {
     let (epoch, old) = filled(&*inner, room(1), 20).await;
     let old_head = inner.head(room(1)).await.unwrap().unwrap();
     inner.append(room(1), epoch, &[event(21)], &head(21)).await.unwrap();
-    bench.store.keep(&super::through::LOG, room(1), "log:0:Forward:50".to_owned(), &old_head, &old);
+    bench.store.keep(&through::LOG, room(1), "log:0:Forward:50".to_owned(), &old_head, &old);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.page().await.len(), 21);
 }

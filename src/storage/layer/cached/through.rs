@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Cached, Kind, PAGE_MIN, form};
+use super::{Cached, PAGE_MIN, by_head::Kind, form};
 use crate::{
     domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
     storage::{
@@ -12,7 +12,8 @@ use crate::{
     },
 };
 
-pub(super) const LOG: Kind<Vec<Record>> = Kind { name: "log", encode: form::encode_records, decode: form::decode_records };
+pub(super) const LOG: Kind<Vec<Record>> =
+    Kind { name: "log", encode: form::encode_records, decode: form::decode_records };
 const STATES: Kind<Vec<(Seq, Bytes)>> =
     Kind { name: "states", encode: form::encode_states, decode: form::decode_states };
 const MEMBERS: Kind<Vec<(UserId, Bytes)>> =
@@ -74,6 +75,10 @@ impl RoomStore for Cached {
 
     async fn sync_state(&self, room: RoomId, source: &str) -> Result<Option<Bytes>> {
         self.inner.sync_state(room, source).await
+    }
+
+    async fn sync_states(&self, room: RoomId) -> Result<Vec<(String, Bytes)>> {
+        self.inner.sync_states(room).await
     }
 
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
@@ -206,7 +211,13 @@ impl LogStore for Cached {
         self.inner.has_reaction(room, row).await
     }
 
-    async fn reactions(&self, room: RoomId, seq: Seq, after: Option<(UserId, String)>, limit: usize) -> Result<Vec<ReactionRow>> {
+    async fn reactions(
+        &self,
+        room: RoomId,
+        seq: Seq,
+        after: Option<(UserId, String)>,
+        limit: usize,
+    ) -> Result<Vec<ReactionRow>> {
         self.inner.reactions(room, seq, after, limit).await
     }
 

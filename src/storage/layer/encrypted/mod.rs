@@ -21,7 +21,7 @@ mod rest;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub(super) mod toy;
+pub(in crate::storage) mod toy;
 
 /// A body does not open: wrong key, wrong row, or other bytes than were sealed. Deliberately says no more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -53,6 +53,15 @@ impl RoomStore for Encrypted {
         self.open_some("sync_state", Row::Sync(room, source), self.inner.sync_state(room, source).await?)
     }
 
+    async fn sync_states(&self, room: RoomId) -> Result<Vec<(String, Bytes)>> {
+        let sealed = self.inner.sync_states(room).await?;
+        let open = |(source, body): (String, Bytes)| {
+            let body = self.open("sync_states", Row::Sync(room, &source), &body)?;
+            Ok((source, body))
+        };
+        sealed.into_iter().map(open).collect()
+    }
+
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
         let sealed = state.map(|state| self.seal(Row::JoinJob(room), &state));
         self.inner.put_join_job(room, sealed).await

@@ -53,6 +53,7 @@ async fn read_all(store: &dyn Store) -> Vec<Result<Bytes>> {
         one(store.member(r, user).await),
         store.members(r, UserId(0), 1).await.map(|page| page[0].1.clone()),
         one(store.sync_state(r, "irc").await),
+        store.sync_states(r).await.map(|states| states[0].1.clone()),
         one(store.join_job(r).await),
         store.join_jobs().await.map(|jobs| jobs[0].1.clone()),
         one(store.profiles(&[user]).await.map(|profiles| profiles[0].clone())),

@@ -1,6 +1,10 @@
 //! The composition root: builds store, bus, actors and API from a configuration, and takes them down in order:
 //! listener, streams, rooms, connections, store.
 
+mod store;
+
+pub use store::open_at;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -15,18 +19,15 @@ use crate::{
         serve::{self, Api},
     },
     clock::SystemClock,
-    config::{Config, Fsync, MasterKey, MasterKeys},
+    config::{Config, MasterKey, MasterKeys},
     crypto::{Keyring, KeyringOptions, MasterKeyHex},
     domain::ids::RoomId,
+    ephemera::{Alone, Ephemera, OverRedis},
     events::InProcessBus,
+    redis_link::RedisLink,
     storage::{
         Durability, Store,
-        embedded::{EmbeddedStore, OpenOptions, SyncPolicy},
-        layer::{
-            deadline::{Deadline, Deadlines},
-            encrypted::{Encrypted, SealError, Sealer},
-            metered::Metered,
-        },
+        layer::encrypted::{SealError, Sealer},
     },
     tasks::{self, TaskKind},
     telemetry::metrics::Metrics,
@@ -55,15 +56,18 @@ impl Server {
         let verifier = Verifier::from_options(auth).context("keys of tokens")?;
         tasks::spawn(TaskKind::Keys, verifier.clone().run());
         let keyring = keyring(config.encryption.resolve(&data_dir)?).await?;
-        let metrics = Metrics::new("embedded");
-        let store = open_store(config, accept_data_loss, Arc::clone(&keyring), &metrics).await?;
+        let backend = store::open(config, accept_data_loss).await?;
+        let metrics = Metrics::new(backend.store.name());
+        let redis = redis(config, &metrics)?;
+        let store = store::layered(&backend, redis.as_ref(), Arc::clone(&keyring), &metrics);
         let node = Node::start(Parts {
             store: Arc::clone(&store),
             bus: Arc::new(InProcessBus::new(BUS_CAPACITY)),
+            ephemera: ephemera(config, redis.as_ref()),
             clock: Arc::new(SystemClock),
             keys: keyring,
             observer: Arc::clone(&metrics) as Arc<dyn actors::Observer>,
-            options: options(config),
+            options: options(config, backend.durability),
         })
         .await?;
         let listener = TcpListener::bind(&config.server.listen)
@@ -95,35 +99,32 @@ impl Server {
     }
 }
 
+/// The link to Redis, if there is one. Redis itself need not be there.
+fn redis(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<RedisLink>> {
+    let link = config.redis.as_ref().map(RedisLink::new).transpose().context("the address of Redis")?;
+    link.iter().for_each(|link| metrics.watch(link.circuit()));
+    Ok(link)
+}
+
+/// What nodes tell each other. A node's name need only differ from those of the others, which its worker number does; a
+/// part by chance keeps a restarted node's streams apart from those it had.
+fn ephemera(config: &Config, redis: Option<&RedisLink>) -> Arc<dyn Ephemera> {
+    match redis {
+        Some(link) => {
+            let node = format!("{}-{:08x}", config.storage.worker_id, rand::random::<u32>());
+            Arc::new(OverRedis::new(link.clone(), node))
+        }
+        None => Arc::new(Alone::default()),
+    }
+}
+
 async fn quiesce(node: Node, limit: Duration) {
     if !node.drain(limit).await {
         tracing::warn!("some rooms were not asleep at the end of the drain; they are recovered at the next start");
     }
 }
 
-/// The store with its layers, from the outside in: metered, deadline, encrypted, backend. What is below the encryption
-/// sees ciphertext only.
-async fn open_store(
-    config: &Config,
-    accept_data_loss: bool,
-    keyring: Arc<Keys>,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<Arc<dyn Store>> {
-    let sync = match config.storage.fsync {
-        Fsync::Always => SyncPolicy::Always,
-        Fsync::Interval => SyncPolicy::Interval(Duration::from_millis(config.storage.fsync_interval_ms)),
-    };
-    let options =
-        OpenOptions { sync, cache_bytes: config.storage.cache_mb << 20, accept_data_loss, ..OpenOptions::default() };
-    let dir = config.server.data_dir.join("store");
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &options)).await?;
-    let backend: Arc<dyn Store> = Arc::new(opened.context("open the store")?);
-    let encrypted = Arc::new(Encrypted::new(backend, keyring));
-    let deadline = Arc::new(Deadline::new(encrypted, Deadlines::default()));
-    Ok(Arc::new(Metered::new(deadline, Arc::clone(metrics) as _)))
-}
-
-fn options(config: &Config) -> actors::Options {
+fn options(config: &Config, durability: Durability) -> actors::Options {
     let defaults = actors::Options::default();
     actors::Options {
         room_idle: Duration::from_millis(config.rooms.idle_ms),
@@ -138,10 +139,7 @@ fn options(config: &Config) -> actors::Options {
         heartbeat: Duration::from_millis(config.streams.heartbeat_ms),
         request_timeout: config.server.request_timeout(),
         worker_id: config.storage.worker_id,
-        durability: match config.storage.fsync {
-            Fsync::Always => Durability::Synced,
-            Fsync::Interval => Durability::Buffered,
-        },
+        durability,
         ..defaults
     }
 }
@@ -157,6 +155,15 @@ const fn api_options(config: &Config) -> serve::Options {
         message_bytes_max: config.server.max_message_bytes,
         connections_max: config.server.max_connections,
     }
+}
+
+/// What seals and opens bodies with the configured keys.
+///
+/// # Errors
+/// When a key is unusable.
+pub async fn sealer(config: &Config) -> anyhow::Result<Arc<dyn Sealer>> {
+    let keys = config.encryption.resolve(&config.server.data_dir)?;
+    Ok(keyring(keys).await?)
 }
 
 /// The keyring as the store and the actors want it.

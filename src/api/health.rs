@@ -1,0 +1,113 @@
+//! Whether the server lives and whether it shall get calls, as HTTP for those who keep it running.
+//!
+//! Alive is the process. Ready is what it needs to answer: each dependency is named with how it stands and why. What the
+//! server can do without (Redis) makes it degraded and not unready, or one Redis that is gone would take every node out.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::auth::Verifier;
+use crate::{actors::Node, circuit::CircuitState, telemetry::metrics::Metrics};
+
+/// The store has this long to answer.
+const STORE_WAIT: Duration = Duration::from_secs(2);
+
+/// What health is read from.
+#[derive(Clone, Debug)]
+pub(super) struct Health {
+    pub(super) node: Node,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) verifier: Verifier,
+}
+
+/// How one dependency stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    status: Standing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Standing {
+    Ok,
+    /// Something is missing that the server can do without.
+    Degraded,
+    /// The server cannot answer.
+    Failed,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Report {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+impl Health {
+    /// The routes.
+    pub(super) fn routes(self) -> Router {
+        Router::new()
+            .route("/health/live", get(|| async { "live\n" }))
+            .route("/health/ready", get(ready))
+            .with_state(self)
+    }
+
+    async fn report(&self) -> Report {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let mut checks = vec![
+            Check::new("server", draining.then_some("draining"), Standing::Failed),
+            Check::new(
+                "keys",
+                (!self.verifier.is_ready()).then_some("no keys to verify tokens with"),
+                Standing::Failed,
+            ),
+            Check::new("store", self.store().await, Standing::Failed),
+        ];
+        for circuit in self.metrics.circuits() {
+            let reason = match circuit.state() {
+                CircuitState::Closed => None,
+                CircuitState::HalfOpen => Some("does not answer reliably; being tried"),
+                CircuitState::Open => Some("does not answer; circuit open"),
+            };
+            // The store's own circuit is judged by the store's answer above.
+            checks.push(Check::new(circuit.name(), reason, Standing::Degraded));
+        }
+        Report { ready: checks.iter().all(|check| check.status < Standing::Failed), checks }
+    }
+
+    async fn store(&self) -> Option<&'static str> {
+        match timeout(STORE_WAIT, self.node.check_store()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %crate::error::Chain(&error), "the store does not answer");
+                Some("answers with an error; see the log")
+            }
+            Err(_) => Some("does not answer"),
+        }
+    }
+}
+
+impl Check {
+    fn new(name: &'static str, reason: Option<&'static str>, bad: Standing) -> Self {
+        let status = if reason.is_none() { Standing::Ok } else { bad };
+        Self { name, status, reason }
+    }
+}
+
+async fn ready(State(health): State<Health>) -> impl IntoResponse {
+    let report = health.report().await;
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report))
+}

@@ -1,0 +1,11 @@
+//! Names of the readers of the logs that keep a cursor in the store. A store cannot list them: whoever moves a store to
+//! another one takes them from here.
+
+/// What was published to the bus.
+pub const BUS: &str = "bus";
+
+/// What `tertulia migrate` or a mirror has brought over completely; kept in the store that it was brought to.
+pub const MIGRATE: &str = "migrate";
+
+/// Those whose cursors move with a room to another store.
+pub const MOVED: &[&str] = &[BUS];

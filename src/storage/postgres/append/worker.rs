@@ -1,0 +1,205 @@
+//! Writes groups of appends and of claims, and explains to each caller what became of theirs.
+//!
+//! A group is one statement, which is one transaction and one round trip. Rooms that its gate refuses are looked at
+//! one by one afterwards. A group that fails as a whole without being written (a client id or an external reference that is
+//! taken) is split until what fails is alone. A group whose outcome is unknown is unknown for all of it: nothing of it
+//! is tried again.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    super::{
+        fault::{Fault, Outcome},
+        lanes::{Job, Ticket, Worker},
+        number::{bound, unsigned},
+        pool::{Db, Params},
+        rows::{self, column, uuid},
+        statements as sql,
+    },
+    columns::{Messages, Others},
+    prepared::Append,
+    verdict::{Verdict, verdict},
+};
+use crate::{
+    domain::ids::{ClientMessageId, Epoch, RoomId, Seq, UserId},
+    storage::{Durability, Record, error::StoreErrorKind},
+};
+
+/// How often a lone append is tried whose refusal has no reason any more when it is looked for.
+const TRIES: usize = 8;
+
+/// Writes appends.
+#[derive(Debug)]
+pub(in super::super) struct Appender {
+    pub(in super::super) db: Db,
+    /// What a commit of the server promises.
+    pub(in super::super) durability: Durability,
+}
+
+impl Worker<Append> for Appender {
+    async fn work(&self, group: Vec<Ticket<Append>>) {
+        let (group, refused): (Vec<_>, Vec<_>) = group.into_iter().partition(|ticket| ticket.job.is_possible());
+        let mut parts = vec![group];
+        let mut alone = refused;
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let jobs: Vec<&Append> = part.iter().map(|ticket| &ticket.job).collect();
+            match self.write(&jobs).await {
+                Ok(passed) => {
+                    for ticket in part {
+                        if passed.contains(&ticket.job.room) {
+                            ticket.answer(Ok(self.durability));
+                        } else {
+                            alone.push(ticket);
+                        }
+                    }
+                }
+                Err(fault) if !fault.is_certain() || fault.kind() == StoreErrorKind::Overloaded => {
+                    part.into_iter().for_each(|ticket| ticket.answer(Err(fault.clone())));
+                }
+                Err(_) if part.len() > 1 => {
+                    let half = part.split_off(part.len() / 2);
+                    parts.extend([half, part]);
+                }
+                Err(_) => alone.append(&mut part),
+            }
+        }
+        for mut ticket in alone {
+            let outcome = self.alone(&mut ticket.job).await;
+            ticket.answer(outcome.map(|()| self.durability));
+        }
+    }
+}
+
+impl Appender {
+    /// Writes the appends that their rooms' gates let pass; the rooms that did.
+    async fn write(&self, appends: &[&Append]) -> Outcome<HashSet<RoomId>> {
+        let mut messages = Messages::default();
+        let mut others = Others::default();
+        let mut statement = &sql::APPEND_MESSAGES;
+        for append in appends {
+            messages.add(append);
+            if let Some(rest) = &append.rest {
+                statement = &sql::APPEND_ALL;
+                others.add(append.room, rest);
+            }
+        }
+        let mut params = messages.params();
+        if *statement == sql::APPEND_ALL {
+            params.extend(others.params());
+        }
+        let passed = self.db.write(statement, &params).await?;
+        passed.iter().map(|row| rows::room(row, 0)).collect()
+    }
+
+    /// Finds out why an append did not pass, or writes it after all.
+    async fn alone(&self, append: &mut Append) -> Outcome<()> {
+        for _ in 0..TRIES {
+            match self.verdict(append).await? {
+                Verdict::Refuse(kind, why) => return Err(Fault::because(kind, why)),
+                Verdict::Compare => return self.compare(append).await,
+                Verdict::Write => {}
+            }
+            match self.write(&[append]).await {
+                Ok(passed) if passed.contains(&append.room) => return Ok(()),
+                // Someone else wrote between the look and the try.
+                Ok(_) => {}
+                Err(fault) => match fault.constraint() {
+                    Some("room_log_client") => self.mark_taken(append).await?,
+                    Some("room_log_external") => {
+                        return Err(Fault::conflict("another message has this external reference"));
+                    }
+                    Some("room_log_message") => return Err(Fault::conflict("another message has this id")),
+                    // Another writer of the same epoch has this seq.
+                    Some("room_log_pkey") => {}
+                    _ => return Err(fault),
+                },
+            }
+        }
+        Err(Fault::because(StoreErrorKind::Overloaded, "others write to the same room all the time"))
+    }
+
+    async fn verdict(&self, append: &Append) -> Outcome<Verdict> {
+        let (epoch, seq) = match self.db.read_one(&sql::CONTROL, &[&uuid(append.room)]).await? {
+            Some(row) => (Epoch(unsigned(column(&row, 0)?)), Seq(unsigned(column(&row, 1)?))),
+            None => (Epoch(0), Seq(0)),
+        };
+        Ok(verdict(append, epoch, seq))
+    }
+
+    /// Succeeds if exactly these records are stored, whoever wrote them.
+    async fn compare(&self, append: &Append) -> Outcome<()> {
+        let from = append.records.first().map_or(Seq(0), |record| record.seq);
+        let limit = i64::try_from(append.records.len()).unwrap_or(i64::MAX);
+        let params: Params<'_> = &[&uuid(append.room), &(bound(from) - 1), &limit];
+        let stored = self.db.read(&sql::LOG_FORWARD, params).await?;
+        let stored: Vec<Record> = stored.iter().map(rows::record).collect::<Outcome<_>>()?;
+        if stored.len() != append.records.len() {
+            return Err(Fault::conflict("some of the records are stored, some are not"));
+        }
+        let alike = |(stored, ours): (&Record, &Record)| *stored == Record { epoch: stored.epoch, ..ours.clone() };
+        if stored.iter().zip(&append.records).all(alike) {
+            Ok(())
+        } else {
+            Err(Fault::conflict("another event is stored at this seq"))
+        }
+    }
+
+    /// Notes which client ids belong to earlier messages.
+    async fn mark_taken(&self, append: &mut Append) -> Outcome<()> {
+        let messages = append.records.iter().filter_map(|record| Some((record, record.message.as_ref()?)));
+        let (actors, client_ids): (Vec<i64>, Vec<&[u8]>) =
+            messages.map(|(record, message)| (record.actor.0, message.client_id.0.as_bytes())).unzip();
+        let found = self.db.read(&sql::CLIENT_IDS_TAKEN, &[&actors, &client_ids]).await?;
+        let mut taken = HashSet::new();
+        for row in &found {
+            taken.insert((rows::user(row, 0)?, ClientMessageId(rows::text(row, 1)?.into())));
+        }
+        let is_taken = |user: UserId, client_id: &ClientMessageId| taken.contains(&(user, client_id.clone()));
+        for (first, record) in append.client_first.iter_mut().zip(&append.records) {
+            *first &= record.message.as_ref().is_some_and(|message| !is_taken(record.actor, &message.client_id));
+        }
+        Ok(())
+    }
+}
+
+/// A room to be claimed.
+#[derive(Debug)]
+pub(in super::super) struct Claim(pub(in super::super) RoomId);
+
+impl Job for Claim {
+    type Out = Epoch;
+
+    fn room(&self) -> RoomId {
+        self.0
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (1, 0)
+    }
+}
+
+/// Claims rooms.
+#[derive(Debug)]
+pub(in super::super) struct Claimer {
+    pub(in super::super) db: Db,
+}
+
+impl Worker<Claim> for Claimer {
+    async fn work(&self, group: Vec<Ticket<Claim>>) {
+        let ids: Vec<_> = group.iter().map(|ticket| uuid(ticket.job.0)).collect();
+        let claimed = self.db.write(&sql::CLAIM, &[&ids]).await.and_then(|rows| {
+            let epoch = |row| Ok((rows::room(row, 0)?, Epoch(unsigned(column(row, 1)?))));
+            rows.iter().map(epoch).collect::<Outcome<HashMap<_, _>>>()
+        });
+        for ticket in group {
+            let epoch = match &claimed {
+                Ok(epochs) => epochs.get(&ticket.job.0).copied().ok_or_else(|| Fault::corrupt("a claim of no room")),
+                Err(fault) => Err(fault.clone()),
+            };
+            ticket.answer(epoch);
+        }
+    }
+}

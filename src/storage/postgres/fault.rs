@@ -1,0 +1,163 @@
+//! What goes wrong between here and the server, before it is known in which operation: its kind for the caller, and
+//! whether trying again is safe.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use deadpool_postgres::{HookError, PoolError, TimeoutType};
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::storage::error::{Outcome as Happened, StoreError, StoreErrorKind};
+
+/// Result inside the backend.
+pub(super) type Outcome<T> = Result<T, Fault>;
+
+/// What may be tried again after a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Again {
+    /// Nothing: it would fail the same way, or must not be hidden.
+    Nothing,
+    /// What only reads: the connection was lost, a write may have happened.
+    Reads,
+    /// Everything: nothing was sent, or the server rolled it back and says that it may succeed next time.
+    Everything,
+}
+
+/// An error that does not know yet which operation it belongs to. Cheap to clone: a group that fails has many callers.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    kind: StoreErrorKind,
+    again: Again,
+    constraint: Option<Arc<str>>,
+    source: Arc<dyn Error + Send + Sync>,
+}
+
+impl Fault {
+    /// A fault of `kind` that says why and is final.
+    pub(super) fn because(kind: StoreErrorKind, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, again: Again::Nothing, constraint: None, source: Arc::from(why.into()) }
+    }
+
+    /// Stored values that cannot be.
+    pub(super) fn corrupt(what: &'static str) -> Self {
+        Self::because(StoreErrorKind::Corrupt, what)
+    }
+
+    /// Arguments that can never succeed.
+    pub(super) fn invalid(what: &'static str) -> Self {
+        Self::because(StoreErrorKind::Invalid, what)
+    }
+
+    /// A write that contradicts what is stored.
+    pub(super) fn conflict(what: &'static str) -> Self {
+        Self::because(StoreErrorKind::Conflict, what)
+    }
+
+    /// The store is closed.
+    pub(super) fn closed() -> Self {
+        Self::because(StoreErrorKind::Unavailable, "the store is closed")
+    }
+
+    /// The error of operation `op`.
+    pub(super) fn at(self, op: &'static str) -> StoreError {
+        StoreError::because(self.kind, op, Box::new(self.source) as Box<dyn Error + Send + Sync>)
+    }
+
+    /// What went wrong.
+    pub(super) const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// What may be tried again.
+    pub(super) const fn again(&self) -> Again {
+        self.again
+    }
+
+    /// Whether nothing was written, certainly.
+    pub(super) fn is_certain(&self) -> bool {
+        self.kind.outcome() == Happened::NotApplied
+    }
+
+    /// The unique index that refused the write.
+    pub(super) fn constraint(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    /// The same, when the next try meets other circumstances.
+    pub(super) fn worth_a_try(self) -> Self {
+        Self { again: Again::Everything, ..self }
+    }
+
+    /// The same, known to have come before anything was sent.
+    fn before_sending(mut self) -> Self {
+        if self.again == Again::Reads {
+            self.again = Again::Everything;
+        }
+        self
+    }
+
+    fn of_server(error: &DbError) -> (StoreErrorKind, Again) {
+        let code = error.code();
+        if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) {
+            return (StoreErrorKind::Overloaded, Again::Everything);
+        }
+        // Starting up: a connection was refused, nothing was sent.
+        if *code == SqlState::CANNOT_CONNECT_NOW {
+            return (StoreErrorKind::Unavailable, Again::Everything);
+        }
+        // The statement timeout rolls the whole transaction back.
+        if *code == SqlState::QUERY_CANCELED {
+            return (StoreErrorKind::Overloaded, Again::Nothing);
+        }
+        // The first two characters are the class (PostgreSQL manual, appendix A).
+        match &code.code()[..2] {
+            "23" => (StoreErrorKind::Conflict, Again::Nothing),
+            "22" => (StoreErrorKind::Invalid, Again::Nothing),
+            "53" => (StoreErrorKind::Overloaded, Again::Nothing),
+            // Lost connections, shutdown, crash of another backend: a commit may have come before them. A server that
+            // has become a standby (25006): another one is the primary now.
+            "08" | "25" | "57" => (StoreErrorKind::Unavailable, Again::Reads),
+            "28" | "3D" => (StoreErrorKind::Unavailable, Again::Nothing),
+            _ => (StoreErrorKind::Corrupt, Again::Nothing),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let (kind, again) = match error.as_db_error() {
+            Some(db) => Self::of_server(db),
+            // The connection broke, or was broken when it was used: what was sent may have been done.
+            None => (StoreErrorKind::Unavailable, Again::Reads),
+        };
+        let constraint = error.as_db_error().and_then(DbError::constraint).map(Arc::from);
+        Self { kind, again, constraint, source: Arc::new(error) }
+    }
+}
+
+impl From<PoolError> for Fault {
+    fn from(error: PoolError) -> Self {
+        let unavailable = StoreErrorKind::Unavailable;
+        match error {
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                Self::from(error).before_sending()
+            }
+            // Every connection has work: nothing was sent.
+            PoolError::Timeout(TimeoutType::Wait) => Self::because(StoreErrorKind::Overloaded, error),
+            PoolError::Timeout(_) => Self { again: Again::Everything, ..Self::because(unavailable, error) },
+            PoolError::Closed => Self::closed(),
+            other => Self::because(unavailable, other),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.source)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}

@@ -1,0 +1,170 @@
+//! Numbered migrations: each is carried out once, in order, whatever number of nodes start at the same time.
+//!
+//! A schema change cannot be undone by the database when it fails half-way, so every statement of a migration must be
+//! one that may be repeated (`IF NOT EXISTS`), and a lock row keeps nodes from changing the schema together.
+
+use std::time::Duration;
+
+use scylla::value::CqlTimestamp;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{error, session::Database};
+use crate::{
+    clock::SharedClock,
+    storage::{Result, StoreError, StoreErrorKind},
+};
+
+const OP: &str = "migrate";
+
+/// A numbered step of the schema.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Migration {
+    name: &'static str,
+    text: &'static str,
+}
+
+macro_rules! migrations {
+    ($($name:literal),* $(,)?) => {
+        &[$(Migration { name: $name, text: include_str!(concat!("../../../migrations/cql/", $name, ".cql")) }),*]
+    };
+}
+
+/// All of them; number 1 is the first. What was released is never edited.
+pub(super) const MIGRATIONS: &[Migration] = migrations!["0001-log", "0002-rooms", "0003-lookups", "0004-users"];
+
+/// The runner's own tables.
+const OWN: &str = "
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    part int, number int, name text, checksum text, applied_at timestamp, PRIMARY KEY ((part), number));
+CREATE TABLE IF NOT EXISTS schema_lock (part int PRIMARY KEY, holder uuid);
+";
+
+/// How long the lock outlives a process that died with it.
+const LOCK_TTL_S: i32 = 60;
+
+/// How long a node waits for another one's migrations.
+const LOCK_WAITS: u32 = 600;
+
+/// The statements of a file: everything up to a semicolon, without comments.
+pub(super) fn statements(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let text: String = lines.collect::<Vec<_>>().join("\n");
+    text.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+fn checksum(text: &str) -> String {
+    // Comments and layout may change; what is carried out may not.
+    let words = statements(text).join(";").split_whitespace().collect::<Vec<_>>().join(" ");
+    hex::encode(Sha256::digest(words.as_bytes()))
+}
+
+/// Brings the keyspace in use to the newest schema.
+///
+/// # Errors
+/// `Invalid`: a migration that was carried out before is not the one known here. `Unavailable`: another node holds the
+/// lock for too long.
+pub(super) async fn run(database: &Database, clock: &SharedClock) -> Result<()> {
+    if known(database).await.is_ok_and(|done| done.len() >= MIGRATIONS.len()) {
+        return check(&known(database).await?);
+    }
+    for statement in statements(OWN) {
+        change(database, statement).await?;
+    }
+    let holder = lock(database).await?;
+    let result = run_locked(database, clock).await;
+    let unlock = database.session().query_unpaged("DELETE FROM schema_lock WHERE part = 0 IF holder = ?", (holder,));
+    if let Err(failed) = unlock.await {
+        tracing::warn!(error = %failed, "the schema lock stays until it expires");
+    }
+    result
+}
+
+async fn run_locked(database: &Database, clock: &SharedClock) -> Result<()> {
+    let done = known(database).await?;
+    check(&done)?;
+    for (number, migration) in (1_i32..).zip(MIGRATIONS).skip(done.len()) {
+        tracing::info!(number, name = migration.name, "migrating the keyspace");
+        for statement in statements(migration.text) {
+            change(database, statement).await?;
+        }
+        let row = (number, migration.name, checksum(migration.text), CqlTimestamp(clock.now_ms()));
+        let put = "INSERT INTO schema_migrations (part, number, name, checksum, applied_at) VALUES (0, ?, ?, ?, ?)";
+        database.session().query_unpaged(put, row).await.map_err(|source| error::driver(OP, source))?;
+    }
+    Ok(())
+}
+
+/// Carries out one change of the schema and waits until all nodes have it.
+pub(super) async fn change(database: &Database, statement: String) -> Result<()> {
+    database.session().query_unpaged(statement, ()).await.map(drop).map_err(|source| error::driver(OP, source))
+}
+
+/// Migrations carried out, in order: checksums.
+async fn known(database: &Database) -> Result<Vec<String>> {
+    let select = "SELECT checksum FROM schema_migrations WHERE part = 0";
+    let result = database.session().query_unpaged(select, ()).await.map_err(|source| error::driver(OP, source))?;
+    let rows = result.into_rows_result().map_err(|source| error::corrupt(OP, source))?;
+    let rows = rows.rows::<(String,)>().map_err(|source| error::corrupt(OP, source))?;
+    rows.map(|row| row.map(|(checksum,)| checksum))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|s| error::corrupt(OP, s))
+}
+
+fn check(done: &[String]) -> Result<()> {
+    if done.len() > MIGRATIONS.len() {
+        return Err(error::invalid(OP, "the keyspace was migrated by a newer version"));
+    }
+    let same = done.iter().zip(MIGRATIONS).all(|(done, migration)| *done == checksum(migration.text));
+    if same { Ok(()) } else { Err(error::invalid(OP, "a migration that was carried out is not the one known here")) }
+}
+
+async fn lock(database: &Database) -> Result<Uuid> {
+    let holder = Uuid::now_v7();
+    let statement =
+        format!("INSERT INTO schema_lock (part, holder) VALUES (0, ?) IF NOT EXISTS USING TTL {LOCK_TTL_S}");
+    let mut statement = scylla::statement::Statement::new(statement);
+    statement.set_execution_profile_handle(Some(database.profiles.serial.clone().into_handle()));
+    let statement = database
+        .session()
+        .prepare(statement)
+        .await
+        .map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))?;
+    for _ in 0..LOCK_WAITS {
+        if database.transact(OP, &statement, (holder,)).await? {
+            return Ok(holder);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(StoreError::new(StoreErrorKind::Unavailable, OP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_into_statements() {
+        assert_eq!(statements("-- a; b\nCREATE x; -- c\n\nCREATE\n y;\n"), ["CREATE x", "CREATE\n y"]);
+    }
+
+    #[test]
+    fn comments_do_not_change_a_migration() {
+        assert_eq!(checksum("-- a\nCREATE  x;"), checksum("CREATE x;"));
+        assert_ne!(checksum("CREATE x;"), checksum("CREATE y;"));
+    }
+
+    #[test]
+    fn migrations_are_numbered_in_order() {
+        for (number, migration) in (1..).zip(MIGRATIONS) {
+            assert!(migration.name.starts_with(&format!("{number:04}-")), "{}", migration.name);
+        }
+    }
+
+    #[test]
+    fn every_migration_may_be_repeated() {
+        for statement in MIGRATIONS.iter().flat_map(|migration| statements(migration.text)) {
+            assert!(statement.contains("IF NOT EXISTS") || statement.starts_with("ALTER"), "{statement}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The store against a real database, named by `TERTULIA_TEST_CQL=host:port`; skipped without one.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Options, ScyllaStore};
+use crate::{clock::SystemClock, storage::conformance::Fixture, store_conformance};
+
+mod blocks;
+mod cost;
+mod frozen;
+mod model;
+mod schema;
+mod two_nodes;
+
+/// Keyspaces are dear: one is used again, emptied, by the next test. The last test to end drops them all.
+struct Pool {
+    users: usize,
+    free: Vec<Options>,
+    /// Not to be used again.
+    spent: Vec<Options>,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { users: 0, free: Vec::new(), spent: Vec::new() });
+
+/// A keyspace of this test's own.
+pub(super) struct Keyspace {
+    pub(super) options: Options,
+    is_alone: bool,
+}
+
+impl Keyspace {
+    /// None, and a word about it, if there is no database to test with.
+    pub(super) async fn new() -> Option<Self> {
+        let Ok(node) = std::env::var("TERTULIA_TEST_CQL") else {
+            println!("SKIPPED scylla: TERTULIA_TEST_CQL names no database");
+            return None;
+        };
+        let used = {
+            let mut pool = POOL.lock();
+            pool.users += 1;
+            pool.free.pop()
+        };
+        let Some(options) = used else { return Some(Self { options: fresh(node), is_alone: false }) };
+        empty(&options).await;
+        Some(Self { options, is_alone: false })
+    }
+
+    /// One that was never used, and that nobody will use again.
+    pub(super) fn alone() -> Option<Self> {
+        let node = std::env::var("TERTULIA_TEST_CQL").ok()?;
+        POOL.lock().users += 1;
+        Some(Self { options: fresh(node), is_alone: true })
+    }
+
+    /// A node on it.
+    pub(super) async fn open(&self) -> ScyllaStore {
+        ScyllaStore::open(&self.options, Arc::new(SystemClock)).await.expect("open")
+    }
+}
+
+fn fresh(node: String) -> Options {
+    Options {
+        contact_points: node.split(',').map(str::to_owned).collect(),
+        keyspace: format!("test_{}", uuid::Uuid::now_v7().simple()),
+        // A machine that runs many tests at once is slow, not broken.
+        request_timeout: std::time::Duration::from_secs(60),
+        ..Options::default()
+    }
+}
+
+/// Empties all tables but those of the migrations.
+async fn empty(options: &Options) {
+    let database = super::session::connect(options).await.expect("connect");
+    database.session().use_keyspace(&options.keyspace, false).await.expect("keyspace");
+    let select = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+    let result = database.session().query_unpaged(select, (&options.keyspace,)).await.expect("tables");
+    let rows = result.into_rows_result().expect("rows");
+    for row in rows.rows::<(String,)>().expect("tables") {
+        let (table,) = row.expect("a name");
+        let one = database.session().query_unpaged(format!("SELECT * FROM {table} LIMIT 1"), ()).await.expect("a row");
+        let is_empty = one.into_rows_result().expect("rows").rows_num() == 0;
+        if !is_empty && !table.starts_with("schema_") {
+            super::migrate::change(&database, format!("TRUNCATE {table}")).await.expect("truncate");
+        }
+    }
+}
+
+impl Drop for Keyspace {
+    fn drop(&mut self) {
+        let done = {
+            let mut pool = POOL.lock();
+            pool.users -= 1;
+            let list = if self.is_alone { &mut pool.spent } else { &mut pool.free };
+            list.push(self.options.clone());
+            if pool.users == 0 {
+                [std::mem::take(&mut pool.free), std::mem::take(&mut pool.spent)].concat()
+            } else {
+                Vec::new()
+            }
+        };
+        if done.is_empty() {
+            return;
+        }
+        let drop_them = async move {
+            let database = super::session::connect(&done[0]).await.expect("connect");
+            for options in &done {
+                let statement = format!("DROP KEYSPACE IF EXISTS {}", options.keyspace);
+                super::migrate::change(&database, statement).await.expect("drop keyspace");
+            }
+        };
+        let dropping = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+            runtime.block_on(drop_them);
+        });
+        dropping.join().expect("the keyspaces are dropped");
+    }
+}
+
+async fn fixture() -> Option<Fixture> {
+    let keyspace = Keyspace::new().await?;
+    let store = keyspace.open().await;
+    Some(Fixture::with(store, keyspace))
+}
+
+store_conformance!(
+    scylla,
+    match fixture().await {
+        Some(fixture) => fixture,
+        None => return,
+    }
+);
