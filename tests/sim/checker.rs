@@ -281,7 +281,7 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
 async fn check_search(world: &World, node: &Node, room: RoomId, author: Author, mut expected: Vec<MessageId>) {
     let (mut found, mut from) = (Vec::new(), None);
     loop {
-        match node.search(author, Some(room), "says", from, 7).await {
+        match node.search(author, Some(room), "says", from, 40).await {
             Ok(page) => {
                 found.extend(page.messages.iter().map(|m| m.id));
                 from = page.next;
