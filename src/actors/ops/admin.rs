@@ -38,6 +38,14 @@ pub struct StoredRoom {
 }
 
 impl Node {
+    /// Asks the store for something that is not there: whether it answers, for health.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_store(&self) -> crate::storage::Result<()> {
+        self.context.store.head(RoomId([0; 16])).await.map(drop)
+    }
+
     /// The node as a whole.
     #[must_use]
     pub fn status(&self) -> NodeStatus {

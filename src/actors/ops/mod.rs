@@ -34,10 +34,7 @@ pub use search::Found;
 
 use super::{Context, Options, directory::Rooms, error::CallError, hub::Hubs, presence::Presence, user::Users};
 use crate::{
-    domain::{
-        ids::{RoomId, UserId},
-        snowflake::Snowflakes,
-    },
+    domain::{ids::UserId, snowflake::Snowflakes},
     ephemera::Ephemera,
     storage::Result as StoreResult,
     tasks::{self, TaskKind},
@@ -108,14 +105,6 @@ impl Node {
     #[must_use]
     pub fn ephemera(&self) -> Arc<dyn Ephemera> {
         Arc::clone(&self.context.ephemera)
-    }
-
-    /// Asks the store for something that is not there: whether it answers, for health.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub async fn check_store(&self) -> StoreResult<()> {
-        self.context.store.head(RoomId([0; 16])).await.map(drop)
     }
 
     /// Milliseconds since the Unix epoch.
