@@ -16,8 +16,7 @@ fn every_key_has_a_variable() {
             _ => key.default.to_owned(),
         };
         let env = map(&[(&key.variable(), &value)]);
-        let settings =
-            Settings::collect(&Sources { file: ConfigFile::None, env, flags: Vec::new() }, &mut Vec::new()).unwrap();
+        let settings = Settings::collect(&Sources { file: ConfigFile::None, env, flags: Vec::new() }).unwrap();
         let origin = &settings.get(key.path).unwrap().origin;
         assert_eq!(*origin, Origin::Env { name: key.variable() });
     }
