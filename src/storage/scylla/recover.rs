@@ -153,10 +153,18 @@ impl Core {
                 part.push((self.statements.log_put.clone(), Box::new(row)));
             }
         }
-        for part in parts.into_iter().rev() {
-            self.database.write_all(op, part).await?;
+        let mut result = Ok(());
+        for (number, part) in parts.into_iter().rev().enumerate() {
+            result = self.database.write_all(op, part).await;
+            if number > 0 {
+                // The parts before it are there already.
+                result = result.map_err(|failed| error::open(op, failed));
+            }
+            if result.is_err() {
+                break;
+            }
         }
-        Ok(())
+        result
     }
 }
 
