@@ -1,8 +1,9 @@
 //! An append: decided under the room's seat, written to the log, let through the gate, carried out, acknowledged.
 //!
 //! The order decides: before the gate is passed nothing is written but the log's rows and look-ups that lead to them, so
-//! no reader sees what may turn out to be void; the head comes last, so who sees it finds all that came with it; the next append of the room begins when this one is carried out, so only the newest batch of a room
-//! can ever be found half done.
+//! no reader sees what may turn out to be void; the head comes last, so who sees it finds all that came with it; the
+//! next append of the room begins when this one is carried out, so only the newest batch of a room can ever be found
+//! half done.
 
 use std::sync::Arc;
 
@@ -60,7 +61,9 @@ impl Core {
         }
         let mut seat = self.seats.lock(room).await;
         let result = self.append_at(room, epoch, records, projection, &mut seat).await;
-        if result.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced) {
+        let is_fenced = result.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced);
+        // A caller with an older epoch says nothing about the seat.
+        if is_fenced && seat.as_ref().is_some_and(|seat| seat.epoch == epoch) {
             seat.give_up();
         }
         self.seats.unlock(seat);
@@ -175,7 +178,7 @@ impl Core {
             }
             return Err(failed);
         }
-        found.map_err(open)?;
+        found.map_err(|failed| error::open(OP, failed))?;
         if let Err(failed) = self.pass(room, seat.epoch, &mut seat.gate).await {
             if failed.kind() != StoreErrorKind::Fenced {
                 return Err(failed);
@@ -189,7 +192,7 @@ impl Core {
         }
         let mark = Mark { first, epoch: seat.epoch, stamp };
         // The log has it, so it has happened: whatever went wrong is repaired by a retry or by the next owner.
-        self.apply(OP, room, (&records, &projection), mark).await.map_err(open)?;
+        self.apply(OP, room, (&records, &projection), mark).await.map_err(|failed| error::open(OP, failed))?;
         seat.head = Some(projection.head);
         seat.first = first;
         seat.stamp = stamp;
@@ -238,21 +241,13 @@ impl Core {
         if *projection != only_positions {
             let row = (uuid(room), number(seat.epoch.0), stamp, wal::encode(projection), stamp);
             self.database.write(OP, &self.statements.amendment_put, row).await?;
-            self.pass(room, seat.epoch, &mut seat.gate).await.map_err(open)?;
+            self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed))?;
         }
         let mark = Mark { first: seat.first, epoch: seat.epoch, stamp };
-        self.apply(OP, room, (&[], projection), mark).await.map_err(open)?;
-        // A claim made meanwhile may have been told of the room before this: then it must be told again.
-        self.pass(room, seat.epoch, &mut seat.gate).await.map_err(open)
+        self.apply(OP, room, (&[], projection), mark).await.map_err(|failed| error::open(OP, failed))?;
+        // Who has claimed the room meanwhile may have read it before this was there: then this is not acknowledged.
+        self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed))
     }
-}
-
-/// The same error, with the outcome left open.
-fn open(failed: crate::storage::StoreError) -> crate::storage::StoreError {
-    if failed.outcome() == Outcome::Unknown {
-        return failed;
-    }
-    crate::storage::StoreError::because(StoreErrorKind::Unavailable, OP, failed)
 }
 
 /// What to do with an append to a room whose newest event is at `stored`.

@@ -2,7 +2,7 @@
 
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 
-use crate::storage::{StoreError, StoreErrorKind};
+use crate::storage::{Outcome, StoreError, StoreErrorKind};
 
 /// What an error of the driver says about a write.
 ///
@@ -63,6 +63,14 @@ pub(super) fn invalid(op: &'static str, why: &'static str) -> StoreError {
 /// A write that contradicts what is stored.
 pub(super) fn conflict(op: &'static str, why: &'static str) -> StoreError {
     StoreError::because(StoreErrorKind::Conflict, op, why)
+}
+
+/// The same error, with the outcome left open.
+pub(super) fn open(op: &'static str, failed: StoreError) -> StoreError {
+    if failed.outcome() == Outcome::Unknown {
+        return failed;
+    }
+    StoreError::because(StoreErrorKind::Unavailable, op, failed)
 }
 
 /// Someone else may write the room now.

@@ -98,14 +98,18 @@ impl LogStore for ScyllaStore {
 
     async fn release(&self, room: RoomId, epoch: Epoch) -> Result<()> {
         self.core.check_open("release")?;
-        let mut seat = self.core.seats.lock(room).await;
-        let result = self.core.remove_active(room, epoch).await;
-        // Given up with nothing open, it can be found again; otherwise it is what keeps a mixed row from being written.
-        if seat.as_ref().is_some_and(|seat| seat.epoch == epoch && seat.pending.is_none() && !seat.is_lost) {
-            *seat = None;
-        }
-        self.core.seats.unlock(seat);
-        result.map(drop)
+        let core = self.core.clone();
+        let release = async move {
+            let mut seat = core.seats.lock(room).await;
+            let result = core.remove_active(room, epoch).await;
+            // Given up with nothing open, it can be found again; otherwise it keeps a mixed row from being written.
+            if seat.as_ref().is_some_and(|seat| seat.epoch == epoch && seat.pending.is_none() && !seat.is_lost) {
+                *seat = None;
+            }
+            core.seats.unlock(seat);
+            result.map(drop)
+        };
+        tasks::spawn(TaskKind::Release, release).await.map_err(|_| error::stopped("release"))?
     }
 
     async fn active_rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomId>> {

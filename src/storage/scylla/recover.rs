@@ -61,7 +61,7 @@ impl Core {
 
         seat.stamp = stamp::after(seat.stamp, self.clock.now_ms());
         if let Some(last) = batches.last() {
-            self.write_back(last, epoch, seat.stamp).await?;
+            self.write_back(last, epoch).await?;
         }
         self.pass(room, epoch, &mut seat.gate).await?;
         for batch in &batches {
@@ -106,14 +106,15 @@ impl Core {
         Ok(Some(Batch { key, rows, projection, encoded }))
     }
 
-    /// Writes a batch again under a newer fence. Its events keep the epoch that wrote them first.
-    async fn write_back(&self, batch: &Batch, fence: Epoch, ts: i64) -> Result<()> {
+    /// Writes a batch again under a newer fence. Its events keep the epoch that wrote them first, and the rows the
+    /// batch's own time: what was redacted since is redacted here as well.
+    async fn write_back(&self, batch: &Batch, fence: Epoch) -> Result<()> {
         let mut rows = Vec::with_capacity(batch.rows.len());
         for row in &batch.rows {
             let record = row.clone().record(OP)?;
             let projection = (record.seq == batch.key.last).then(|| batch.encoded.clone());
             let body = record.body.clone();
-            rows.push(LogPut::new(&batch.key, &record, body, fence, projection, ts));
+            rows.push(LogPut::new(&batch.key, &record, body, fence, projection, batch.key.stamp));
         }
         self.put_rows(OP, rows).await
     }
@@ -152,10 +153,18 @@ impl Core {
                 part.push((self.statements.log_put.clone(), Box::new(row)));
             }
         }
-        for part in parts.into_iter().rev() {
-            self.database.write_all(op, part).await?;
+        let mut result = Ok(());
+        for (number, part) in parts.into_iter().rev().enumerate() {
+            result = self.database.write_all(op, part).await;
+            if number > 0 {
+                // The parts before it are there already.
+                result = result.map_err(|failed| error::open(op, failed));
+            }
+            if result.is_err() {
+                break;
+            }
         }
-        Ok(())
+        result
     }
 }
 

@@ -13,7 +13,12 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use scylla::{
-    client::{PoolSize, execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
+    client::{
+        PoolSize,
+        execution_profile::{ExecutionProfile, ExecutionProfileHandle},
+        session::Session,
+        session_builder::SessionBuilder,
+    },
     deserialize::row::DeserializeRow,
     errors::ExecutionError,
     policies::{
@@ -54,6 +59,8 @@ pub(super) struct Profiles {
     pub(super) read: ExecutionProfile,
     /// Lightweight transactions and serial reads: never twice at once.
     pub(super) serial: ExecutionProfile,
+    /// [`Profiles::write`], for batches, which are made for each call.
+    batch: ExecutionProfileHandle,
 }
 
 impl Profiles {
@@ -69,8 +76,10 @@ impl Profiles {
         };
         let speculative =
             SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: options.request_timeout / 20 };
+        let write = base().build();
         Self {
-            write: base().build(),
+            batch: write.clone().into_handle(),
+            write,
             read: base().speculative_execution_policy(Some(Arc::new(speculative))).build(),
             serial: base().build(),
         }
@@ -193,7 +202,7 @@ impl Database {
             writes.into_iter().map(|(statement, values)| (statement.into(), values)).unzip();
         let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
         batch.set_is_idempotent(true);
-        batch.set_execution_profile_handle(Some(self.profiles.write.clone().into_handle()));
+        batch.set_execution_profile_handle(Some(self.profiles.batch.clone()));
         self.counts.writes.fetch_add(1, Ordering::Relaxed);
         retried(op, || self.session.batch(&batch, &values)).await.map(drop)
     }

@@ -12,6 +12,7 @@ mod cost;
 mod frozen;
 mod model;
 mod schema;
+mod speed;
 mod two_nodes;
 
 /// Keyspaces are dear: one is used again, emptied, by the next test. The last test to end drops them all.

@@ -143,6 +143,27 @@ async fn a_projection_that_its_writer_did_not_come_to() {
 }
 
 #[tokio::test]
+async fn a_redaction_that_its_writer_did_not_come_to() {
+    let Some(keyspace) = Keyspace::new().await else { return };
+    let (a, b) = (keyspace.open().await, keyspace.open().await);
+    let r = room(1);
+    let (first, _) = filled(&a, r, 2).await;
+    let gone = bytes::Bytes::from_static(b"gone");
+    let projection = Projection { redacted: vec![(Seq(2), gone.clone())], ..head(2) };
+    let stamp = a.core.marker("test", r).await.unwrap().stamp + 10;
+    let row = (
+        crate::storage::scylla::rows::uuid(r),
+        crate::storage::scylla::rows::number(first.0),
+        stamp,
+        crate::storage::scylla::wal::encode(&projection),
+        stamp,
+    );
+    a.core.database.write("test", &a.core.statements.amendment_put, row).await.unwrap();
+    b.claim(r).await.unwrap();
+    assert_eq!(b.record(r, Seq(2)).await.unwrap().unwrap().body, gone, "in the row written back as well");
+}
+
+#[tokio::test]
 async fn a_reservation_left_behind_is_taken_over() {
     let Some(keyspace) = Keyspace::new().await else { return };
     let store = keyspace.open().await;
