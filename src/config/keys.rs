@@ -146,8 +146,8 @@ pub const KEYS: &[Key] = &[
     text("postgres.schema", Kind::Name, "tertulia", "Schema of the tables within the database; made if it is not there."),
     int("postgres.pool_size", "16", (2, 1000), "connections", "Most connections of this node."),
     int("postgres.append_lanes", "4", (1, 64), "transactions", "Group commits under way at once; appends that come meanwhile go together into the next ones."),
-    int("postgres.connect_timeout_ms", "3000", (10, 600_000), "ms", "Longest time to connect, and to wait for a free connection."),
-    int("postgres.statement_timeout_ms", "8000", (10, 600_000), "ms", "Longest time of one statement; the server gives it up then and nothing of it is written."),
+    int("postgres.connect_timeout_ms", "1500", (10, 600_000), "ms", "Longest time to connect, and to wait for a free connection."),
+    int("postgres.statement_timeout_ms", "3500", (10, 600_000), "ms", "Longest time of one statement; the server gives it up then and nothing of it is written."),
 
     text("redis.host", Kind::Text, "", "Host of Redis; empty uses none. Also read from `REDIS_HOST`."),
     int("redis.port", "6379", (1, 65_535), "", "Its port. Also read from `REDIS_PORT`."),
