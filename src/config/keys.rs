@@ -150,8 +150,8 @@ pub const KEYS: &[Key] = &[
     text("postgres.schema", Kind::Name, "tertulia", "Schema of the tables within the database; made if it is not there."),
     int("postgres.pool_size", "16", (2, 1000), "connections", "Most connections of this node."),
     int("postgres.append_lanes", "4", (1, 64), "transactions", "Group commits under way at once; appends that come meanwhile go together into the next ones."),
-    int("postgres.connect_timeout_ms", "3000", (10, 600_000), "ms", "Longest time to connect, and to wait for a free connection."),
-    int("postgres.statement_timeout_ms", "8000", (10, 600_000), "ms", "Longest time of one statement; the server gives it up then and nothing of it is written."),
+    int("postgres.connect_timeout_ms", "1500", (10, 600_000), "ms", "Longest time to connect, and to wait for a free connection."),
+    int("postgres.statement_timeout_ms", "3500", (10, 600_000), "ms", "Longest time of one statement; the server gives it up then and nothing of it is written."),
 
     text("scylla.hosts", Kind::Text, "", "Hosts to begin with, `host` or `host:port`, with commas between them. Also read from `SCYLLA_HOSTS` and `SCYLLA_CONTACT_POINTS`."),
     int("scylla.port", "9042", (1, 65_535), "", "Port of hosts that name none. Also read from `SCYLLA_PORT`."),

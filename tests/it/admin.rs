@@ -6,6 +6,7 @@ use tonic::Code;
 use crate::{
     caller::{POOL, each, group, number, say},
     sandbox::Sandbox,
+    store,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,7 +22,7 @@ async fn an_operator_sees_rooms_logs_positions_and_actors() {
     ben.ok("MarkMessagesAsRead", json!({"room_id": id, "up_to_seq": 4})).await;
 
     let status = admin.ok("GetStatus", json!({})).await;
-    assert_eq!((&status["store"], &status["draining"]), (&json!(super::store::name()), &json!(false)));
+    assert_eq!((&status["store"], &status["draining"]), (&json!(store::name()), &json!(false)));
     assert_eq!((number(&status, "/rooms_awake"), number(&status, "/streams")), (2, 1));
     assert_ne!(status["version"], "");
     let mut rooms = vec![id.clone(), other.clone()];

@@ -4,18 +4,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_postgres::{Config, NoTls, config::Host};
 
-/// Whether it is the embedded one.
-pub(crate) fn is_embedded() -> bool {
+/// Its name.
+pub(crate) fn name() -> &'static str {
     match std::env::var("TERTULIA_TEST_BACKEND").as_deref() {
-        Err(_) | Ok("" | "embedded") => true,
-        Ok("postgres") => false,
+        Err(_) | Ok("" | "embedded") => "embedded",
+        Ok("postgres") => "postgres",
         Ok(other) => panic!("TERTULIA_TEST_BACKEND is {other}: expected embedded or postgres"),
     }
 }
 
-/// As servers call it.
-pub(crate) fn name() -> &'static str {
-    if is_embedded() { "embedded" } else { "postgres" }
+/// Whether it is the embedded one.
+pub(crate) fn is_embedded() -> bool {
+    name() == "embedded"
 }
 
 fn server() -> Config {

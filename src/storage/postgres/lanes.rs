@@ -1,8 +1,9 @@
 //! Group commit: work that comes while all lanes are busy goes together into the next transaction.
 //!
 //! A lane is one transaction at a time. Whoever finds a lane free starts at once with what there is, so that nothing
-//! waits for a timer, and groups grow by themselves with the load. A group has at most one job of a room. What a lane
-//! does with its group, and whom it answers what, is the worker's.
+//! waits for a timer, and groups grow by themselves with the load. A group has at most one write to a room. What a lane
+//! does with its group, and whom it answers what, is the worker's. Look-ups that many callers make at once go the same
+//! way.
 
 use std::{collections::HashSet, collections::VecDeque, fmt, future::Future, sync::Arc};
 
@@ -20,13 +21,13 @@ const GROUP_ROWS_MAX: usize = 4_000;
 /// Bytes of a group, unless its first job alone has more.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 
-/// Something to be written for one room.
+/// Something to be done together with others of its kind.
 pub(super) trait Job: Send + 'static {
     /// What the caller gets.
     type Out: Send + 'static;
 
-    /// Its room.
-    fn room(&self) -> RoomId;
+    /// The room that it writes to, if it does.
+    fn room(&self) -> Option<RoomId>;
 
     /// Rows and bytes, roughly.
     fn size(&self) -> (usize, usize);
@@ -58,6 +59,7 @@ pub(super) struct Lanes<J: Job, W> {
 }
 
 struct Shared<J: Job, W> {
+    kind: TaskKind,
     worker: W,
     lanes: usize,
     queue: Mutex<Queue<J>>,
@@ -77,10 +79,10 @@ impl<J: Job, W> fmt::Debug for Lanes<J, W> {
 }
 
 impl<J: Job, W: Worker<J>> Lanes<J, W> {
-    /// `lanes` of them, at least one.
-    pub(super) fn new(worker: W, lanes: usize) -> Self {
+    /// `lanes` of them, at least one, as tasks of this kind.
+    pub(super) fn new(kind: TaskKind, worker: W, lanes: usize) -> Self {
         let queue = Queue { waiting: VecDeque::new(), busy: 0, closed: false };
-        Self { shared: Arc::new(Shared { worker, lanes: lanes.max(1), queue: Mutex::new(queue) }) }
+        Self { shared: Arc::new(Shared { kind, worker, lanes: lanes.max(1), queue: Mutex::new(queue) }) }
     }
 
     /// Has `job` done. The queue is as long as there are callers. Dropping the future does not take the job back.
@@ -94,7 +96,7 @@ impl<J: Job, W: Worker<J>> Lanes<J, W> {
             queue.waiting.push_back(Ticket { job, reply });
             if queue.busy < self.shared.lanes {
                 queue.busy += 1;
-                tasks::spawn(TaskKind::Append, run(Arc::clone(&self.shared)));
+                tasks::spawn(self.shared.kind, run(Arc::clone(&self.shared)));
             }
         }
         // A worker drops a ticket only when it panics or the runtime goes down.
@@ -112,23 +114,36 @@ impl<J: Job, W: Worker<J>> Lanes<J, W> {
     }
 }
 
-/// Frees the lane, also when the worker panics.
-struct Lane<J: Job, W>(Arc<Shared<J, W>>);
+/// A lane at work. One that goes because its worker panics leaves its place to another.
+struct Lane<J: Job, W: Worker<J>>(Option<Arc<Shared<J, W>>>);
 
-impl<J: Job, W> Drop for Lane<J, W> {
+impl<J: Job, W: Worker<J>> Drop for Lane<J, W> {
     fn drop(&mut self) {
-        self.0.queue.lock().busy -= 1;
+        if let Some(shared) = self.0.take() {
+            tasks::spawn(shared.kind, run(shared));
+        }
     }
 }
 
 async fn run<J: Job, W: Worker<J>>(shared: Arc<Shared<J, W>>) {
-    let lane = Lane(shared);
-    loop {
-        let group = next_group(&mut lane.0.queue.lock().waiting);
+    let mut lane = Lane(Some(Arc::clone(&shared)));
+    while let Some(group) = shared.next() {
+        shared.worker.work(group).await;
+    }
+    lane.0 = None;
+}
+
+impl<J: Job, W> Shared<J, W> {
+    /// The next group; none frees the lane, in the same moment in which the queue is seen empty: who comes after that
+    /// moment sees the lane free.
+    fn next(&self) -> Option<Vec<Ticket<J>>> {
+        let mut queue = self.queue.lock();
+        let group = next_group(&mut queue.waiting);
         if group.is_empty() {
-            return;
+            queue.busy -= 1;
+            return None;
         }
-        lane.0.worker.work(group).await;
+        Some(group)
     }
 }
 
@@ -145,7 +160,7 @@ fn next_group<J: Job>(waiting: &mut VecDeque<Ticket<J>>) -> Vec<Ticket<J>> {
             left.push_back(ticket);
             break;
         }
-        if rooms.insert(ticket.job.room()) {
+        if ticket.job.room().is_none_or(|room| rooms.insert(room)) {
             (rows, bytes) = (rows + more_rows, bytes + more_bytes);
             group.push(ticket);
         } else {
@@ -155,6 +170,80 @@ fn next_group<J: Job>(waiting: &mut VecDeque<Ticket<J>>) -> Vec<Ticket<J>> {
     left.append(waiting);
     *waiting = left;
     // Rows are locked in this order by every group.
-    group.sort_unstable_by_key(|ticket| ticket.job.room());
+    group.sort_by_key(|ticket| ticket.job.room());
     group
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::storage::StoreErrorKind;
+
+    #[derive(Debug)]
+    struct Number(u32);
+
+    impl Job for Number {
+        type Out = u32;
+
+        fn room(&self) -> Option<RoomId> {
+            (self.0 < 10).then(|| RoomId([u8::try_from(self.0 % 5).expect("below 5"); 16]))
+        }
+
+        fn size(&self) -> (usize, usize) {
+            (1_000, 0)
+        }
+    }
+
+    /// Doubles; panics at 13.
+    struct Double;
+
+    impl Worker<Number> for Double {
+        async fn work(&self, group: Vec<Ticket<Number>>) {
+            for ticket in group {
+                assert_ne!(ticket.job.0, 13, "asked for");
+                let doubled = ticket.job.0 * 2;
+                ticket.answer(Ok(doubled));
+            }
+        }
+    }
+
+    fn tickets(numbers: impl IntoIterator<Item = u32>) -> VecDeque<Ticket<Number>> {
+        numbers.into_iter().map(|number| Ticket { job: Number(number), reply: oneshot::channel().0 }).collect()
+    }
+
+    fn numbers(tickets: impl IntoIterator<Item = Ticket<Number>>) -> Vec<u32> {
+        tickets.into_iter().map(|ticket| ticket.job.0).collect()
+    }
+
+    #[test]
+    fn a_group_has_one_job_of_a_room_and_not_too_many() {
+        let mut waiting = tickets([3, 8, 1, 20, 21, 22, 23]);
+        assert_eq!(numbers(next_group(&mut waiting)), [20, 21, 1, 3], "8 writes to the room of 3; 22 is one too many");
+        assert_eq!(numbers(next_group(&mut waiting)), [22, 23, 8]);
+        assert!(next_group(&mut waiting).is_empty());
+    }
+
+    /// The moment in which a lane goes is the one in which somebody comes: nobody is left waiting.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_is_forgotten_when_a_lane_goes() {
+        let lanes = Lanes::new(TaskKind::Append, Double, 1);
+        let all = async {
+            for number in 100..50_100 {
+                assert_eq!(lanes.submit(Number(number)).await.unwrap(), number * 2);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), all).await.expect("no answer");
+        while !lanes.is_idle() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_panic_costs_its_group_alone() {
+        let lanes = Lanes::new(TaskKind::Append, Double, 1);
+        assert_eq!(lanes.submit(Number(13)).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        assert_eq!(lanes.submit(Number(14)).await.unwrap(), 28);
+    }
 }

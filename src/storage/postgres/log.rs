@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::{
     PostgresStore,
-    append::{Append, Claim},
+    append::Append,
     fault::{Fault, Outcome},
+    gathered::{Claim, LookUp},
     number::{bits, bound, limit as page},
     pool::Params,
     rows::{self, uuid},
@@ -89,8 +90,7 @@ impl LogStore for PostgresStore {
     }
 
     async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>> {
-        let params: Params<'_> = &[&sender.0, &client_id.0.as_bytes()];
-        let found = self.message_ref(&sql::FIND_CLIENT_MESSAGE, params).await;
+        let found = self.look_ups.submit(LookUp { sender, client_id: client_id.clone() }).await;
         found.map_err(|fault| fault.at("find_client_message"))
     }
 

@@ -2,10 +2,11 @@
 //!
 //! Owns the tables (`migrations/pg`), the statements over them and the connections. It must not look into opaque
 //! bodies, and knows no actor. Fencing is the server's: an append checks the claimed epoch in the transaction that writes,
-//! under the lock of the room's row. Appends and claims of many rooms go together (`lanes`).
+//! under the lock of the room's row. Appends, claims and look-ups of many callers go together (`lanes`).
 
 mod append;
 mod fault;
+mod gathered;
 mod lanes;
 mod log;
 mod migrate;
@@ -24,8 +25,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use append::{Append, Appender, Claim, Claimer};
+use append::{Append, Appender};
 use fault::Outcome;
+use gathered::{Claim, Claimer, Finder, LookUp};
 use lanes::Lanes;
 use pool::{Db, Params};
 use statements::Statement;
@@ -33,10 +35,12 @@ use statements::Statement;
 pub use options::{PostgresOptions, PostgresUrlError};
 
 use super::{Durability, Result, Store};
-use crate::domain::ids::RoomId;
+use crate::{domain::ids::RoomId, tasks::TaskKind};
 
 /// Claims come in bursts, when many rooms wake: they need no lanes of their own beyond one.
 const CLAIM_LANES: usize = 1;
+/// Look-ups are short and wait for no disk: two keep the server busy while answers travel.
+const LOOK_UP_LANES: usize = 2;
 /// Between two looks whether all is written, when the store closes.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -47,6 +51,7 @@ pub struct PostgresStore {
     durability: Durability,
     appends: Lanes<Append, Appender>,
     claims: Lanes<Claim, Claimer>,
+    look_ups: Lanes<LookUp, Finder>,
 }
 
 impl PostgresStore {
@@ -66,8 +71,9 @@ impl PostgresStore {
         let appender = Appender { db: db.clone(), durability };
         Ok(Self {
             durability,
-            appends: Lanes::new(appender, options.append_lanes),
-            claims: Lanes::new(Claimer { db: db.clone() }, CLAIM_LANES),
+            appends: Lanes::new(TaskKind::Append, appender, options.append_lanes),
+            claims: Lanes::new(TaskKind::Append, Claimer { db: db.clone() }, CLAIM_LANES),
+            look_ups: Lanes::new(TaskKind::Load, Finder { db: db.clone() }, LOOK_UP_LANES),
             db,
         })
     }
@@ -131,6 +137,7 @@ impl Store for PostgresStore {
     async fn close(&self) -> Result<()> {
         self.appends.close();
         self.claims.close();
+        self.look_ups.close();
         // Statements have their timeout: this ends.
         while !(self.appends.is_idle() && self.claims.is_idle()) {
             tokio::time::sleep(LOOK_EVERY).await;

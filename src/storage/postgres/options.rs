@@ -41,8 +41,9 @@ impl Default for PostgresOptions {
             schema: "tertulia".to_owned(),
             pool_size: 16,
             append_lanes: 4,
-            connect_timeout: Duration::from_secs(3),
-            statement_timeout: Duration::from_secs(8),
+            connect_timeout: Duration::from_millis(1_500),
+            // Shorter than an attempt's deadline in the layers around: what the server gives up was certainly not done.
+            statement_timeout: Duration::from_millis(3_500),
         }
     }
 }

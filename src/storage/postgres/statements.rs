@@ -157,11 +157,6 @@ statements! {
         )"
     );
 
-    /// Which of these client ids of these senders are taken.
-    CLIENT_IDS_TAKEN: ["room_log_client"] =
-        "SELECT l.actor, l.client_id FROM unnest($1::bigint[], $2::bytea[]) AS v(actor, client_id)
-         JOIN room_log l ON l.actor = v.actor AND l.client_id = v.client_id AND l.client_first";
-
     CLAIM: [] =
         "INSERT INTO room_control AS c (room, epoch, active)
          SELECT v.room, 1, true FROM unnest($1::uuid[]) AS v(room)
@@ -183,7 +178,11 @@ statements! {
     LOG_BACKWARD: ["room_log_pkey"] = log_rows!("room = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3");
     RECORD: ["room_log_pkey"] = log_rows!("room = $1 AND seq = $2");
     FIND_MESSAGE: ["room_log_message"] = message_ref!("message_id = $1");
-    FIND_CLIENT_MESSAGE: ["room_log_client"] = message_ref!("actor = $1 AND client_id = $2 AND client_first");
+    /// Of many pairs of sender and client id; each row ends with the place of its pair, from 1.
+    FIND_CLIENT_MESSAGES: ["room_log_client"] =
+        "SELECT l.room, l.seq, l.message_id, l.body_hash, v.place
+         FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS v(actor, client_id, place)
+         JOIN room_log l ON l.actor = v.actor AND l.client_id = v.client_id AND l.client_first";
     FIND_EXTERNAL: ["room_log_external"] =
         message_ref!("ext_source = $1 AND ext_chat = $2 AND ext_message = $3");
     MESSAGE_STATES: ["message_state_pkey"] =

@@ -6,4 +6,4 @@ mod verdict;
 mod worker;
 
 pub(super) use prepared::Append;
-pub(super) use worker::{Appender, Claim, Claimer};
+pub(super) use worker::Appender;

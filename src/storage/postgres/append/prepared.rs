@@ -111,8 +111,8 @@ impl Append {
 impl Job for Append {
     type Out = Durability;
 
-    fn room(&self) -> RoomId {
-        self.room
+    fn room(&self) -> Option<RoomId> {
+        Some(self.room)
     }
 
     fn size(&self) -> (usize, usize) {

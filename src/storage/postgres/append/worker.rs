@@ -1,16 +1,16 @@
-//! Writes groups of appends and of claims, and explains to each caller what became of theirs.
+//! Writes groups of appends, and explains to each caller what became of theirs.
 //!
 //! A group is one statement, which is one transaction and one round trip. Rooms that its gate refuses are looked at
 //! one by one afterwards. A group that fails as a whole without being written (a client id or an external reference that is
 //! taken) is split until what fails is alone. A group whose outcome is unknown is unknown for all of it: nothing of it
 //! is tried again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::{
     super::{
         fault::{Fault, Outcome},
-        lanes::{Job, Ticket, Worker},
+        lanes::{Ticket, Worker},
         number::{bound, unsigned},
         pool::{Db, Params},
         rows::{self, column, uuid},
@@ -21,7 +21,7 @@ use super::{
     verdict::{Verdict, verdict},
 };
 use crate::{
-    domain::ids::{ClientMessageId, Epoch, RoomId, Seq, UserId},
+    domain::ids::{Epoch, RoomId, Seq},
     storage::{Durability, Record, error::StoreErrorKind},
 };
 
@@ -150,56 +150,17 @@ impl Appender {
     /// Notes which client ids belong to earlier messages.
     async fn mark_taken(&self, append: &mut Append) -> Outcome<()> {
         let messages = append.records.iter().filter_map(|record| Some((record, record.message.as_ref()?)));
-        let (actors, client_ids): (Vec<i64>, Vec<&[u8]>) =
+        let (senders, client_ids): (Vec<i64>, Vec<&[u8]>) =
             messages.map(|(record, message)| (record.actor.0, message.client_id.0.as_bytes())).unzip();
-        let found = self.db.read(&sql::CLIENT_IDS_TAKEN, &[&actors, &client_ids]).await?;
-        let mut taken = HashSet::new();
-        for row in &found {
-            taken.insert((rows::user(row, 0)?, ClientMessageId(rows::text(row, 1)?.into())));
-        }
-        let is_taken = |user: UserId, client_id: &ClientMessageId| taken.contains(&(user, client_id.clone()));
+        let found = self.db.read(&sql::FIND_CLIENT_MESSAGES, &[&senders, &client_ids]).await?;
+        let taken: HashSet<i64> = found.iter().map(|row| column(row, 4)).collect::<Outcome<_>>()?;
+        let mut place = 0;
         for (first, record) in append.client_first.iter_mut().zip(&append.records) {
-            *first &= record.message.as_ref().is_some_and(|message| !is_taken(record.actor, &message.client_id));
+            if record.message.is_some() {
+                place += 1;
+                *first &= !taken.contains(&place);
+            }
         }
         Ok(())
-    }
-}
-
-/// A room to be claimed.
-#[derive(Debug)]
-pub(in super::super) struct Claim(pub(in super::super) RoomId);
-
-impl Job for Claim {
-    type Out = Epoch;
-
-    fn room(&self) -> RoomId {
-        self.0
-    }
-
-    fn size(&self) -> (usize, usize) {
-        (1, 0)
-    }
-}
-
-/// Claims rooms.
-#[derive(Debug)]
-pub(in super::super) struct Claimer {
-    pub(in super::super) db: Db,
-}
-
-impl Worker<Claim> for Claimer {
-    async fn work(&self, group: Vec<Ticket<Claim>>) {
-        let ids: Vec<_> = group.iter().map(|ticket| uuid(ticket.job.0)).collect();
-        let claimed = self.db.write(&sql::CLAIM, &[&ids]).await.and_then(|rows| {
-            let epoch = |row| Ok((rows::room(row, 0)?, Epoch(unsigned(column(row, 1)?))));
-            rows.iter().map(epoch).collect::<Outcome<HashMap<_, _>>>()
-        });
-        for ticket in group {
-            let epoch = match &claimed {
-                Ok(epochs) => epochs.get(&ticket.job.0).copied().ok_or_else(|| Fault::corrupt("a claim of no room")),
-                Err(fault) => Err(fault.clone()),
-            };
-            ticket.answer(epoch);
-        }
     }
 }

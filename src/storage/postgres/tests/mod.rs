@@ -23,8 +23,7 @@ use crate::{
             metered::Metered,
         },
     },
-    store_conformance,
-    tasks::{self, TaskKind},
+    store_conformance, tasks,
 };
 
 /// A test that is slow because the machine is busy has not failed.
