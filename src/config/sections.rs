@@ -21,7 +21,7 @@ pub struct ServerConfig {
     /// Longest wait for each stage of a shutdown, in ms.
     pub drain_timeout_ms: u64,
     /// Most client connections at once.
-    pub max_connections: usize,
+    pub max_connections: u32,
     /// Threads that serve; 0 takes one a core.
     pub worker_threads: usize,
     /// Longest time of a unary call, in ms.
