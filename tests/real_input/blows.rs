@@ -49,7 +49,7 @@ impl Blow {
 /// What the server keeps its data in.
 pub(crate) enum Backing {
     Embedded,
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
     Cassandra(Arc<LocalServers>),
 }
 

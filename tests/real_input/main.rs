@@ -68,7 +68,7 @@ async fn nothing_is_lost_doubled_or_out_of_order_over_three_kills() {
 async fn nor_over_postgres_that_is_killed_too() {
     let _alone = ONE_AT_A_TIME.lock().await;
     if let Some(postgres) = Postgres::start().await {
-        live_through(OVER_POSTGRES, Backing::Postgres(postgres), ALL_HOURS).await;
+        live_through(OVER_POSTGRES, Backing::Postgres(Box::new(postgres)), ALL_HOURS).await;
     }
 }
 
