@@ -100,7 +100,7 @@ fn expired() -> Status {
     plain(ApiError::deadline())
 }
 
-/// Whatever the service is, the protocol has no details of ours to tell: the reason goes as metadata alone.
+/// The reason goes as metadata alone: what details a service tells is not known here.
 fn plain(error: ApiError) -> Status {
     let told = Status::from(error);
     Status::with_metadata(told.code(), told.message(), told.metadata().clone())

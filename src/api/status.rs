@@ -176,11 +176,12 @@ const NOT_FRAMED: [&str; 4] = [
 const NOT_DECOMPRESSED: &str = "Content is compressed with";
 
 /// Gives a reason to what the gRPC library refuses by itself: a message that is none or is too large, a method that is
-/// not there, its own failures. All else is as it was.
+/// not there, its own failures. What the protocol layers refuse has one, and gets its details. All else is as it was.
 #[must_use]
 pub fn with_reason(status: Status) -> Status {
-    if status.metadata().contains_key("tertulia-reason") {
-        return status;
+    if let Some(reason) = status.metadata().get("tertulia-reason") {
+        let known = REASONS.iter().find(|known| status.details().is_empty() && reason == **known);
+        return known.copied().map(|reason| with_details(&status, reason)).unwrap_or(status);
     }
     let message = status.message();
     let told = match status.code() {
@@ -211,6 +212,11 @@ pub fn with_reason(status: Status) -> Status {
         _ => return status,
     };
     told.into()
+}
+
+fn with_details(status: &Status, reason: &'static str) -> Status {
+    let unknown = status.metadata().contains_key("tertulia-outcome");
+    ApiError::new(status.code(), reason, status.message()).unknown_if(unknown).into()
 }
 
 /// The path of the field in `Inner.field: Request.field: why`, the innermost first; empty when there is none.

@@ -72,6 +72,15 @@ for i, key in ipairs(KEYS) do
   redis.call('PEXPIRE', key, span)
 end
 return #KEYS";
+/// Closings may arrive in any order: when a user was last here only grows.
+const CLOSED: &str = r"
+for i = 1, #KEYS, 2 do
+  redis.call('ZREM', KEYS[i], ARGV[i + 1])
+  if tonumber(redis.call('GET', KEYS[i + 1]) or 0) < tonumber(ARGV[i + 2]) then
+    redis.call('SET', KEYS[i + 1], ARGV[i + 2], 'PX', ARGV[1])
+  end
+end
+return #KEYS";
 const PRESENCE: &str = r"
 local answer = {}
 for i = 1, #KEYS, 2 do
@@ -137,7 +146,7 @@ impl OverRedis {
     pub(super) fn beating(link: RedisLink, node: impl Into<String>, heartbeat: Duration) -> Self {
         let (node, own) = (node.into(), Arc::new(Own::default()));
         let (closed, closing) = mpsc::channel(CLOSED_MAX);
-        let teller = Teller { link: link.clone(), node: node.clone(), again: script(AGAIN) };
+        let teller = Teller { link: link.clone(), node: node.clone(), again: script(AGAIN), gone: script(CLOSED) };
         tasks::spawn(TaskKind::Ephemera, teller.tell(Arc::downgrade(&own), closing, heartbeat));
         let scripts = Scripts {
             take: script(TAKE),
@@ -267,6 +276,7 @@ struct Teller {
     link: RedisLink,
     node: String,
     again: Script,
+    gone: Script,
 }
 
 impl Teller {
@@ -296,12 +306,14 @@ impl Teller {
     }
 
     async fn tell_closed(&self, closed: &[Closed]) {
-        let mut pipe = pipe();
-        for Closed { user, client, at_ms } in closed {
-            pipe.zrem(streams_key(&self.link, *user), member(*client, &self.node)).ignore();
-            pipe.pset_ex(seen_key(&self.link, *user), *at_ms, millis(SEEN_FOR)).ignore();
-        }
-        if let Err(error) = self.link.run::<()>(&pipe).await {
+        let fill = |call: &mut ScriptInvocation<'_>| {
+            call.arg(millis(SEEN_FOR));
+            for Closed { user, client, at_ms } in closed {
+                call.key(streams_key(&self.link, *user)).arg(member(*client, &self.node));
+                call.key(seen_key(&self.link, *user)).arg(*at_ms);
+            }
+        };
+        if let Err(error) = self.link.script::<i64>(&self.gone, fill).await {
             tracing::debug!(%error, "closed streams were not told");
         }
     }

@@ -16,6 +16,7 @@ mod people;
 mod rooms;
 mod search;
 mod send;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ pub use parts::Parts;
 pub use people::{Device, SyncState, UserProfile};
 pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
 pub use search::Found;
+pub use turns::{Turn, Turns};
 
 use super::{Context, Options, directory::Rooms, error::CallError, hub::Hubs, presence::Presence, user::Users};
 use crate::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Node,
+    Access, Node, Turn,
     ask::{ATTEMPTS_MAX, pause},
 };
 use crate::{
@@ -38,13 +38,29 @@ impl Node {
     /// # Errors
     /// [`CallError`]; when its outcome is unknown, sending again tells.
     pub async fn send(&self, author: Author, room: RoomId, draft: Draft, client_id: ClientMessageId) -> Call<SendAck> {
+        self.send_in_turn(author, room, draft, client_id, Turn::default()).await
+    }
+
+    /// [`Node::send`], entering the room at its turn. If the room dies with the send in hand, the repetition enters as
+    /// it comes.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_in_turn(
+        &self,
+        author: Author,
+        room: RoomId,
+        draft: Draft,
+        client_id: ClientMessageId,
+        mut turn: Turn,
+    ) -> Call<SendAck> {
         draft.validate()?;
         let hash = draft.hash(room);
         let sending = Sending { author, room, draft: Arc::new(draft), client_id, hash };
         // Whether an attempt may have had an effect: then no later failure says that nothing happened.
         let mut in_doubt = false;
         for attempt in 1..=ATTEMPTS_MAX {
-            match self.send_once(&sending).await {
+            match self.send_once(&sending, &mut turn).await {
                 // The same id makes it safe to ask again even if the room died with the send in hand.
                 Err(error @ (CallError::Gone | CallError::Dropped)) if attempt < ATTEMPTS_MAX => {
                     in_doubt |= error.outcome() == Outcome::Unknown;
@@ -61,7 +77,7 @@ impl Node {
         Err(CallError::Dropped)
     }
 
-    async fn send_once(&self, sending: &Sending) -> Call<SendAck> {
+    async fn send_once(&self, sending: &Sending, turn: &mut Turn) -> Call<SendAck> {
         let handle = self.rooms.wake(sending.room, false).await?;
         // Read before the look-up: the room's writer knows what came after it.
         let absent_until = handle.last_seq();
@@ -77,7 +93,10 @@ impl Node {
             hash: sending.hash,
             absent_until,
         };
-        handle.send(send).await
+        turn.come().await;
+        let answer = handle.send(send)?;
+        turn.pass();
+        answer.await
     }
 
     /// The answer to a send whose client id is in the log already.

@@ -117,12 +117,12 @@ impl RoomHandle {
         self.inner.shared.slept.load(Ordering::Acquire)
     }
 
-    /// Sends a message.
+    /// Sends a message: it is in the mailbox when this returns; what came of it is awaited.
     ///
     /// # Errors
     /// [`CallError`].
-    pub(crate) async fn send(&self, send: Send) -> Call<SendAck> {
-        self.request(|reply| Request::Send { send: Box::new(send), reply }).await
+    pub(crate) fn send(&self, send: Send) -> Call<impl Future<Output = Call<SendAck>> + use<>> {
+        self.request(|reply| Request::Send { send: Box::new(send), reply })
     }
 
     /// Moves a position.
@@ -130,7 +130,7 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn mark(&self, author: Author, to: ReadTo, delivered_only: bool) -> Call<Position> {
-        self.request(|reply| Request::Read { author, to, delivered_only, reply }).await
+        self.request(|reply| Request::Read { author, to, delivered_only, reply })?.await
     }
 
     /// Clears a p2p room for one side.
@@ -138,7 +138,7 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn clear(&self, author: Author) -> Call<Position> {
-        self.request(|reply| Request::Clear { author, reply }).await
+        self.request(|reply| Request::Clear { author, reply })?.await
     }
 
     /// Does anything else.
@@ -146,7 +146,7 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn command(&self, author: Author, command: Command) -> Call<Applied> {
-        self.request(|reply| Request::Command { author, command: Box::new(command), reply }).await
+        self.request(|reply| Request::Command { author, command: Box::new(command), reply })?.await
     }
 
     /// The room from the inside; none if it has just gone.
@@ -160,17 +160,23 @@ impl RoomHandle {
         self.inner.actor.cast(message).map_err(|_| CallError::Gone)
     }
 
-    async fn request<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Call<T> {
+    fn request<T, F>(&self, request: F) -> Call<impl Future<Output = Call<T>> + use<T, F>>
+    where
+        F: FnOnce(Reply<T>) -> Request,
+    {
         let permit = Permit {
             _room: Arc::clone(&self.inner.room_permits).try_acquire_owned().map_err(|_| CallError::Overloaded)?,
             _node: Arc::clone(&self.inner.node_permits).try_acquire_owned().map_err(|_| CallError::Overloaded)?,
         };
         let (reply, answer) = oneshot::channel();
         self.tell(RoomMsg::Request(request(reply), permit))?;
-        match tokio::time::timeout(self.inner.timeout, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(CallError::Dropped),
-            Err(_) => Err(CallError::Deadline),
-        }
+        let timeout = self.inner.timeout;
+        Ok(async move {
+            match tokio::time::timeout(timeout, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(CallError::Dropped),
+                Err(_) => Err(CallError::Deadline),
+            }
+        })
     }
 }

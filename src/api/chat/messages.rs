@@ -7,7 +7,7 @@ use tertulia_proto::chat::v1 as pb;
 
 use super::{Caller, ChatService, Reply, encoded};
 use crate::{
-    actors::ops::{Page, PageAt},
+    actors::ops::{Page, PageAt, Turn},
     api::{convert, status::ApiError, wire},
     domain::{
         ids::{ClientMessageId, MessageId, RoomId, Seq, UserId},
@@ -31,7 +31,16 @@ const RECEIPTS_DEFAULT: usize = 100;
 const RECEIPTS_MAX: usize = 1_000;
 
 impl ChatService {
-    pub(super) async fn send_message(&self, caller: &Caller, mut request: pb::SendMessageRequest) -> Reply {
+    pub(super) async fn send_message(&self, caller: &Caller, request: pb::SendMessageRequest) -> Reply {
+        self.send_message_in_turn(caller, request, Turn::default()).await
+    }
+
+    pub(super) async fn send_message_in_turn(
+        &self,
+        caller: &Caller,
+        mut request: pb::SendMessageRequest,
+        turn: Turn,
+    ) -> Reply {
         let room = convert::room_id(&request.room_id)?;
         self.door.limits.room(room).await?;
         text("client_message_id", &request.client_message_id, 0, limits::CLIENT_ID_BYTES_MAX)?;
@@ -40,7 +49,7 @@ impl ChatService {
             given => given.into(),
         };
         let draft = convert::draft(request, &caller.name)?;
-        let ack = self.door.node.send(caller.author, room, draft, ClientMessageId(client_id)).await?;
+        let ack = self.door.node.send_in_turn(caller.author, room, draft, ClientMessageId(client_id), turn).await?;
         let rest = pb::SendMessageResponse {
             message: None,
             duplicate: ack.duplicate,

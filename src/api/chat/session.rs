@@ -12,7 +12,7 @@ use futures_util::{Stream as _, StreamExt as _, stream::FuturesUnordered};
 use http::HeaderMap;
 use http_body::Frame;
 use prost::Message as _;
-use tertulia_proto::chat::v1 as pb;
+use tertulia_proto::chat::v1::{self as pb, session_request::Command};
 use tonic::{
     Code, Status,
     body::Body,
@@ -23,15 +23,21 @@ use super::{
     Caller, ChatService, Reply, RequestCodec,
     stream::{Chunk, Pump, grpc_response, open_stream, trailers},
 };
-use crate::api::{
-    status::{ApiError, with_reason},
-    wire::{self, Dialect},
+use crate::{
+    actors::ops::{Turn, Turns},
+    api::{
+        convert,
+        status::{ApiError, with_reason},
+        wire::{self, Dialect},
+    },
 };
 
 /// Commands of one session under way at a time; beyond, it is not read from.
 const COMMANDS_MAX: usize = 256;
 /// `SessionReply.error` in chat.v1.
 const REPLY_ERROR: u32 = 2;
+/// `SessionReply.send_message`.
+const SENT: u32 = 30;
 
 type Input = Streaming<pb::SessionRequest>;
 type Opening = Pin<Box<dyn Future<Output = Result<(Pump, Input), Status>> + Send>>;
@@ -39,7 +45,7 @@ type Running = Pin<Box<dyn Future<Output = (u64, u32, Reply)> + Send>>;
 
 enum State {
     Opening(Opening),
-    Open { pump: Box<Pump>, input: Option<Box<Input>>, running: FuturesUnordered<Running> },
+    Open { pump: Box<Pump>, input: Option<Box<Input>>, running: FuturesUnordered<Running>, turns: Box<Turns> },
     Ending(Status),
     Ended,
 }
@@ -73,7 +79,7 @@ async fn open(
     mut input: Input,
 ) -> Result<(Pump, Input), Status> {
     let first = std::future::poll_fn(|cx| Pin::new(&mut input).poll_next(cx)).await.transpose().map_err(with_reason)?;
-    let Some(pb::session_request::Command::Open(open)) = first.and_then(|request| request.command) else {
+    let Some(Command::Open(open)) = first.and_then(|request| request.command) else {
         return Err(ApiError::new(Code::FailedPrecondition, "session_not_open", "the first request must open").into());
     };
     let commands_only = open.commands_only;
@@ -90,8 +96,16 @@ async fn open(
     Ok((Pump::new(&chat.door, &caller, Dialect::Session, reader), input))
 }
 
+/// The turn of a command: sends to a room enter it in the order in which they were given.
+fn turn(turns: &mut Turns, request: &pb::SessionRequest) -> Turn {
+    let Some(Command::SendMessage(send)) = &request.command else {
+        return Turn::default();
+    };
+    convert::room_id(&send.room_id).map_or_else(|_| Turn::default(), |room| turns.take(room))
+}
+
 /// Does one request of a session.
-async fn run(chat: ChatService, caller: Caller, request: pb::SessionRequest) -> (u64, u32, Reply) {
+async fn run(chat: ChatService, caller: Caller, request: pb::SessionRequest, turn: Turn) -> (u64, u32, Reply) {
     let id = request.request_id;
     let Some(command) = request.command else {
         return (id, 0, Err(ApiError::new(Code::InvalidArgument, "unknown_command", "no command")));
@@ -99,7 +113,10 @@ async fn run(chat: ChatService, caller: Caller, request: pb::SessionRequest) -> 
     if let Err(error) = chat.door.limits.user(caller.author.user).await {
         return (id, 0, Err(error));
     }
-    let (tag, reply) = chat.command(&caller, command).await;
+    let (tag, reply) = match command {
+        Command::SendMessage(send) => (SENT, chat.send_message_in_turn(&caller, send, turn).await),
+        command => chat.command(&caller, command).await,
+    };
     (id, tag, reply)
 }
 
@@ -120,7 +137,7 @@ fn put_reply(chunk: &mut Chunk, (id, tag, reply): (u64, u32, Reply)) {
 impl SessionBody {
     /// Moves everything that can move. Ready when the session must end.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        let State::Open { pump, input, running } = &mut self.state else {
+        let State::Open { pump, input, running, turns } = &mut self.state else {
             return Poll::Pending;
         };
         loop {
@@ -128,7 +145,8 @@ impl SessionBody {
                 let Some(requests) = input else { break };
                 match Pin::new(requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => {
-                        running.push(Box::pin(run(self.chat.clone(), self.caller.clone(), request)));
+                        let turn = turn(turns, &request);
+                        running.push(Box::pin(run(self.chat.clone(), self.caller.clone(), request, turn)));
                     }
                     Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
                     Poll::Ready(None) => *input = None,
@@ -158,8 +176,8 @@ impl http_body::Body for SessionBody {
         if let State::Opening(opening) = &mut this.state {
             match opening.as_mut().poll(cx) {
                 Poll::Ready(Ok((pump, input))) => {
-                    let running = FuturesUnordered::new();
-                    this.state = State::Open { pump: Box::new(pump), input: Some(Box::new(input)), running };
+                    let (pump, input) = (Box::new(pump), Some(Box::new(input)));
+                    this.state = State::Open { pump, input, running: FuturesUnordered::new(), turns: Box::default() };
                 }
                 Poll::Ready(Err(status)) => this.state = State::Ending(status),
                 Poll::Pending => return Poll::Pending,

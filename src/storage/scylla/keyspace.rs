@@ -1,6 +1,8 @@
 //! The keyspace: made when it is missing, and refused when it cannot keep the store's promises.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+use backon::{ConstantBuilder, Retryable as _};
 
 use super::{
     error,
@@ -11,6 +13,10 @@ use super::{
 use crate::storage::{Result, StoreError, StoreErrorKind};
 
 const OP: &str = "open";
+/// Pause between two attempts to use a keyspace, and how many more there are.
+const MADE_EVERY: Duration = Duration::from_millis(200);
+/// See above.
+const MADE_LOOKS: usize = 25;
 
 /// Creates the keyspace if it is missing, checks it, and uses it. Says how many replicas confirm a write in it.
 ///
@@ -28,8 +34,11 @@ pub(super) async fn prepare(database: &Database, options: &Options) -> Result<u3
     }
     let replication = replication.ok_or_else(|| error::invalid(OP, "the keyspace does not exist"))?;
     let confirming = judge(&replication, options).map_err(|why| error::invalid(OP, why))?;
-    let used = database.session().use_keyspace(&options.keyspace, false).await;
-    used.map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))?;
+    // A keyspace that another node is just making is in the system's tables a moment before it can be used.
+    (|| database.session().use_keyspace(&options.keyspace, false))
+        .retry(ConstantBuilder::default().with_delay(MADE_EVERY).with_max_times(MADE_LOOKS))
+        .await
+        .map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))?;
     Ok(confirming)
 }
 
