@@ -99,7 +99,8 @@ async fn scylla(config: &Config) -> anyhow::Result<Opened> {
     };
     let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
     let store = opened.with_context(|| format!("open ScyllaDB at {}", scylla.hosts.join(", ")))?;
-    Ok(Opened { store: Arc::new(store), durability: Durability::Synced, is_remote: true })
+    let durability = store.durability();
+    Ok(Opened { store: Arc::new(store), durability, is_remote: true })
 }
 
 /// Opens the backend at an address, with nothing around it. One that `must_exist` is not made.

@@ -19,7 +19,10 @@ use tertulia::{
     server::Server,
 };
 
-use crate::{caller::User, store};
+use crate::{
+    caller::User,
+    store::{self, Settings},
+};
 
 /// Panics outside of the tests' own code, in the whole process.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -41,9 +44,10 @@ fn watch_panics() {
 /// A server, and all that is needed to call it.
 ///
 /// Its store is the embedded one; PostgreSQL if `TERTULIA_TEST_BACKEND` says `postgres`: the one that
-/// `TERTULIA_TEST_POSTGRES` names, in a schema of the sandbox's own.
+/// `TERTULIA_TEST_POSTGRES` names, in a schema of the sandbox's own; Cassandra or ScyllaDB if it says `scylla`: the one
+/// that `TERTULIA_TEST_CQL` names, in a keyspace that nobody else uses at the time.
 pub(crate) struct Sandbox {
-    store: Vec<(String, String)>,
+    store: Settings,
     dir: TempDir,
     flags: Vec<(String, String)>,
     server: Option<Server>,
@@ -86,7 +90,7 @@ impl Sandbox {
     async fn over(dir: TempDir, flags: &[(&str, &str)]) -> Self {
         watch_panics();
         let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut sandbox = Self { store: store::settings(), dir, flags, server: None };
+        let mut sandbox = Self { store: store::settings().await, dir, flags, server: None };
         sandbox.start_again().await;
         sandbox
     }
@@ -160,7 +164,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        store::forget(&self.store);
+        store::forget(std::mem::take(&mut self.store));
         if !std::thread::panicking() {
             assert_eq!(PANICS.load(Ordering::SeqCst), 0, "the server panicked");
         }

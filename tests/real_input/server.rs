@@ -150,7 +150,10 @@ impl TestServer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tertulia"));
         for (name, _) in std::env::vars_os() {
             let named = name.to_string_lossy();
-            if ["TERTULIA_", "CHAT_", "POSTGRES_"].iter().any(|prefix| named.starts_with(prefix)) {
+            if ["TERTULIA_", "CHAT_", "POSTGRES_", "SCYLLA_", "USE_SCYLLA", "REDIS_"]
+                .iter()
+                .any(|prefix| named.starts_with(prefix))
+            {
                 command.env_remove(&name);
             }
         }

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::{step::Step, tools};
 
 /// The commands that are lists of steps.
-pub(crate) const NAMES: [&str; 4] = ["test", "ci", "fast", "deny"];
+pub(crate) const NAMES: [&str; 5] = ["test", "ci", "fast", "soak", "deny"];
 
 /// The feature under which contracts' conformance suites and test backends are built.
 const TESTKIT: &str = "--features=tertulia/testkit";
@@ -24,6 +24,7 @@ pub(crate) fn named(command: &str) -> Option<Vec<Step>> {
         "test" => Some(test()),
         "ci" => Some(test().into_iter().chain(deny()).collect()),
         "fast" => Some(fast()),
+        "soak" => Some(soak()),
         "deny" => Some(deny()),
         _ => None,
     }
@@ -37,7 +38,8 @@ fn test() -> Vec<Step> {
         step("doc", "the documentation builds without a warning", doc),
         step("build", "everything the tests run", build),
         step("tests", "unit, property, conformance on every store, integration, simulation, real input", tests),
-        step("it-postgres", "integration tests over PostgreSQL", it_postgres),
+        step("it-postgres", "integration tests over PostgreSQL", || integration_over("postgres")),
+        step("it-scylla", "integration tests over Cassandra or ScyllaDB", || integration_over("scylla")),
         step("doctests", "examples in the documentation", doctests),
         step("connect", "the official Connect conformance suite", connect),
         step("budget", "sizes of files and functions", budget),
@@ -53,6 +55,13 @@ fn fast() -> Vec<Step> {
         step("unit", "unit tests of the library", || {
             tools::cargo(["test", "--package=tertulia", "--lib", TESTKIT], &[])
         }),
+    ]
+}
+
+fn soak() -> Vec<Step> {
+    vec![
+        step("ring", "real input over three Cassandra nodes, one of them away for a minute", ring),
+        step("conformance", "the CQL store over three Cassandra nodes", conformance_ring),
     ]
 }
 
@@ -92,10 +101,23 @@ fn tests() -> Result<()> {
     tools::run(tools::root()?.join(SERVERS), tools::cargo_line(args), &[])
 }
 
-/// The integration tests once more, with the truth in PostgreSQL.
-fn it_postgres() -> Result<()> {
+/// The integration tests once more, with the truth in another store.
+fn integration_over(store: &str) -> Result<()> {
     let args = ["test", "--workspace", "--test=it", TESTKIT, "--no-fail-fast"];
-    tools::run(tools::root()?.join(SERVERS), tools::cargo_line(args), &[("TERTULIA_TEST_BACKEND", "postgres")])
+    tools::run(tools::root()?.join(SERVERS), tools::cargo_line(args), &[("TERTULIA_TEST_BACKEND", store)])
+}
+
+/// Three Cassandra nodes with three copies of everything, under the conformance suite.
+fn conformance_ring() -> Result<()> {
+    let args = ["test", "--workspace", "--lib", TESTKIT, "--no-fail-fast", "storage::scylla"];
+    let servers = ["--cassandra-ring".into()].into_iter().chain(tools::cargo_line(args));
+    tools::run(tools::root()?.join(SERVERS), servers, &[])
+}
+
+/// The test starts its own ring, because it kills nodes of it.
+fn ring() -> Result<()> {
+    let args = ["test", "--workspace", "--test=real_input", TESTKIT, "--", "--ignored", "--nocapture", "ring"];
+    tools::cargo(args, &[])
 }
 
 fn doctests() -> Result<()> {

@@ -46,7 +46,11 @@ cassandra_download() {
 
 cassandra_host() { if [[ "$1" == cassandra ]]; then echo 127.0.0.1; else echo "127.0.1.${1##*-}"; fi; }
 
+# A node that is started again is the one that was started first, whatever the environment says then.
+cassandra_keep_options() { echo "$CASSANDRA_SYNC $CASSANDRA_HEAP" >"$(server_dir "$1")/options"; }
+
 cassandra_start() {
+    read -r CASSANDRA_SYNC CASSANDRA_HEAP <"$(server_dir "$1")/options"
     if [[ -n "$ENGINE" ]]; then scylla_start "$1"; else cassandra_start_native "$1"; fi
 }
 
@@ -103,10 +107,12 @@ YAML
 }
 
 scylla_start() {
-    local name="$1" dir host seed
+    local name="$1" dir host seed sync=periodic
     dir="$(server_dir "$name")" host="$(cassandra_host "$name")" seed="$(cassandra_host "$name")"
     [[ "$name" == cassandra ]] || seed=127.0.1.1
-    launch_container "$name" -- --smp 1 --memory 768M --overprovisioned 1 --developer-mode 1 \
+    # ScyllaDB knows no group.
+    [[ "$CASSANDRA_SYNC" == periodic ]] || sync=batch
+    launch_container "$name" -- --commitlog-sync "$sync" --smp 1 --memory 768M --overprovisioned 1 --developer-mode 1 \
         --listen-address "$host" --rpc-address "$host" --broadcast-address "$host" --broadcast-rpc-address "$host" \
         --seeds "$seed" --api-address "$host" --prometheus-address "$host" --native-transport-port "$(<"$dir/port")" \
         --native-shard-aware-transport-port 0 --storage-port "$(<"$dir/storage_port")"

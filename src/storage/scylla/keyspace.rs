@@ -18,12 +18,12 @@ const MADE_EVERY: Duration = Duration::from_millis(200);
 /// See above.
 const MADE_LOOKS: usize = 25;
 
-/// Creates the keyspace if it is missing, checks it, and uses it.
+/// Creates the keyspace if it is missing, checks it, and uses it. Says how many replicas confirm a write in it.
 ///
 /// # Errors
 /// `Invalid` with the reason: it is missing and may not be created, its replication does not fit the consistency, or
 /// lightweight transactions cannot be used in it.
-pub(super) async fn prepare(database: &Database, options: &Options) -> Result<()> {
+pub(super) async fn prepare(database: &Database, options: &Options) -> Result<u32> {
     let mut replication = replication(database, &options.keyspace).await?;
     if replication.is_none() {
         let Some(wanted) = &options.create_keyspace else {
@@ -33,12 +33,13 @@ pub(super) async fn prepare(database: &Database, options: &Options) -> Result<()
         replication = self::replication(database, &options.keyspace).await?;
     }
     let replication = replication.ok_or_else(|| error::invalid(OP, "the keyspace does not exist"))?;
-    judge(&replication, options).map_err(|why| error::invalid(OP, why))?;
+    let confirming = judge(&replication, options).map_err(|why| error::invalid(OP, why))?;
     // A keyspace that another node is just making is in the system's tables a moment before it can be used.
     (|| database.session().use_keyspace(&options.keyspace, false))
         .retry(ConstantBuilder::default().with_delay(MADE_EVERY).with_max_times(MADE_LOOKS))
         .await
-        .map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))
+        .map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))?;
+    Ok(confirming)
 }
 
 async fn replication(database: &Database, keyspace: &str) -> Result<Option<HashMap<String, String>>> {
@@ -77,13 +78,19 @@ async fn create(database: &Database, keyspace: &str, wanted: &Replication) -> Re
     change(database, statement).await
 }
 
-/// Whether a keyspace that is replicated like this keeps what the store promises.
-fn judge(replication: &HashMap<String, String>, options: &Options) -> std::result::Result<(), &'static str> {
+/// All copies; behind a slash Cassandra says how many of them are transient.
+fn copies_of(copies: &str) -> std::result::Result<u32, std::num::ParseIntError> {
+    copies.split('/').next().unwrap_or_default().parse()
+}
+
+/// Whether a keyspace that is replicated like this keeps what the store promises; if so, how many replicas confirm a
+/// write.
+fn judge(replication: &HashMap<String, String>, options: &Options) -> std::result::Result<u32, &'static str> {
     let class = replication.get("class").map_or("", String::as_str);
     let copies = replication
         .iter()
         .filter(|(key, _)| *key != "class")
-        .map(|(_, copies)| copies.split('/').next().unwrap_or_default().parse::<u32>())
+        .map(|(_, copies)| copies_of(copies))
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|_| "the keyspace's replication cannot be read")?;
     let all: u32 = copies.iter().sum();
@@ -104,10 +111,14 @@ fn judge(replication: &HashMap<String, String>, options: &Options) -> std::resul
             Err("LOCAL_QUORUM in a keyspace of several datacenters needs the datacenter's name, the same on all nodes")
         }
         StoreConsistency::LocalQuorum => match &options.datacenter {
-            Some(name) if !replication.contains_key(name) => Err("the keyspace has no copies in the datacenter"),
-            _ => Ok(()),
+            Some(name) => match replication.get(name).map(|copies| copies_of(copies)) {
+                Some(Ok(copies)) if copies > 0 => Ok(copies / 2 + 1),
+                _ => Err("the keyspace has no copies in the datacenter"),
+            },
+            None => Ok(all / 2 + 1),
         },
-        StoreConsistency::One | StoreConsistency::Quorum => Ok(()),
+        StoreConsistency::One => Ok(1),
+        StoreConsistency::Quorum => Ok(all / 2 + 1),
     }
 }
 
@@ -115,10 +126,10 @@ fn judge(replication: &HashMap<String, String>, options: &Options) -> std::resul
 mod tests {
     use super::*;
 
-    fn judged(pairs: &[(&str, &str)], consistency: StoreConsistency, datacenter: Option<&str>) -> bool {
+    fn confirming(pairs: &[(&str, &str)], consistency: StoreConsistency, datacenter: Option<&str>) -> Option<u32> {
         let replication = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let datacenter = datacenter.map(str::to_owned);
-        judge(&replication, &Options { consistency, datacenter, ..Options::default() }).is_ok()
+        judge(&replication, &Options { consistency, datacenter, ..Options::default() }).ok()
     }
 
     #[test]
@@ -129,15 +140,15 @@ mod tests {
             |copies| vec![("class", "org.apache.cassandra.locator.SimpleStrategy"), ("replication_factor", copies)];
         let network = format!("{class}NetworkTopologyStrategy");
         let two = [("class", network.as_str()), ("a", "3"), ("b", "3")];
-        assert!(judged(&simple("1"), One, None));
-        assert!(!judged(&simple("3"), One, None));
-        assert!(judged(&simple("3"), LocalQuorum, None));
-        assert!(!judged(&simple("0"), LocalQuorum, None));
-        assert!(!judged(&simple("x"), LocalQuorum, None));
-        assert!(!judged(&two, LocalQuorum, None));
-        assert!(judged(&two, LocalQuorum, Some("a")));
-        assert!(!judged(&two, LocalQuorum, Some("c")));
-        assert!(judged(&two, Quorum, None));
-        assert!(!judged(&[("class", "org.apache.cassandra.locator.LocalStrategy")], Quorum, None));
+        assert_eq!(confirming(&simple("1"), One, None), Some(1));
+        assert_eq!(confirming(&simple("3"), One, None), None);
+        assert_eq!(confirming(&simple("3"), LocalQuorum, None), Some(2));
+        assert_eq!(confirming(&simple("0"), LocalQuorum, None), None);
+        assert_eq!(confirming(&simple("x"), LocalQuorum, None), None);
+        assert_eq!(confirming(&two, LocalQuorum, None), None);
+        assert_eq!(confirming(&two, LocalQuorum, Some("a")), Some(2));
+        assert_eq!(confirming(&two, LocalQuorum, Some("c")), None);
+        assert_eq!(confirming(&two, Quorum, None), Some(4));
+        assert_eq!(confirming(&[("class", "org.apache.cassandra.locator.LocalStrategy")], Quorum, None), None);
     }
 }

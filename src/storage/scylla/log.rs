@@ -131,7 +131,7 @@ impl LogStore for ScyllaStore {
         // In a task: an append that its caller no longer waits for is still finished, and its outcome known.
         let append = async move { core.append(room, epoch, records, projection).await };
         tasks::spawn(TaskKind::Append, append).await.map_err(|_| error::stopped("append"))??;
-        Ok(Durability::Synced)
+        Ok(self.durability)
     }
 
     async fn read_log(&self, room: RoomId, from: Seq, direction: Direction, limit: usize) -> Result<Vec<Record>> {

@@ -29,6 +29,7 @@ use uuid::Uuid;
 mod append;
 mod apply;
 mod claim;
+mod durability;
 mod error;
 mod external;
 mod gate;
@@ -54,13 +55,14 @@ mod tests;
 
 pub use options::{Options, Replication, StoreConsistency, UnknownConsistency};
 
-use super::{Result, Store};
+use super::{Durability, Result, Store};
 use crate::clock::SharedClock;
 
 /// The ScyllaDB/Cassandra store. Each value is a node of its own to the fencing protocol: two of them on one keyspace
 /// take rooms from each other.
 pub struct ScyllaStore {
     core: Arc<Core>,
+    durability: Durability,
 }
 
 impl fmt::Debug for ScyllaStore {
@@ -102,9 +104,10 @@ impl ScyllaStore {
     async fn open_in_steps(options: &Options, clock: SharedClock) -> Result<Self> {
         options.check().map_err(|why| error::invalid("open", why))?;
         let database = session::connect(options).await?;
-        keyspace::prepare(&database, options).await?;
+        let confirming = keyspace::prepare(&database, options).await?;
         migrate::run(&database, &clock).await?;
         database.refresh().await?;
+        let durability = durability::promised(&database, confirming).await;
         let statements = statements::Statements::prepare(&database).await?;
         let first = gate::register(&database, &statements, &options.node, &clock).await?;
         let own = DashSet::new();
@@ -123,7 +126,13 @@ impl ScyllaStore {
         };
         let core = Arc::new(core);
         core.check_transactions().await?;
-        Ok(Self { core })
+        Ok(Self { core, durability })
+    }
+
+    /// What an acknowledged write has survived: `Buffered` only where a single copy is synced by timer.
+    #[must_use]
+    pub const fn durability(&self) -> Durability {
+        self.durability
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Options, ScyllaStore};
+use super::{Options, Replication, ScyllaStore};
 use crate::{clock::SystemClock, storage::conformance::Fixture, store_conformance};
 
 mod blocks;
@@ -62,8 +62,11 @@ impl Keyspace {
 }
 
 fn fresh(node: String) -> Options {
+    let contact_points: Vec<_> = node.split(',').map(str::to_owned).collect();
     Options {
-        contact_points: node.split(',').map(str::to_owned).collect(),
+        // A ring is for tests with copies.
+        create_keyspace: Some(Replication::Simple(if contact_points.len() < 3 { 1 } else { 3 })),
+        contact_points,
         keyspace: format!("test_{}", uuid::Uuid::now_v7().simple()),
         // A machine that runs many tests at once is slow, not broken.
         request_timeout: std::time::Duration::from_secs(60),

@@ -1,0 +1,35 @@
+//! PostgreSQL: a schema for each server.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio_postgres::{Config, NoTls, config::Host};
+
+fn server() -> Config {
+    let url = std::env::var("TERTULIA_TEST_POSTGRES").expect("TERTULIA_TEST_POSTGRES names a server");
+    url.parse().expect("TERTULIA_TEST_POSTGRES is a URL of PostgreSQL")
+}
+
+pub(super) fn settings() -> Vec<(&'static str, String)> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let config = server();
+    let [Host::Tcp(host)] = config.get_hosts() else { panic!("TERTULIA_TEST_POSTGRES names one host") };
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let password = String::from_utf8_lossy(config.get_password().unwrap_or_default()).into_owned();
+    vec![
+        ("postgres.host", host.clone()),
+        ("postgres.port", config.get_ports().first().copied().unwrap_or(5432).to_string()),
+        ("postgres.user", config.get_user().unwrap_or_default().to_owned()),
+        ("postgres.password", password),
+        ("postgres.database", config.get_dbname().unwrap_or_default().to_owned()),
+        ("postgres.schema", format!("it_{}_{number}", std::process::id())),
+        ("postgres.pool_size", "8".to_owned()),
+    ]
+}
+
+pub(super) async fn forget(schema: String) {
+    let sql = format!("SET client_min_messages = warning; DROP SCHEMA IF EXISTS {schema} CASCADE");
+    let (client, connection) = server().connect(NoTls).await.expect("the server is there");
+    let drop_it = async move { client.batch_execute(&sql).await };
+    let (dropped, _) = tokio::join!(drop_it, connection);
+    dropped.expect("drop the schema");
+}

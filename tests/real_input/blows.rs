@@ -1,0 +1,197 @@
+//! What befalls a server and what it stands on while all are at work: `kill -9`, mostly.
+
+use std::{sync::Arc, time::Duration};
+
+use tertulia_proto::chat::v1::GetMessageHistoryRequest;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    data::{READERS, TestRoom},
+    local::LocalServers,
+    postgres::Postgres,
+    senders::Ledger,
+    server::{Address, TestServer},
+};
+
+/// How long one node of three is away.
+const NODE_AWAY: Duration = Duration::from_secs(60);
+/// Longest time without a send acknowledged, or without a page of history read, while a node is away.
+const STANDSTILL_MAX: Duration = Duration::from_secs(15);
+/// Sends that must be acknowledged while Redis is away.
+const WITHOUT_REDIS: usize = 150;
+/// Between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Blow {
+    /// The server dies, and starts again.
+    Server,
+    /// The database, under a server that goes on.
+    Database,
+    /// The database, and the server before it is back.
+    Both,
+    /// Redis forgets all that it has.
+    RedisEmptied,
+    /// Redis dies, and comes back when the server has done without it for a while.
+    Redis,
+    /// One node of three dies and is away for a minute, in which sends and reads go on.
+    Node,
+}
+
+impl Blow {
+    /// Whether the server dies of it.
+    pub(crate) fn ends_server(self) -> bool {
+        matches!(self, Self::Server | Self::Both)
+    }
+}
+
+/// What the server keeps its data in.
+pub(crate) enum Backing {
+    Embedded,
+    Postgres(Box<Postgres>),
+    Cassandra(Arc<LocalServers>),
+}
+
+impl Backing {
+    /// How the server finds it.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Embedded => Vec::new(),
+            Self::Postgres(postgres) => postgres.environment(),
+            Self::Cassandra(servers) => servers.environment(),
+        }
+    }
+
+    fn kill(&mut self) {
+        match self {
+            Self::Embedded => panic!("the embedded store dies with its server"),
+            Self::Postgres(postgres) => postgres.kill(),
+            Self::Cassandra(servers) => servers.ctl("kill", "cassandra"),
+        }
+    }
+
+    async fn start_again(&mut self) {
+        match self {
+            Self::Embedded => panic!("the embedded store starts with its server"),
+            Self::Postgres(postgres) => postgres.start_again().await,
+            Self::Cassandra(servers) => servers.ctl_beside("start", "cassandra").await,
+        }
+    }
+
+    fn servers(&self) -> &Arc<LocalServers> {
+        let Self::Cassandra(servers) = self else { panic!("no servers of deploy/local") };
+        servers
+    }
+
+    /// Another node than the one that was away goes, and stays away: what is read from now on comes from a node that
+    /// missed a minute, and one more.
+    pub(crate) async fn lose_another(&self, at: &Address, rooms: &[TestRoom]) {
+        self.servers().ctl("kill", "cassandra-2");
+        let (mut read, began) = (0, Instant::now());
+        while read < rooms.len() {
+            read = if read_page(at, &rooms[read]).await { read + 1 } else { 0 };
+            assert!(began.elapsed() < STANDSTILL_MAX * 2, "two nodes of three do not answer");
+        }
+    }
+
+    /// Deals the blow, and makes good for it.
+    pub(crate) async fn suffer(
+        &mut self,
+        blow: Blow,
+        server: &mut TestServer,
+        (ledger, rooms): (&Ledger, &[TestRoom]),
+    ) {
+        match blow {
+            Blow::Server => {
+                server.kill();
+                server.start_again().await;
+            }
+            Blow::Database => {
+                self.kill();
+                self.start_again().await;
+            }
+            Blow::Both => {
+                self.kill();
+                server.kill();
+                self.start_again().await;
+                server.start_again().await;
+            }
+            Blow::RedisEmptied => self.servers().flush_redis().await,
+            Blow::Redis => {
+                self.servers().ctl("kill", "redis");
+                let wanted = ledger.imported() + WITHOUT_REDIS;
+                let began = Instant::now();
+                while ledger.imported() < wanted {
+                    assert!(began.elapsed() < NODE_AWAY, "nothing goes on without Redis");
+                    sleep(LOOK_EVERY).await;
+                }
+                self.servers().ctl_beside("start", "redis").await;
+            }
+            Blow::Node => {
+                let servers = Arc::clone(self.servers());
+                servers.ctl("kill", "cassandra-1");
+                without_a_node(&server.at, ledger, rooms).await;
+                servers.ctl_beside("start", "cassandra-1").await;
+            }
+        }
+    }
+}
+
+/// Sees to it that sends and reads go on for as long as the node is away.
+async fn without_a_node(at: &Address, ledger: &Ledger, rooms: &[TestRoom]) {
+    let began = Instant::now();
+    let (first, mut pages, mut refused) = (ledger.imported(), 0, 0);
+    let (mut sends, mut reads) = (Progress::new(), Progress::new());
+    while began.elapsed() < NODE_AWAY {
+        let room = &rooms[pages % rooms.len()];
+        if read_page(at, room).await {
+            pages += 1
+        } else {
+            refused += 1
+        }
+        sends.look("sends", ledger.imported());
+        reads.look("reads", pages);
+        sleep(LOOK_EVERY).await;
+    }
+    eprintln!(
+        "{:.0} s with two nodes of three: {} of the import acknowledged, longest pause {:.1} s; {pages} pages read, {refused} \
+         refused, longest pause {:.1} s",
+        began.elapsed().as_secs_f64(),
+        ledger.imported() - first,
+        sends.longest.as_secs_f64(),
+        reads.longest.as_secs_f64(),
+    );
+}
+
+/// A count that must grow.
+struct Progress {
+    count: usize,
+    since: Instant,
+    longest: Duration,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { count: 0, since: Instant::now(), longest: Duration::ZERO }
+    }
+
+    fn look(&mut self, what: &str, count: usize) {
+        self.longest = self.longest.max(self.since.elapsed());
+        assert!(self.since.elapsed() < STANDSTILL_MAX, "no {what} go on with a node away");
+        if count > self.count {
+            (self.count, self.since) = (count, Instant::now());
+        }
+    }
+}
+
+/// Reads a page of history from its beginning: what no room that is awake has in memory.
+async fn read_page(at: &Address, room: &TestRoom) -> bool {
+    let request = GetMessageHistoryRequest {
+        room_id: room.id.clone(),
+        after_seq: Some(0),
+        limit: 50,
+        ..GetMessageHistoryRequest::default()
+    };
+    at.client(READERS.start, false).get_message_history(request).await.is_ok_and(|page| !page.messages.is_empty())
+}
