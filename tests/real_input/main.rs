@@ -9,7 +9,9 @@
     reason = "a test that cannot go on panics; the exemption for tests covers functions marked so alone"
 )]
 
+mod cassandra;
 mod data;
+mod moving;
 mod postgres;
 mod readers;
 mod senders;

@@ -39,7 +39,7 @@ pub struct Following {
 struct State {
     /// Everything that was written before has been brought.
     level_at: Instant,
-    trouble: Option<String>,
+    trouble: Option<&'static str>,
 }
 
 impl Following {
@@ -61,14 +61,14 @@ impl Following {
         if self.marks.is_level() { Duration::ZERO } else { self.state.lock().level_at.elapsed() }
     }
 
-    /// Why nothing can be brought at present.
+    /// Why nothing can be brought at present; the log says more.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.state.lock().trouble.clone()
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.state.lock().trouble
     }
 
     /// Says why nothing can be brought, or that it can again.
-    pub fn set_trouble(&self, trouble: Option<String>) {
+    pub fn set_trouble(&self, trouble: Option<&'static str>) {
         self.state.lock().trouble = trouble;
     }
 
@@ -139,9 +139,9 @@ async fn turn(work: &Arc<Work>, following: &Following) -> bool {
     let compared = all && changed.everything;
     match error {
         Some(error) => {
-            let error = Chain(&error).to_string();
-            tracing::warn!(%error, waiting = marks.behind(), "the second store is behind, will be tried again");
-            following.set_trouble(Some(error));
+            let waiting = marks.behind();
+            tracing::warn!(error = %Chain(&error), waiting, "the second store is behind, will be tried again");
+            following.set_trouble(Some("does not take what is brought; tried again and again"));
         }
         None if following.trouble().is_some() || compared => {
             let took_ms = began.elapsed().as_millis();

@@ -57,8 +57,10 @@ struct Terms {
 
 impl Terms {
     async fn read(store: &dyn Store) -> Result<Self> {
-        let term = async |name| store.cursor(name, STORE).await.map(|seq| seq.0);
-        Ok(Self { known: term(KNOWN).await?, served: term(SERVED).await?, whole: term(WHOLE).await? })
+        let known = store.cursor(KNOWN, STORE).await?.0;
+        let served = store.cursor(SERVED, STORE).await?.0;
+        let whole = store.cursor(WHOLE, STORE).await?.0;
+        Ok(Self { known, served, whole })
     }
 }
 
