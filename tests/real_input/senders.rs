@@ -26,7 +26,7 @@ use super::{
 /// Messages of one member of the crowd.
 pub(crate) const CROWD_SENDS: usize = 30;
 /// How long a client tries the same call again: many times as long as the server is ever away.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition, for the many who wait for their turn.
 const LOOK_EVERY: Duration = Duration::from_millis(15);
 /// The same for the one who must not miss a short moment.
@@ -44,7 +44,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    fn ack(&self, answer: &SendMessageResponse) {
+    pub(crate) fn ack(&self, answer: &SendMessageResponse) {
         let Some(message) = answer.message.clone() else {
             return self.wrong("a send was acknowledged without its message".to_owned());
         };
@@ -57,8 +57,13 @@ impl Ledger {
         self.acked.lock().push(message);
     }
 
-    fn wrong(&self, what: String) {
+    pub(crate) fn wrong(&self, what: String) {
         self.wrong.lock().push(what);
+    }
+
+    /// How many were acknowledged.
+    pub(crate) fn acked(&self) -> usize {
+        self.acked.lock().len()
     }
 
     /// Acknowledged messages by room.
