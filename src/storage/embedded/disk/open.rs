@@ -142,9 +142,32 @@ fn cut_unreadable_tails(rows: &Path, rescue: &Rescue) -> Outcome<()> {
 }
 
 fn tables(dir: &Path, options: &OpenOptions) -> Outcome<Tables> {
-    let db = Database::builder(rows_dir(dir)).cache_size(options.cache_bytes).open()?;
+    let rows = rows_dir(dir);
+    if !rows.try_exists()? {
+        create(&rows, options)?;
+    }
+    tables_in(&rows, options)
+}
+
+fn tables_in(rows: &Path, options: &OpenOptions) -> Outcome<Tables> {
+    let db = Database::builder(rows).cache_size(options.cache_bytes).open()?;
     let rows: Keyspace = db.keyspace("rows", KeyspaceCreateOptions::default)?;
     Ok(Tables { db, rows })
+}
+
+/// Makes a new engine. The library cannot open what it was killed while creating, so it creates under another name, which
+/// nothing was ever committed to.
+fn create(rows: &Path, options: &OpenOptions) -> Outcome<()> {
+    let unfinished = rows.with_extension("new");
+    if unfinished.try_exists()? {
+        fs::remove_dir_all(&unfinished)?;
+    }
+    let tables = tables_in(&unfinished, options)?;
+    tables.db.persist(PersistMode::SyncAll)?;
+    drop(tables);
+    fs::rename(&unfinished, rows)?;
+    let parent = rows.parent().map(File::open).transpose()?;
+    Ok(parent.map_or(Ok(()), |parent| parent.sync_all())?)
 }
 
 /// Refuses rows of a newer program; marks rows that are new.

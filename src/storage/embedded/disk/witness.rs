@@ -6,7 +6,7 @@
 //! in turn, so that one torn write leaves the other.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     path::Path,
 };
@@ -75,11 +75,17 @@ impl Witness {
     /// Opens the witness of `dir` for writing, creating it if need be, and makes it say `commits` durably.
     pub fn open(dir: &Path, commits: u64) -> Outcome<Self> {
         let path = dir.join(FILE_NAME);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        let is_new = !path.try_exists()?;
+        // A new one has its name when it is whole: a process that ends meanwhile must not leave an unreadable one.
+        let written = if is_new { path.with_extension("new") } else { path.clone() };
+        let file = OpenOptions::new().create(true).truncate(is_new).write(true).open(&written)?;
         let mut witness = Self { file };
         witness.write_at(0, commits)?;
         witness.write_at(PLACE_STEP, commits)?;
         witness.file.sync_all()?;
+        if is_new {
+            fs::rename(written, path)?;
+        }
         File::open(dir)?.sync_all()?;
         Ok(witness)
     }

@@ -110,3 +110,26 @@ async fn what_is_missing_after_a_kill_is_found() {
     assert_eq!(kind, StoreErrorKind::Corrupt);
     assert!(why.contains("acknowledged commits are missing"), "{why}");
 }
+
+/// The first start is a moment like any other.
+#[tokio::test]
+async fn a_store_killed_while_it_is_made_is_made_again() {
+    let mut before_rows = 0;
+    for wait_ms in (0..).step_by(3) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = spawn(dir.path());
+        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let is_made = dir.path().join("commits.witness").exists();
+        let is_begun = dir.path().join("LOCK").exists();
+        before_rows += u32::from(is_begun && !is_made);
+        let store = open(dir.path()).expect("opens after the kill");
+        store.close().await.unwrap();
+        if is_made && wait_ms > 90 {
+            break;
+        }
+        assert!(wait_ms < 2_000, "the store is never made");
+    }
+    assert!(before_rows > 0, "no kill came while the store was made");
+}
