@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tertulia_proto::chat::v1::GetMessageHistoryRequest;
-use tokio::time::{Instant, sleep};
+use tertulia_proto::chat::v1::{GetMessageHistoryRequest, SendMessageRequest};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{
     data::{READERS, TestRoom},
@@ -18,7 +21,9 @@ const NODE_AWAY: Duration = Duration::from_secs(60);
 /// Longest time without a send acknowledged, or without a page of history read, while a node is away.
 const STANDSTILL_MAX: Duration = Duration::from_secs(15);
 /// Sends that must be acknowledged while Redis is away.
-const WITHOUT_REDIS: usize = 150;
+const WITHOUT_REDIS: usize = 100;
+/// Between two sends of one who sends all the while.
+const SEND_EVERY: Duration = Duration::from_millis(50);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -100,7 +105,7 @@ impl Backing {
         &mut self,
         blow: Blow,
         server: &mut TestServer,
-        (ledger, rooms): (&Ledger, &[TestRoom]),
+        (ledger, rooms): (&Arc<Ledger>, &[TestRoom]),
     ) {
         match blow {
             Blow::Server => {
@@ -138,30 +143,59 @@ impl Backing {
     }
 }
 
-/// Sees to it that sends and reads go on for as long as the node is away.
-async fn without_a_node(at: &Address, ledger: &Ledger, rooms: &[TestRoom]) {
-    let began = Instant::now();
-    let (first, mut pages, mut refused) = (ledger.imported(), 0, 0);
+/// Sees to it that sends and reads go on for as long as the node is away. Somebody sends in every room, whatever the
+/// import comes to meanwhile.
+async fn without_a_node(at: &Address, ledger: &Arc<Ledger>, rooms: &[TestRoom]) {
+    let until = Instant::now() + NODE_AWAY;
+    let (first, mut pages, mut refused) = (ledger.acked(), 0, 0);
+    let mut senders = JoinSet::new();
+    for room in rooms {
+        senders.spawn(keep_sending(room.clone(), at.clone(), Arc::clone(ledger), until));
+    }
     let (mut sends, mut reads) = (Progress::new(), Progress::new());
-    while began.elapsed() < NODE_AWAY {
+    while Instant::now() < until {
         let room = &rooms[pages % rooms.len()];
         if read_page(at, room).await {
             pages += 1
         } else {
             refused += 1
         }
-        sends.look("sends", ledger.imported());
+        sends.look("sends", ledger.acked());
         reads.look("reads", pages);
         sleep(LOOK_EVERY).await;
     }
+    let mut took = senders.join_all().await.concat();
+    took.sort_unstable();
+    let seconds = |took: Option<&Duration>| took.map_or(0.0, Duration::as_secs_f64);
     eprintln!(
-        "{:.0} s with two nodes of three: {} of the import acknowledged, longest pause {:.1} s; {pages} pages read, {refused} \
-         refused, longest pause {:.1} s",
-        began.elapsed().as_secs_f64(),
-        ledger.imported() - first,
+        "{:.0} s with two nodes of three: {} sends acknowledged, {:.1} s without one at most; {pages} pages read, \
+         {refused} refused, {:.1} s without one at most; a send took {:.3} s (median), {:.1} s (longest)",
+        NODE_AWAY.as_secs_f64(),
+        ledger.acked() - first,
         sends.longest.as_secs_f64(),
         reads.longest.as_secs_f64(),
+        seconds(took.get(took.len() / 2)),
+        seconds(took.last()),
     );
+}
+
+/// Sends one message after the other; how long each took.
+async fn keep_sending(room: TestRoom, at: Address, ledger: Arc<Ledger>, until: Instant) -> Vec<Duration> {
+    let (user, mut took) = (room.crowd[0], Vec::new());
+    let client = at.client(user, false);
+    while Instant::now() < until {
+        let request = SendMessageRequest {
+            room_id: room.id.clone(),
+            content: format!("still here, {}", took.len()),
+            client_message_id: format!("meanwhile:{user}:{}", took.len()),
+            ..SendMessageRequest::default()
+        };
+        let began = Instant::now();
+        ledger.note(client.send_until_acked(request, NODE_AWAY).await);
+        took.push(began.elapsed());
+        sleep(SEND_EVERY).await;
+    }
+    took
 }
 
 /// A count that must grow.

@@ -26,7 +26,7 @@ use super::{
 /// Messages of one member of the crowd.
 pub(crate) const CROWD_SENDS: usize = 30;
 /// How long a client tries the same call again: many times as long as the server is ever away.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 /// Between two looks at a condition, for the many who wait for their turn.
 const LOOK_EVERY: Duration = Duration::from_millis(15);
 /// The same for the one who must not miss a short moment.
@@ -55,6 +55,19 @@ impl Ledger {
         let repeated = usize::from(answer.duplicate);
         self.repeated.fetch_add(repeated, Ordering::Relaxed);
         self.acked.lock().push(message);
+    }
+
+    /// What became of a send.
+    pub(crate) fn note(&self, answer: Result<SendMessageResponse, ClientError>) {
+        match answer {
+            Ok(answer) => self.ack(&answer),
+            Err(error) => self.wrong(format!("a send failed for good: {error}")),
+        }
+    }
+
+    /// Acknowledged sends of everybody.
+    pub(crate) fn acked(&self) -> usize {
+        self.acked.lock().len()
     }
 
     pub(crate) fn wrong(&self, what: String) {

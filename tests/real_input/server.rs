@@ -31,8 +31,8 @@ use tonic::{
 
 /// The user of the admin calls; a member of nothing.
 const OPERATOR: i64 = 9_000_001;
-/// Longest time from the start of the process to its first answer, recovery included.
-const START_MAX: Duration = Duration::from_secs(30);
+/// Longest time from the start of the process to its first answer, recovery and the first making of tables included.
+const START_MAX: Duration = Duration::from_secs(120);
 /// Longest time from SIGTERM to the end: every stage of the drain may take its own timeout.
 const DRAIN_MAX: Duration = Duration::from_secs(45);
 /// Between two looks at a condition.

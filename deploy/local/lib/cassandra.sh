@@ -125,6 +125,32 @@ cassandra_ready() {
     [[ "$(ask "$(cassandra_host "$1")" "$port" '\x04\x00\x00\x00\x05\x00\x00\x00\x00' 5)" == 8400000006 ]]
 }
 
+# Nodes of a ring that a node knows, besides itself, and their tokens: two requests of the native protocol, STARTUP and
+# QUERY; the answer ends with the count.
+cassandra_peers() {
+    local host port
+    host="$(cassandra_host "$1")" port="$(<"$(server_dir "$1")/port")"
+    timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"
+        printf "\x04\0\0\0\x01\0\0\0\x16\0\x01\0\x0bCQL_VERSION\0\x053.0.0" >&3
+        head -c 9 <&3 >/dev/null
+        printf "\x04\0\0\0\x07\0\0\0\x2d\0\0\0\x26SELECT count(tokens) FROM system.peers\0\x01\0" >&3
+        head -c "$(head -c 9 <&3 | tail -c 4 | od -An -tu4 --endian=big)" <&3 | tail -c 1 | od -An -tu1' \
+        "$host" "$port" 2>/dev/null | tr -d ' \n'
+}
+
+# Waits until every node of a ring knows all others: who makes a keyspace before that has fewer copies than they think.
+cassandra_joined() {
+    local name tries
+    for name in "$@"; do
+        for ((tries = 150; tries > 0; tries--)); do
+            [[ "$(cassandra_peers "$name")" != $(($# - 1)) ]] || continue 2
+            sleep 0.2
+        done
+        say "$name does not know the others"
+        return 1
+    done
+}
+
 cassandra_stop_signal() { echo TERM; }
 
 cassandra_env() {
