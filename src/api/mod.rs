@@ -8,6 +8,7 @@ pub mod connect;
 mod connection;
 mod convert;
 pub mod grpc_rules;
+pub mod grpc_web;
 mod health;
 pub mod limits;
 mod raw;

@@ -22,7 +22,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic_web::GrpcWebLayer;
 use tower::{Layer as _, ServiceExt as _, util::MapResponseLayer};
 use tower_http::cors::AllowOrigin;
 
@@ -34,6 +33,7 @@ use super::{
     connect::{Connect, ConnectOptions},
     connection::{self, Streams},
     grpc_rules::GrpcRulesLayer,
+    grpc_web::GrpcWebLayer,
     health::Health,
     limits::{Limits, Rates},
     socket::{self, Socket},
@@ -145,7 +145,7 @@ impl Api {
             .into_axum_router()
             .layer(GrpcRulesLayer::new(&pool, max))
             .layer(MapResponseLayer::new(response_with_reason))
-            .layer(GrpcWebLayer::new());
+            .layer(GrpcWebLayer);
         let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
         let health =
             Health { node: node.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };

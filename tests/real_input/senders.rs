@@ -65,11 +65,6 @@ impl Ledger {
         }
     }
 
-    /// Acknowledged sends of everybody.
-    pub(crate) fn acked(&self) -> usize {
-        self.acked.lock().len()
-    }
-
     pub(crate) fn wrong(&self, what: String) {
         self.wrong.lock().push(what);
     }

@@ -50,7 +50,7 @@ impl NamedService for ChatService {
 macro_rules! commands {
     ($($method:literal $variant:ident $tag:literal $handler:ident;)*) => {
         impl ChatService {
-            async fn call(self, method: &str, request: http::Request<Body>) -> http::Response<Body> {
+            async fn call(self, method: &str, request: http::Request<Body>) -> http::Response<axum::body::Body> {
                 match method {
                     $($method => self.unary(request, |chat, caller, request| async move {
                         chat.$handler(&caller, request).await
@@ -110,7 +110,7 @@ commands! {
 
 impl ChatService {
     /// Serves one call with one request and one answer.
-    async fn unary<Req, F, R>(self, request: http::Request<Body>, handle: F) -> http::Response<Body>
+    async fn unary<Req, F, R>(self, request: http::Request<Body>, handle: F) -> http::Response<axum::body::Body>
     where
         Req: Message + Default + Send + 'static,
         F: Fn(Self, Caller, Req) -> R + Clone + Send + 'static,
@@ -128,7 +128,7 @@ impl ChatService {
                 Ok::<_, Status>(tonic::Response::new(RawReply(answer)))
             }
         });
-        grpc.unary(serve, request).await
+        grpc.unary(serve, request).await.map(axum::body::Body::new)
     }
 }
 
@@ -136,7 +136,7 @@ impl ChatService {
 pub(super) type RequestCodec<Req> = ProstCodec<pb::Event, Req>;
 
 impl tower::Service<http::Request<Body>> for ChatService {
-    type Response = http::Response<Body>;
+    type Response = http::Response<axum::body::Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 

@@ -59,7 +59,7 @@ struct SessionBody {
 }
 
 impl ChatService {
-    pub(super) async fn session(self, request: http::Request<Body>) -> http::Response<Body> {
+    pub(super) async fn session(self, request: http::Request<Body>) -> http::Response<axum::body::Body> {
         let (parts, body) = request.into_parts();
         let caller = match self.door.enter(&parts.headers).await {
             Ok(caller) => caller,

@@ -299,7 +299,7 @@ impl ChatService {
         Ok(self.door.node.users().open(caller.author.user, open).await?)
     }
 
-    pub(super) async fn stream_messages(self, request: http::Request<Body>) -> http::Response<Body> {
+    pub(super) async fn stream_messages(self, request: http::Request<Body>) -> http::Response<axum::body::Body> {
         let (parts, body) = request.into_parts();
         let opened = async {
             let caller = self.door.enter(&parts.headers).await.map_err(Status::from)?;
@@ -319,11 +319,11 @@ impl ChatService {
 }
 
 /// A gRPC answer with this body.
-pub(super) fn grpc_response<B>(body: B) -> http::Response<Body>
+pub(super) fn grpc_response<B>(body: B) -> http::Response<axum::body::Body>
 where
     B: http_body::Body<Data = Bytes, Error = Status> + Send + 'static,
 {
-    let mut response = http::Response::new(Body::new(body));
+    let mut response = http::Response::new(axum::body::Body::new(body));
     let value = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(http::header::CONTENT_TYPE, value);
     response

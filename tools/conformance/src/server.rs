@@ -8,11 +8,11 @@ use prost_reflect::DescriptorPool;
 use tertulia::api::{
     connect::{Connect, ConnectOptions},
     grpc_rules::GrpcRulesLayer,
+    grpc_web::GrpcWebLayer,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{codec::CompressionEncoding, service::Routes, transport::Server};
-use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
 use crate::{
@@ -52,8 +52,7 @@ fn app(limit: usize) -> anyhow::Result<axum::Router> {
         .max_decoding_message_size(limit);
     let service = ServiceBuilder::new().layer(SendTrailersLayer).service(service);
     let pool = DescriptorPool::decode(DESCRIPTORS).context("decode the descriptors")?;
-    let inner =
-        Routes::new(service).into_axum_router().layer(GrpcRulesLayer::new(&pool, limit)).layer(GrpcWebLayer::new());
+    let inner = Routes::new(service).into_axum_router().layer(GrpcRulesLayer::new(&pool, limit)).layer(GrpcWebLayer);
     // Even the smallest message is compressed, so that the suite sees compressed responses.
     let options = ConnectOptions { max_request_bytes: limit, compress_min_bytes: 0 };
     Ok(axum::Router::new().fallback_service(Connect::new(inner, pool, options)))

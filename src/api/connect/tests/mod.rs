@@ -18,10 +18,10 @@ use tertulia_proto::tokens::v1::{
 };
 use tonic::{Status, service::Routes};
 use tonic_health::server::HealthReporter;
-use tonic_web::GrpcWebLayer;
 use tower::ServiceExt as _;
 
 use super::{Connect, ConnectOptions};
+use crate::api::grpc_web::GrpcWebLayer;
 
 const LIMIT: usize = 64 * 1024;
 
@@ -92,7 +92,7 @@ fn options() -> ConnectOptions {
 fn app() -> (Connect<axum::Router>, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
     let inner =
-        Routes::new(TokensServiceServer::new(Tokens)).add_service(health).into_axum_router().layer(GrpcWebLayer::new());
+        Routes::new(TokensServiceServer::new(Tokens)).add_service(health).into_axum_router().layer(GrpcWebLayer);
     (Connect::new(inner, pool(), options()), reporter)
 }
 

@@ -128,14 +128,14 @@ mod tests {
         let path = dir.path().join(FILE_NAME);
         let mut witness = Witness::open(dir.path(), 6).unwrap();
         witness.say(7).unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
         bytes[usize::try_from(PLACE_STEP).unwrap() + 10] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
+        fs::write(&path, &bytes).unwrap();
         assert_eq!(Witness::read(dir.path()).unwrap(), Testimony::Commits(6));
         bytes[3] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
+        fs::write(&path, &bytes).unwrap();
         assert_eq!(Witness::read(dir.path()).unwrap(), Testimony::Unreadable);
-        std::fs::write(&path, []).unwrap();
+        fs::write(&path, []).unwrap();
         assert_eq!(Witness::read(dir.path()).unwrap(), Testimony::Unreadable);
     }
 
