@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// What to run; several separated by commas, or `all`
     #[arg(long, value_enum, value_delimiter = ',', required = true)]
     pub(crate) workload: Vec<Workload>,
+    /// inserts: nodes of a Cassandra or ScyllaDB, such as 127.0.0.1:9042; the keyspace `loadgen` is made there
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(crate) cql: Vec<String>,
     /// Print JSON, one object a row and line, instead of a table
     #[arg(long)]
     pub(crate) json: bool,
@@ -92,6 +95,8 @@ pub(crate) enum Workload {
     W4,
     /// The newest page of a long room
     W5,
+    /// Plain prepared inserts into the database of --cql, to compare with; not part of `all`
+    Inserts,
     /// All of them
     All,
 }

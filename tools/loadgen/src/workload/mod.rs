@@ -3,6 +3,7 @@
 mod fanout;
 mod history;
 mod idle;
+mod inserts;
 mod window;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -66,6 +67,11 @@ pub(crate) enum Spec {
         /// In the room.
         messages: u32,
     },
+    /// Plain inserts into the database, beside the server.
+    Inserts {
+        /// Without an answer.
+        in_flight: u32,
+    },
 }
 
 /// What one run brought.
@@ -115,6 +121,9 @@ impl Spec {
             }
             Workload::W4 => vec![Self::W4 { clients: args.clients }],
             Workload::W5 => vec![Self::W5 { readers: args.readers, messages: args.messages }],
+            Workload::Inserts => {
+                in_flight(&[1, 64, 128]).into_iter().map(|in_flight| Self::Inserts { in_flight }).collect()
+            }
             Workload::All => Vec::new(),
         }
     }
@@ -127,6 +136,7 @@ impl Spec {
             Self::W3 { .. } => "w3",
             Self::W4 { .. } => "w4",
             Self::W5 { .. } => "w5",
+            Self::Inserts { .. } => "inserts",
         }
     }
 
@@ -143,6 +153,7 @@ impl Spec {
             Self::W5 { readers, messages } => {
                 format!("W5 page of 50 of {messages}, {readers} readers")
             }
+            Self::Inserts { in_flight } => format!("plain inserts, {in_flight} in flight"),
         }
     }
 
@@ -163,12 +174,13 @@ impl Spec {
             Self::W5 { readers, messages } => {
                 json!({ "readers": readers, "messages": messages, "page": history::PAGE_LEN })
             }
+            Self::Inserts { in_flight } => json!({ "in_flight": in_flight }),
         };
         let mut params = own.as_object().cloned().unwrap_or_default();
         params.insert("content_bytes".into(), args.content.into());
         params.insert("warmup_s".into(), args.warmup.as_secs_f64().into());
         params.insert("measure_s".into(), args.measure.as_secs_f64().into());
-        if !matches!(self, Self::W4 { .. } | Self::W5 { .. }) {
+        if !matches!(self, Self::W4 { .. } | Self::W5 { .. } | Self::Inserts { .. }) {
             params.insert("sends".into(), if args.unary { "unary" } else { "session" }.into());
             params.insert("commands_only".into(), args.commands_only.into());
         }
@@ -190,6 +202,7 @@ impl Spec {
                 Self::W3 { rooms, in_flight } => fanout::w3(bench, rooms, in_flight).await,
                 Self::W4 { clients } => idle::w4(bench, clients).await,
                 Self::W5 { readers, messages } => history::w5(bench, readers, messages).await,
+                Self::Inserts { in_flight } => inserts::inserts(bench, in_flight).await,
             }
         };
         tokio::time::timeout(limit, run).await.map_err(|_| anyhow!("not done after {} s", limit.as_secs()))?
