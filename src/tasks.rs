@@ -37,6 +37,8 @@ pub enum TaskKind {
     Ephemera,
     /// Refreshes keys.
     Keys,
+    /// Brings what is written to a second store.
+    Mirror,
     /// Copies or compares a part of a store.
     Migrate,
     /// Works for a client program.

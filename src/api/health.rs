@@ -1,7 +1,8 @@
 //! Whether the server lives and whether it shall get calls, as HTTP for those who keep it running.
 //!
 //! Alive is the process. Ready is what it needs to answer: each dependency is named with how it stands and why. What the
-//! server can do without (Redis) makes it degraded and not unready, or one Redis that is gone would take every node out.
+//! server can do without (Redis, a second store) makes it degraded and not unready, or one Redis that is gone would take
+//! every node out.
 
 use std::{
     sync::{
@@ -20,6 +21,9 @@ use crate::{actors::Node, circuit::CircuitState, telemetry::metrics::Metrics};
 
 /// The store has this long to answer.
 const STORE_WAIT: Duration = Duration::from_secs(2);
+
+/// A second store that is behind for longer than this is worth a word.
+const MIRROR_LAG: Duration = Duration::from_secs(5);
 
 /// What health is read from.
 #[derive(Clone, Debug)]
@@ -84,7 +88,22 @@ impl Health {
             // The store's own circuit is judged by the store's answer above.
             checks.push(Check::new(circuit.name(), reason, Standing::Degraded));
         }
+        if self.metrics.mirror().is_some() {
+            checks.push(Check::new("mirror", self.mirror(), Standing::Degraded));
+        }
         Report { ready: checks.iter().all(|check| check.status < Standing::Failed), checks }
+    }
+
+    /// Why the second store is behind.
+    fn mirror(&self) -> Option<&'static str> {
+        let following = self.metrics.mirror()?;
+        if let Some(trouble) = following.trouble() {
+            return Some(trouble);
+        }
+        if following.marks().behind().is_none() {
+            return Some("is being compared with the store that serves");
+        }
+        (following.lag() > MIRROR_LAG).then_some("is behind by more than 5 s; chat_mirror_lag_seconds says how much")
     }
 
     async fn store(&self) -> Option<&'static str> {

@@ -9,11 +9,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::get};
-use hyper_util::{
-    rt::TokioTimer,
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioTimer, server::conn::auto, service::TowerToHyperService};
 use prost_reflect::DescriptorPool;
 use tertulia_proto::{
     DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
@@ -76,7 +72,7 @@ pub struct Options {
     /// Greatest size of a request message, bytes.
     pub message_bytes_max: usize,
     /// Connections at a time; more wait to be accepted.
-    pub connections_max: usize,
+    pub connections_max: u32,
 }
 
 /// The API of a node, ready to be served.
@@ -86,6 +82,7 @@ pub struct Api {
     metrics: Arc<Metrics>,
     draining: Arc<AtomicBool>,
     connections: Arc<Semaphore>,
+    connections_max: u32,
 }
 
 /// The descriptions of the services that are built in cannot be used.
@@ -160,7 +157,9 @@ impl Api {
             .fallback_service(
                 super::connect::cors(AllowOrigin::any(), &REASON_HEADERS).layer(Connect::new(inner, pool, connect)),
             );
-        Ok(Self { router, metrics, draining, connections: Arc::new(Semaphore::new(options.connections_max)) })
+        let connections_max = options.connections_max;
+        let permits = usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS);
+        Ok(Self { router, metrics, draining, connections: Arc::new(Semaphore::new(permits)), connections_max })
     }
 
     /// Serves until `stop`, then lets open calls end within `drain` and returns. `quiesce` is run once no new
@@ -169,7 +168,7 @@ impl Api {
     where
         F: Future<Output = ()>,
     {
-        let graceful = GracefulShutdown::new();
+        let drained = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -184,7 +183,7 @@ impl Api {
             let connection = http(streams.clone())
                 .serve_connection(Socket::new(socket), TowerToHyperService::new(service))
                 .into_owned();
-            let connection = connection::run(graceful.watch(connection), streams);
+            let connection = connection::run(connection, streams, drained.clone().cancelled_owned());
             let metrics = Arc::clone(&self.metrics);
             metrics.connected();
             tasks::spawn(TaskKind::Connection, async move {
@@ -198,7 +197,9 @@ impl Api {
         drop(listener);
         self.draining.store(true, Ordering::Relaxed);
         quiesce.await;
-        if timeout(drain, graceful.shutdown()).await.is_err() {
+        drained.cancel();
+        // Each connection has a permit: when all are back, none is left.
+        if timeout(drain, self.connections.acquire_many(self.connections_max)).await.is_err() {
             tracing::warn!("connections were cut at the end of the drain");
         }
     }

@@ -36,8 +36,11 @@ pub(super) fn set_options(socket: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A socket as the protocol code reads and writes it. One piece goes out by `send`, which costs the kernel less than a
-/// gathered write of one; most deliveries are one piece.
+/// Pieces that are this small together are put together here: copying them costs less than having the kernel gather them.
+const GATHERED_MAX: usize = 1024;
+
+/// A socket as the protocol code reads and writes it. What is one piece, or small, goes out by `send`, which costs the
+/// kernel less than a gathered write; most deliveries are a frame's head and a short message.
 #[derive(Debug)]
 pub(super) struct Socket(TokioIo<TcpStream>);
 
@@ -65,6 +68,15 @@ impl Write for Socket {
     ) -> Poll<io::Result<usize>> {
         match pieces {
             [piece] => Pin::new(&mut self.0).poll_write(cx, piece),
+            pieces if pieces.iter().map(|piece| piece.len()).sum::<usize>() <= GATHERED_MAX => {
+                let mut gathered = [0; GATHERED_MAX];
+                let mut end = 0;
+                for piece in pieces {
+                    gathered[end..end + piece.len()].copy_from_slice(piece);
+                    end += piece.len();
+                }
+                Pin::new(&mut self.0).poll_write(cx, &gathered[..end])
+            }
             pieces => Pin::new(&mut self.0).poll_write_vectored(cx, pieces),
         }
     }

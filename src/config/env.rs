@@ -41,12 +41,10 @@ const ALIASES: &[(&str, &str)] = &[
 const NAMING: &[(&str, &str, &str)] =
     &[("USE_SCYLLADB", "storage.backend", "scylla"), ("SCYLLA_ENABLED", "storage.backend", "scylla")];
 
-/// Switches that ask for a backend when they are on.
-const SWITCHES: &[(&str, &str)] = &[
-    ("USE_SCYLLA_READS", "reading from ScyllaDB"),
-    ("USE_SCYLLA_WRITES", "writing to ScyllaDB"),
-    ("SYNC_TO_SCYLLA", "copying to ScyllaDB"),
-];
+/// Switches that say together how far a move to ScyllaDB is.
+const SYNC: &str = "SYNC_TO_SCYLLA";
+const READS: &str = "USE_SCYLLA_READS";
+const WRITES: &str = "USE_SCYLLA_WRITES";
 
 /// Addresses that ask for a backend when they are set.
 const REFUSED: &[(&str, &str)] = &[("NATS_URL", "the NATS event bus")];
@@ -57,6 +55,7 @@ pub(super) fn apply(settings: &mut Settings, env: &BTreeMap<String, String>) -> 
     refuse_unknown(env, &names)?;
     refuse_unsupported(env)?;
     apply_naming(settings, env)?;
+    apply_phase(settings, env)?;
     let mut from = BTreeMap::new();
     for (name, key) in names {
         let Some(text) = env.get(&name).filter(|text| !text.is_empty()) else {
@@ -140,16 +139,37 @@ fn apply_naming(settings: &mut Settings, env: &BTreeMap<String, String>) -> Resu
     Ok(())
 }
 
+/// The phase that the switches say, before the key's own variable, which counts more.
+fn apply_phase(settings: &mut Settings, env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let switch = |name: &str| env.get(name).filter(|text| !text.is_empty()).map_or(Ok(false), |text| is_on(name, text));
+    let refused = |name: &str, problem: &str| {
+        let (origin, key) = (Origin::Env { name: name.to_owned() }, "storage.phase".to_owned());
+        Err(ConfigError::Conflict { origin, key, problem: problem.to_owned() })
+    };
+    let (name, phase) = match (switch(SYNC)?, switch(READS)?, switch(WRITES)?) {
+        (false, false, false) => return Ok(()),
+        (true, false, false) => (SYNC, "sync"),
+        (true, true, false) => (READS, "reads"),
+        (true, true, true) => (WRITES, "writes"),
+        (false, true, true) => (WRITES, "after"),
+        (_, false, true) => {
+            let problem = "would write to a store that nobody reads: set USE_SCYLLA_READS=true as well";
+            return refused(WRITES, problem);
+        }
+        (false, true, false) => {
+            let problem = "would read from a store that nobody writes to: set SYNC_TO_SCYLLA=true";
+            return refused(READS, problem);
+        }
+    };
+    match super::keys::find("storage.phase") {
+        Some(key) => settings.put_text(key, phase, Origin::Env { name: name.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 fn refuse_unsupported(env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
     let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
     let not_supported = |name: &str, feature| ConfigError::NotSupported { name: name.to_owned(), feature };
-    for (name, feature) in SWITCHES {
-        if let Some(value) = set(name)
-            && is_on(name, value)?
-        {
-            return Err(not_supported(name, feature));
-        }
-    }
     for (name, feature) in REFUSED {
         if set(name).is_some() {
             return Err(not_supported(name, feature));

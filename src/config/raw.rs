@@ -10,7 +10,7 @@ use toml::Value;
 use super::dev_chat_key::GENERATED_KEY_ID;
 use super::settings::Settings;
 use super::{
-    AuthConfig, Backend, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin,
+    AuthConfig, Backend, Config, ConfigError, EncryptionConfig, LimitsConfig, LogConfig, MasterKey, Origin, Place,
     RoomsConfig, ServerConfig, StreamsConfig,
     raw_storage::{RawPostgres, RawScylla, RawStorage},
 };
@@ -122,12 +122,18 @@ pub(super) fn validate(raw: RawConfig, settings: Settings) -> Result<Config, Con
     if raw.rooms.batch_max > raw.rooms.queue_max {
         return Err(conflict(&settings, "rooms.batch_max", "is greater than `rooms.queue_max`"));
     }
+    let mirror_is_idle = raw.storage.mirror_is_idle();
     let storage = raw.storage.decide(&raw.postgres, &raw.scylla, &settings)?;
     let scylla = raw.scylla.into_config(&settings)?;
     let mut warnings = Vec::new();
-    if storage.backend != Backend::Scylla && !scylla.hosts.is_empty() {
+    let is_scylla = |place: &Place| *place == Place::Configured(Backend::Scylla);
+    if !scylla.hosts.is_empty() && !is_scylla(&storage.serves) && !storage.follows.as_ref().is_some_and(is_scylla) {
         let said = "`scylla.hosts` is set, but ScyllaDB is not the store: `USE_SCYLLADB=true` would make it so";
         warnings.push(said.to_owned());
+    }
+    if mirror_is_idle {
+        warnings
+            .push("`storage.mirror` is set, but `storage.phase` is \"before\": nothing is brought there".to_owned());
     }
     Ok(Config {
         server: raw.server,

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::raw::{conflict, set};
 use super::settings::Settings;
-use super::{Backend, ConfigError, Fsync, PostgresConfig, ScyllaConfig, StorageConfig};
+use super::{Backend, ConfigError, Fsync, Place, PostgresConfig, ScyllaConfig, StorageConfig};
 use crate::storage::scylla::StoreConsistency;
+use crate::storage::url::StoreUrl;
 
 /// `storage.backend` as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -20,14 +21,35 @@ enum Choice {
     Scylla,
 }
 
-#[derive(Debug, Deserialize)]
+/// `storage.phase` as written: how far a move is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    Before,
+    Sync,
+    Reads,
+    Writes,
+    After,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStorage {
     backend: Choice,
     fsync: Fsync,
     fsync_interval_ms: u64,
     cache_mb: u64,
+    phase: Phase,
+    mirror: String,
+    mirror_rows_per_s: u64,
     worker_id: u16,
+}
+
+/// Holds a secret.
+impl fmt::Debug for RawStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawStorage").field("backend", &self.backend).field("phase", &self.phase).finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]
@@ -75,13 +97,66 @@ impl RawStorage {
         if postgres.append_lanes > postgres.pool_size {
             return Err(conflict(settings, "postgres.append_lanes", "is greater than `postgres.pool_size`"));
         }
+        let (serves, follows) = self.places(backend, scylla, settings)?;
         Ok(StorageConfig {
             backend,
+            serves,
+            follows,
+            mirror_rows_per_s: self.mirror_rows_per_s,
             fsync: self.fsync,
             fsync_interval_ms: self.fsync_interval_ms,
             cache_mb: self.cache_mb,
             worker_id: self.worker_id,
         })
+    }
+
+    /// Whether a second store is named and not used.
+    pub(super) fn mirror_is_idle(&self) -> bool {
+        self.phase == Phase::Before && !self.mirror.is_empty()
+    }
+
+    /// The store that serves, and the one that follows.
+    fn places(
+        &self,
+        backend: Backend,
+        scylla: &RawScylla,
+        settings: &Settings,
+    ) -> Result<(Place, Option<Place>), ConfigError> {
+        let first = Place::Configured(backend);
+        let second = || self.second(backend, scylla, settings);
+        match self.phase {
+            Phase::Before => Ok((first, None)),
+            Phase::Sync => Ok((first, Some(second()?))),
+            Phase::Reads => {
+                let problem = "is \"reads\", which is not supported: history would come from a store that other nodes \
+                               may have left behind. Stay in \"sync\" (USE_SCYLLA_READS=false) until `migrate \
+                               --verify-only` finds no difference, then go on to \"writes\" (USE_SCYLLA_WRITES=true \
+                               beside the others)";
+                Err(conflict(settings, "storage.phase", problem))
+            }
+            Phase::Writes => Ok((second()?, Some(first))),
+            Phase::After => Ok((second()?, None)),
+        }
+    }
+
+    /// The store that is moved to.
+    fn second(&self, backend: Backend, scylla: &RawScylla, settings: &Settings) -> Result<Place, ConfigError> {
+        if self.mirror.is_empty() {
+            return match backend {
+                Backend::Scylla => {
+                    let problem = "needs a second store: ScyllaDB is the first one already (USE_SCYLLADB), and \
+                                   `storage.mirror` is not set";
+                    Err(conflict(settings, "storage.phase", problem))
+                }
+                Backend::Embedded | Backend::Postgres if scylla.hosts.is_empty() => {
+                    let problem = "needs a second store: set `storage.mirror`, or `scylla.hosts` (SCYLLA_HOSTS)";
+                    Err(conflict(settings, "storage.phase", problem))
+                }
+                Backend::Embedded | Backend::Postgres => Ok(Place::Configured(Backend::Scylla)),
+            };
+        }
+        let url = self.mirror.parse::<StoreUrl>();
+        url.map(Place::Url).map_err(|error| conflict(settings, "storage.mirror", format!("is no address: {error}")))
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{ConfigError, dev_chat_key};
 use crate::api::auth::{AuthOptions, ClaimNames, DevKey, KeyError, KeySource, dev_key};
 use crate::storage::scylla::StoreConsistency;
+use crate::storage::url::StoreUrl;
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -21,7 +22,7 @@ pub struct ServerConfig {
     /// Longest wait for each stage of a shutdown, in ms.
     pub drain_timeout_ms: u64,
     /// Most client connections at once.
-    pub max_connections: usize,
+    pub max_connections: u32,
     /// Threads that serve; 0 takes one a core.
     pub worker_threads: usize,
     /// Longest time of a unary call, in ms.
@@ -154,11 +155,26 @@ pub enum Backend {
     Scylla,
 }
 
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where the backend's own section says.
+    Configured(Backend),
+    /// At this address.
+    Url(StoreUrl),
+}
+
 /// `[storage]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
-    /// Which store, decided.
+    /// The first store: the only one, if nothing is being moved.
     pub backend: Backend,
+    /// The store that serves: the first one, or the one that is moved to.
+    pub serves: Place,
+    /// The store that everything written is brought to, if there is one.
+    pub follows: Option<Place>,
+    /// Most rows a second read to be brought there; 0 is without limit.
+    pub mirror_rows_per_s: u64,
     /// When what is acknowledged is on the disk.
     pub fsync: Fsync,
     /// Longest time between two syncs with [`Fsync::Interval`], in ms.

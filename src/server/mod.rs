@@ -1,7 +1,12 @@
 //! The composition root: builds store, bus, actors and API from a configuration, and takes them down in order:
-//! listener, streams, rooms, connections, store.
+//! listener, streams, rooms, connections, second store, store.
 
+mod keys;
+mod mirror;
 mod store;
+use keys::keyring;
+pub use keys::sealer;
+use mirror::Mirror;
 pub use store::open_at;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -11,23 +16,18 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    actors::{self, Node, RoomKeys, ops::Parts},
+    actors::{self, Node, ops::Parts},
     api::{
         auth::Verifier,
         limits::Rates,
         serve::{self, Api},
     },
     clock::SystemClock,
-    config::{Config, MasterKey, MasterKeys},
-    crypto::{Keyring, KeyringOptions, MasterKeyHex},
-    domain::ids::RoomId,
+    config::Config,
     ephemera::{Alone, Ephemera, OverRedis},
     events::InProcessBus,
     redis_link::RedisLink,
-    storage::{
-        Durability, Store,
-        layer::encrypted::{SealError, Sealer},
-    },
+    storage::{Durability, Store},
     tasks::{self, TaskKind},
     telemetry::metrics::Metrics,
 };
@@ -41,6 +41,8 @@ pub struct Server {
     addr: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    mirror: Option<Mirror>,
+    drain: Duration,
     store: Arc<dyn Store>,
 }
 
@@ -55,10 +57,18 @@ impl Server {
         let verifier = Verifier::from_options(auth).context("keys of tokens")?;
         tasks::spawn(TaskKind::Keys, verifier.clone().run());
         let keyring = keyring(config.encryption.resolve(&data_dir)?).await?;
-        let backend = store::open(config, accept_data_loss).await?;
+        let backend = store::open(config, &config.storage.serves, accept_data_loss).await?;
         let metrics = Metrics::new(backend.store.name());
+        let mirror = Mirror::start(config, &backend, accept_data_loss).await?;
+        mirror.iter().for_each(|mirror| metrics.watch_mirror(mirror.following()));
         let redis = redis(config, &metrics)?;
-        let store = store::layered(&backend, redis.as_ref(), Arc::clone(&keyring), &metrics);
+        let store = store::layered(
+            &backend,
+            mirror.as_ref().map(Mirror::marks),
+            redis.as_ref(),
+            Arc::clone(&keyring),
+            &metrics,
+        );
         let node = Node::start(Parts {
             store: Arc::clone(&store),
             bus: Arc::new(InProcessBus::new(BUS_CAPACITY)),
@@ -78,7 +88,7 @@ impl Server {
         let (stop, drain) = (CancellationToken::new(), config.server.drain_timeout());
         tracing::info!(%addr, recovered, "serving");
         let serving = tasks::spawn(TaskKind::Listener, api.serve(listener, stop.clone(), drain, quiesce(node, drain)));
-        Ok(Self { addr, stop, serving, store })
+        Ok(Self { addr, stop, serving, mirror, drain, store })
     }
 
     /// Where it listens.
@@ -94,6 +104,9 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.serving.await.context("the listener's task failed")?;
+        if let Some(mirror) = self.mirror {
+            mirror.stop(self.drain).await;
+        }
         self.store.close().await.context("close the store")
     }
 }
@@ -153,48 +166,5 @@ const fn api_options(config: &Config) -> serve::Options {
         },
         message_bytes_max: config.server.max_message_bytes,
         connections_max: config.server.max_connections,
-    }
-}
-
-/// What seals and opens bodies with the configured keys.
-///
-/// # Errors
-/// When a key is unusable.
-pub async fn sealer(config: &Config) -> anyhow::Result<Arc<dyn Sealer>> {
-    let keys = config.encryption.resolve(&config.server.data_dir)?;
-    Ok(keyring(keys).await?)
-}
-
-/// The keyring as the store and the actors want it.
-#[derive(Debug)]
-struct Keys(Keyring);
-
-async fn keyring(keys: MasterKeys) -> anyhow::Result<Arc<Keys>> {
-    let hex = |key: MasterKey| MasterKeyHex { id: key.key_id, key: key.key, iv: key.iv };
-    let mut options = KeyringOptions::new(hex(keys.current));
-    options.older = keys.old.into_iter().map(hex).collect();
-    // Key derivation takes tens of milliseconds of one core.
-    let made = tokio::task::spawn_blocking(move || Keyring::new(&options)).await?;
-    Ok(Arc::new(Keys(made.context("encryption keys")?)))
-}
-
-impl Sealer for Keys {
-    fn seal(&self, scope: &[u8], aad: &[u8], plain: &[u8]) -> Vec<u8> {
-        self.0.seal(scope, aad, plain)
-    }
-
-    fn open(&self, scope: &[u8], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.0.open(scope, aad, sealed).map_err(|_| SealError)
-    }
-}
-
-impl RoomKeys for Keys {
-    fn fresh(&self, room: RoomId) -> String {
-        self.0.wrap(&self.0.new_room_key(&room.0))
-    }
-
-    fn decrypt(&self, encryption_data: &str, content: &str) -> Option<String> {
-        let plain = self.0.unwrap_room_key(encryption_data).ok()?.decrypt(content).ok()?;
-        String::from_utf8(plain).ok()
     }
 }

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-use super::Keys;
+use super::keys::Keys;
 use crate::{
     clock::SystemClock,
-    config::{Backend, Config, Fsync, PostgresConfig},
+    config::{Backend, Config, Fsync, Place, PostgresConfig},
     redis_link::RedisLink,
     storage::{
         Durability, Store,
@@ -17,6 +17,7 @@ use crate::{
             deadline::{Deadline, Deadlines},
             encrypted::Encrypted,
             metered::Metered,
+            mirrored::{Marks, Mirrored},
             network::behind_network,
         },
         postgres::{PostgresOptions, PostgresStore},
@@ -35,12 +36,21 @@ pub(super) struct Opened {
     is_remote: bool,
 }
 
-/// Opens the configured backend. `accept_data_loss` concerns the embedded one alone: it opens in spite of a loss.
-pub(super) async fn open(config: &Config, accept_data_loss: bool) -> anyhow::Result<Opened> {
-    match config.storage.backend {
-        Backend::Embedded => embedded(config, accept_data_loss).await,
-        Backend::Postgres => postgres(&config.postgres).await,
-        Backend::Scylla => scylla(config).await,
+impl Opened {
+    /// The backend with nothing around it that would hide its state, and no call that lasts for ever: for who brings its
+    /// content elsewhere, or to it.
+    pub(super) fn plain(&self) -> Arc<dyn Store> {
+        Arc::new(Deadline::new(Arc::clone(&self.store), Deadlines::default()))
+    }
+}
+
+/// Opens a store of the configuration. `accept_data_loss` concerns the embedded one alone: it opens in spite of a loss.
+pub(super) async fn open(config: &Config, place: &Place, accept_data_loss: bool) -> anyhow::Result<Opened> {
+    match place {
+        Place::Configured(Backend::Embedded) => embedded(config, accept_data_loss).await,
+        Place::Configured(Backend::Postgres) => postgres(&config.postgres).await,
+        Place::Configured(Backend::Scylla) => scylla(config).await,
+        Place::Url(url) => open_url(url, false).await.with_context(|| url.to_string()),
     }
 }
 
@@ -108,6 +118,10 @@ async fn scylla(config: &Config) -> anyhow::Result<Opened> {
 /// # Errors
 /// If it cannot be opened, or this build does not have it.
 pub async fn open_at(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(open_url(url, must_exist).await?.store)
+}
+
+async fn open_url(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Opened> {
     match url {
         StoreUrl::Embedded(dir) => {
             let dir = dir.join("store");
@@ -115,29 +129,37 @@ pub async fn open_at(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Arc<dyn
                 bail!("there is no store in this directory");
             }
             let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &OpenOptions::default())).await?;
-            Ok(Arc::new(opened.context("open the store")?))
+            let store = Arc::new(opened.context("open the store")?);
+            Ok(Opened { store, durability: Durability::Synced, is_remote: false })
         }
         StoreUrl::Postgres(url) => {
             let opened = PostgresStore::open(&PostgresOptions::from_url(url)?).await;
-            Ok(Arc::new(opened.context("open the store")?))
+            let store = opened.context("open the store")?;
+            let durability = store.durability();
+            Ok(Opened { store: Arc::new(store), durability, is_remote: true })
         }
-        StoreUrl::Scylla { hosts, keyspace } => {
+        StoreUrl::Scylla { login, hosts, keyspace } => {
             let options = ScyllaOptions {
                 contact_points: hosts.clone(),
                 keyspace: keyspace.clone(),
+                username: login.as_ref().map(|login| login.user.clone()),
+                password: login.as_ref().map(|login| login.password.clone().into()),
                 create_keyspace: None,
                 ..ScyllaOptions::default()
             };
             let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
-            Ok(Arc::new(opened.context("open the store")?))
+            let store = opened.context("open the store")?;
+            let durability = store.durability();
+            Ok(Opened { store: Arc::new(store), durability, is_remote: true })
         }
     }
 }
 
-/// The store with its layers, from the outside in: metered, deadline, encrypted, what a network asks for, backend. What
-/// is below the encryption sees ciphertext only.
+/// The store with its layers, from the outside in: metered, deadline, encrypted, marks for the second store (if there is
+/// one), what a network asks for, backend. What is below the encryption sees ciphertext only.
 pub(super) fn layered(
     backend: &Opened,
+    marks: Option<Marks>,
     redis: Option<&RedisLink>,
     keyring: Arc<Keys>,
     metrics: &Arc<Metrics>,
@@ -150,6 +172,10 @@ pub(super) fn layered(
         network.store
     } else {
         Arc::clone(&backend.store)
+    };
+    let store = match marks {
+        Some(marks) => Arc::new(Mirrored::new(store, marks)),
+        None => store,
     };
     let encrypted = Arc::new(Encrypted::new(store, keyring));
     let deadline = Arc::new(Deadline::new(encrypted, deadlines));

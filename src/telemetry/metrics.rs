@@ -1,6 +1,9 @@
 //! Metrics in the OpenMetrics text format, by the names that dashboards rely on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock, atomic::AtomicU64},
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use prometheus_client::{
@@ -16,6 +19,7 @@ use crate::{
     storage::{
         StoreErrorKind,
         layer::{Op, cached::CacheObserver, metered::StoreObserver},
+        migrate::Following,
     },
 };
 
@@ -52,6 +56,10 @@ pub struct Metrics {
     circuit_states: Family<CircuitLabels, Gauge>,
     circuit_openings: Family<ServiceLabels, Gauge>,
     circuits: RwLock<Vec<Arc<Circuit>>>,
+    mirror: OnceLock<Following>,
+    mirror_waiting: Gauge,
+    mirror_comparing: Gauge,
+    mirror_lag: Gauge<f64, AtomicU64>,
     rooms: Gauge,
     users: Gauge,
     streams: Gauge,
@@ -117,6 +125,10 @@ impl Metrics {
             circuit_states: Family::default(),
             circuit_openings: Family::default(),
             circuits: RwLock::default(),
+            mirror: OnceLock::new(),
+            mirror_waiting: Gauge::default(),
+            mirror_comparing: Gauge::default(),
+            mirror_lag: Gauge::default(),
             rooms: Gauge::default(),
             users: Gauge::default(),
             streams: Gauge::default(),
@@ -135,6 +147,10 @@ impl Metrics {
         r.register("chat_cache_lookups", "Questions to the cache, by whether it knew", self.lookups.clone());
         r.register("chat_circuit_state", "1 for the state the circuit is in", self.circuit_states.clone());
         r.register("chat_circuit_openings", "How often the circuit has opened", self.circuit_openings.clone());
+        let (waiting, comparing) = (self.mirror_waiting.clone(), self.mirror_comparing.clone());
+        r.register("chat_mirror_waiting", "Rooms and users that the second store may lack something of", waiting);
+        r.register("chat_mirror_comparing", "1 while both stores are compared: anything may be missing", comparing);
+        r.register("chat_mirror_lag_seconds", "Age of the oldest write not brought", self.mirror_lag.clone());
         r.register("chat_rooms_awake", "Rooms with an actor", self.rooms.clone());
         r.register("chat_users_awake", "Users with an actor", self.users.clone());
         r.register("chat_streams_open", "Open streams", self.streams.clone());
@@ -171,6 +187,26 @@ impl Metrics {
         self.circuits.read().clone()
     }
 
+    /// Shows the follower of the store from now on. There is one a process.
+    pub fn watch_mirror(&self, following: Following) {
+        // A second one would be a mistake of ours; the first stays.
+        let _ = self.mirror.set(following);
+    }
+
+    /// The follower shown.
+    #[must_use]
+    pub fn mirror(&self) -> Option<&Following> {
+        self.mirror.get()
+    }
+
+    fn read_mirror(&self) {
+        let Some(following) = self.mirror() else { return };
+        let behind = following.marks().behind();
+        self.mirror_waiting.set(behind.and_then(|n| i64::try_from(n).ok()).unwrap_or_default());
+        self.mirror_comparing.set(i64::from(behind.is_none()));
+        self.mirror_lag.set(following.lag().as_secs_f64());
+    }
+
     fn read_circuits(&self) {
         for circuit in self.circuits.read().iter() {
             let now = circuit.state();
@@ -193,6 +229,7 @@ impl Metrics {
         self.streams.set(gauge(status.streams));
         self.in_flight.set(gauge(status.commands_in_flight));
         self.read_circuits();
+        self.read_mirror();
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);

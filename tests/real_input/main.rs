@@ -10,8 +10,10 @@
 )]
 
 mod blows;
+mod cassandra;
 mod data;
 mod local;
+mod moving;
 mod postgres;
 mod readers;
 mod senders;

@@ -69,6 +69,21 @@ impl Postgres {
         ]
     }
 
+    /// How `tertulia migrate` finds it.
+    pub(crate) fn url(&self) -> String {
+        let told: std::collections::HashMap<_, _> = self.environment().into_iter().collect();
+        let [user, password, host, port, database, schema] = [
+            "POSTGRES_USER",
+            "POSTGRES_PASSWORD",
+            "POSTGRES_HOST",
+            "POSTGRES_PORT",
+            "POSTGRES_DB",
+            "TERTULIA_POSTGRES_SCHEMA",
+        ]
+        .map(|name| told[name].clone());
+        format!("postgres://{user}:{password}@{host}:{port}/{database}?schema={schema}")
+    }
+
     /// `kill -9` of the postmaster.
     pub(crate) fn kill(&mut self) {
         let Some(own) = &mut self.own else { return };

@@ -3,6 +3,7 @@
 //! Whatever happens to the test, the child is killed by its own id; after a failure the directory and the log stay.
 
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
@@ -145,6 +146,11 @@ impl TestServer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// What it finds in its environment from its next start on.
+    pub(crate) fn set_store(&mut self, store: Vec<(&'static str, String)>) {
+        self.store = store;
+    }
+
     /// The binary with an environment that says nothing to it but what is given here.
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tertulia"));
@@ -218,16 +224,31 @@ impl TestServer {
         ended(running, DRAIN_MAX).await
     }
 
-    /// Runs the binary beside the server; its exit status and what it wrote to stdout.
+    /// Runs the binary against the server; its exit status and what it wrote to stdout.
     pub(crate) async fn run(&self, args: &[&str], longest: Duration) -> (ExitStatus, String) {
-        let out = self.dir().join(format!("{}.out", args[0]));
+        let args = [args, &["--server", &self.at.url]].concat();
+        let (status, out, _) = self.run_alone(&args, longest).await;
+        (status, out)
+    }
+
+    /// Runs the binary with the server's environment and directory; what it wrote to stdout and to stderr.
+    pub(crate) async fn run_alone(&self, args: &[&str], longest: Duration) -> (ExitStatus, String, String) {
+        let [out, err] = ["out", "err"].map(|kind| self.dir().join(format!("{}.{kind}", args[0])));
         let mut command = self.command();
-        command.args(args).args(["--server", &self.at.url]);
-        command.arg("--data-dir").arg(self.data_dir());
-        command.stdout(File::create(&out).unwrap());
-        command.stderr(self.append(&format!("{}.err", args[0])));
+        command.args(args).arg("--data-dir").arg(self.data_dir());
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let status = ended(Running(command.spawn().unwrap()), longest).await;
-        (status, std::fs::read_to_string(out).unwrap())
+        (status, std::fs::read_to_string(out).unwrap(), std::fs::read_to_string(err).unwrap())
+    }
+
+    /// `/health/ready` as it is answered: the status, and the reason for each check that is not well.
+    pub(crate) async fn health(&self) -> (u16, HashMap<String, String>) {
+        let answer = reqwest::get(format!("{}/health/ready", self.at.url)).await.unwrap();
+        let status = answer.status().as_u16();
+        let report: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["status"] != "ok");
+        (status, checks.map(|check| (text(&check["name"]), text(&check["reason"]))).collect())
     }
 }
 

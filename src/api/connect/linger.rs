@@ -18,10 +18,11 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
-/// A longer rest is not worth reading: the connection goes.
-const MAX_BYTES: usize = 1024 * 1024;
+/// A longer rest is not worth reading: the connection goes. It is well beyond any limit on messages, because who sends
+/// too much is to read so.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// A slower rest is not worth waiting for.
-const MAX_WAIT: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Lets `answer` have the request, and reads what it left of the body.
 pub(super) async fn hear_out<F, E>(

@@ -86,20 +86,6 @@ fn chat_key_and_chat_iv_are_the_master_key() {
 
 #[test]
 fn a_backend_that_is_not_there_is_refused() {
-    assert_eq!(
-        message(from_env(&[("SYNC_TO_SCYLLA", "true")])),
-        "env SYNC_TO_SCYLLA: copying to ScyllaDB is not supported by this build yet; \
-         unset SYNC_TO_SCYLLA to go on without it"
-    );
-    for name in ["USE_SCYLLA_READS", "USE_SCYLLA_WRITES", "SYNC_TO_SCYLLA"] {
-        for value in ["1", "True", "yes", "ON"] {
-            assert!(message(from_env(&[(name, value)])).contains("not supported"), "{name}={value}");
-        }
-        for value in ["0", "false", "No", "off"] {
-            assert!(from_env(&[(name, value)]).unwrap().warnings().is_empty(), "{name}={value}");
-        }
-        assert!(message(from_env(&[(name, "maybe")])).contains("expected \"true\" or \"false\""));
-    }
     assert!(message(from_env(&[("NATS_URL", "nats://n:4222")])).contains("the NATS event bus"));
 }
 
@@ -170,6 +156,53 @@ fn a_switch_selects_scylla() {
     assert_eq!(scylla.consistency, StoreConsistency::Quorum);
     assert_eq!(scylla.password.as_ref().unwrap().expose_secret(), "p");
     assert!(message(from_env(&[("SCYLLA_CONSISTENCY", "ANY")])).contains("SCYLLA_CONSISTENCY"));
+}
+
+/// The phase that three switches say, over PostgreSQL with an address of ScyllaDB beside it.
+fn switched(sync: &str, reads: &str, writes: &str, more: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let switches = [("SYNC_TO_SCYLLA", sync), ("USE_SCYLLA_READS", reads), ("USE_SCYLLA_WRITES", writes)];
+    from_env(&[&switches, more].concat())
+}
+
+#[test]
+fn three_switches_say_how_far_a_move_is() {
+    let both = [("POSTGRES_HOST", "db"), ("SCYLLA_HOSTS", "a")];
+    let places = |sync, reads, writes| {
+        let config = switched(sync, reads, writes, &both).unwrap();
+        (config.storage.serves, config.storage.follows)
+    };
+    let (first, second) = (Place::Configured(Backend::Postgres), Place::Configured(Backend::Scylla));
+    assert_eq!(places("off", "", "0"), (first.clone(), None));
+    assert_eq!(places("true", "", ""), (first.clone(), Some(second.clone())));
+    assert_eq!(places("1", "yes", "ON"), (second.clone(), Some(first)));
+    assert_eq!(places("", "True", "true"), (second, None));
+    let reads = message(switched("true", "true", "", &both));
+    assert!(reads.starts_with("env USE_SCYLLA_READS: `storage.phase` is \"reads\", which is not supported"), "{reads}");
+    assert!(message(switched("true", "", "true", &both)).contains("set USE_SCYLLA_READS=true as well"));
+    assert!(message(switched("", "", "true", &both)).contains("set USE_SCYLLA_READS=true as well"));
+    assert!(message(switched("", "true", "", &both)).contains("set SYNC_TO_SCYLLA=true"));
+    assert!(message(switched("maybe", "", "", &both)).contains("expected \"true\" or \"false\""));
+    let named = [both[0], both[1], ("TERTULIA_STORAGE_PHASE", "before")];
+    let config = switched("true", "", "", &named).unwrap();
+    assert_eq!(config.storage.follows, None, "the key's own name counts more");
+}
+
+#[test]
+fn the_second_store_must_be_one() {
+    let sync = |more: &[(&str, &str)]| switched("true", "", "", more);
+    assert!(message(sync(&[("POSTGRES_HOST", "db")])).contains("set `storage.mirror`, or `scylla.hosts`"));
+    let first = [("USE_SCYLLADB", "true"), ("SCYLLA_HOSTS", "a")];
+    assert!(message(sync(&first)).contains("ScyllaDB is the first one already"));
+    let secret = ("TERTULIA_STORAGE_MIRROR", "postgres://u:swordfish@h/db");
+    let config = sync(&[first[0], first[1], secret]).unwrap();
+    assert_eq!(config.storage.serves, Place::Configured(Backend::Scylla));
+    let Some(Place::Url(url)) = &config.storage.follows else { panic!("{:?}", config.storage) };
+    assert_eq!(url.to_string(), "postgres://h/db");
+    assert!(!format!("{config:?}{}", config.render()).contains("swordfish"));
+    let bad = message(sync(&[("TERTULIA_STORAGE_MIRROR", "swordfish")]));
+    assert!(bad.contains("`storage.mirror` is no address") && !bad.contains("swordfish"), "{bad}");
+    let idle = from_env(&[secret]).unwrap();
+    assert!(idle.warnings()[0].contains("nothing is brought there"));
 }
 
 #[test]

@@ -1,21 +1,34 @@
 //! Notes what a store is told to change, so that a follower ([`crate::storage::migrate::follow()`]) can bring it to a
 //! second store; and, if asked to, reads logs from there.
 //!
-//! A write marks its room or user when it has ended, however it ended (also dropped), before its caller hears of it. A
-//! mark says only that something may differ: what it is, the follower finds by comparing. Marks live in memory; a
-//! follower that starts compares everything, and so finds again what a crash has made it forget.
+//! A write marks its room or user when it has ended, however it ended (also dropped), before its caller hears of it. One
+//! whose outcome is unknown may happen yet: it marks once more when it can no longer. A mark says only that something may
+//! differ: what it is, the follower finds by comparing. Marks live in memory; a follower that starts compares everything,
+//! and so finds again what a crash has made it forget.
 //!
 //! Stands below the encryption: both stores hold the same sealed bytes.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::prelude::*;
+use crate::storage::error::{Outcome, StoreError};
 
 /// Rooms, and users, that are remembered one by one; beyond, everything counts as changed.
 const MARKS_MAX: usize = 100_000;
+/// A write whose outcome is unknown has happened after this time, or never will: longer than any attempt's deadline.
+const DOUBT: Duration = Duration::from_secs(5);
+/// Doubtful writes that are remembered one by one; beyond, the last ones count as everything.
+const DOUBTS_MAX: usize = 10_000;
 
 /// What has changed in a store since it was last brought to the second one. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +39,11 @@ struct Shared {
     changed: Mutex<Changed>,
     /// Taken and not yet brought.
     under_way: Mutex<Changed>,
+    /// Written with an unknown outcome, and when that is settled; the oldest first.
+    doubts: Mutex<VecDeque<(Instant, Changed)>>,
+    /// Writes that have begun and not ended.
+    writing: AtomicUsize,
+    closed: AtomicBool,
     news: Notify,
 }
 
@@ -67,13 +85,34 @@ impl Changed {
     }
 }
 
-/// Marks when it goes.
+/// The server is on its way out: what was written now would not reach the second store.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("closed for writes: the other store takes over")]
+struct Closed;
+
+/// A write under way. Marks when it goes.
 #[derive(Debug)]
-struct Guard<'a>(&'a Marks, Changed);
+struct Guard<'a> {
+    marks: &'a Marks,
+    changed: Changed,
+    /// Nobody has said yet that it certainly happened, or certainly not.
+    doubtful: bool,
+}
+
+impl Guard<'_> {
+    fn ended<T>(&mut self, result: &Result<T>) {
+        self.doubtful = result.as_ref().is_err_and(|error| error.outcome() == Outcome::Unknown);
+    }
+}
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        self.0.put(std::mem::take(&mut self.1));
+        let changed = std::mem::take(&mut self.changed);
+        if self.doubtful {
+            self.marks.doubt(changed.clone());
+        }
+        self.marks.put(changed);
+        self.marks.0.writing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -94,9 +133,37 @@ impl Marks {
         }
     }
 
+    /// Marks once more when what may happen yet can no longer.
+    fn doubt(&self, changed: Changed) {
+        let mut doubts = self.0.doubts.lock();
+        if doubts.len() >= DOUBTS_MAX
+            && let Some((due, last)) = doubts.back_mut()
+        {
+            (*due, *last) = (Instant::now() + DOUBT, Changed::everything());
+        } else {
+            doubts.push_back((Instant::now() + DOUBT, changed));
+        }
+    }
+
+    /// Marks the doubtful writes that are settled by now; says when the next one is.
+    fn settle(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut doubts = self.0.doubts.lock();
+        while let Some((due, _)) = doubts.front() {
+            if *due > now {
+                return Some(*due);
+            }
+            if let Some((_, changed)) = doubts.pop_front() {
+                self.put(changed);
+            }
+        }
+        None
+    }
+
     /// Takes all marks; they count as under way until [`Marks::brought`].
     #[must_use]
     pub fn take(&self) -> Changed {
+        self.settle();
         // Both locks: no moment in which a mark is in neither place.
         let mut changed = self.0.changed.lock();
         let taken = std::mem::take(&mut *changed);
@@ -114,11 +181,33 @@ impl Marks {
     /// Waits until there is a mark.
     pub async fn news(&self) {
         loop {
+            let next = self.settle();
             if !self.0.changed.lock().is_empty() {
                 return;
             }
-            self.0.news.notified().await;
+            let settled = async {
+                match next {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.0.news.notified() => {}
+                () = settled => {}
+            }
         }
+    }
+
+    /// Refuses all writes from now on.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether everything that was ever written has been brought: no mark, no write under way, none in doubt.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        let at_rest = self.0.writing.load(Ordering::Acquire) == 0 && self.0.doubts.lock().is_empty();
+        at_rest && self.behind() == Some(0)
     }
 
     /// How many rooms and users the second store may be behind with; none while nothing at all is known.
@@ -137,16 +226,23 @@ impl Marks {
         changed.has_room(room) || under_way.has_room(room)
     }
 
-    fn room(&self, room: RoomId) -> Guard<'_> {
-        Guard(self, Changed { rooms: [room].into(), ..Changed::default() })
+    fn begin(&self, op: &'static str, changed: Changed) -> Result<Guard<'_>> {
+        // Counted before it is asked: who closes and then sees nobody writing has seen everybody.
+        self.0.writing.fetch_add(1, Ordering::AcqRel);
+        let mut guard = Guard { marks: self, changed, doubtful: true };
+        if self.0.closed.load(Ordering::Acquire) {
+            (guard.changed, guard.doubtful) = (Changed::default(), false);
+            return Err(StoreError::not_tried(op, Closed));
+        }
+        Ok(guard)
     }
 
-    fn user(&self, user: UserId) -> Guard<'_> {
-        Guard(self, Changed { users: [user].into(), ..Changed::default() })
+    fn room(&self, op: &'static str, room: RoomId) -> Result<Guard<'_>> {
+        self.begin(op, Changed { rooms: [room].into(), ..Changed::default() })
     }
 
-    fn nothing(&self) -> Guard<'_> {
-        Guard(self, Changed::default())
+    fn user(&self, op: &'static str, user: UserId) -> Result<Guard<'_>> {
+        self.begin(op, Changed { users: [user].into(), ..Changed::default() })
     }
 }
 
@@ -182,6 +278,15 @@ impl Mirrored {
 
 /// Implements the contract: each method with what it marks.
 macro_rules! marked {
+    (@call $self:ident, nothing(), $method:ident, $call:expr) => {
+        $call.await
+    };
+    (@call $self:ident, $mark:ident($key:expr), $method:ident, $call:expr) => {{
+        let mut write = $self.marks.$mark(stringify!($method), $key)?;
+        let result = $call.await;
+        write.ended(&result);
+        result
+    }};
     ($($contract:ident {
         $($mark:ident($($key:expr)?) $method:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*
         $({ $($extra:tt)* })?
@@ -191,8 +296,7 @@ macro_rules! marked {
             impl $contract for Mirrored {
                 $(
                     async fn $method(&self, $($arg: $ty),*) -> Result<$out> {
-                        let _marks = self.marks.$mark($($key)?);
-                        self.inner.$method($($arg),*).await
+                        marked! { @call self, $mark($($key)?), $method, self.inner.$method($($arg),*) }
                     }
                 )*
                 $($($extra)*)?
@@ -268,8 +372,10 @@ marked! {
                 records: &[Record],
                 projection: &Projection,
             ) -> Result<Durability> {
-                let _marks = self.marks.room(room);
-                self.inner.append(room, epoch, records, projection).await
+                let mut write = self.marks.room("append", room)?;
+                let result = self.inner.append(room, epoch, records, projection).await;
+                write.ended(&result);
+                result
             }
 
             /// Epochs are the first store's own: a page that comes from the second one carries its.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -12,68 +13,142 @@ use super::{
     rooms::{self, each},
     users,
 };
-use crate::storage::{
-    Store,
-    layer::mirrored::{Changed, Marks},
+use crate::{
+    error::Chain,
+    storage::{
+        Store,
+        layer::mirrored::{Changed, Marks},
+    },
 };
 
 /// Pause after something could not be brought.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two turns, so that what is written in a burst comes over in one.
+const GATHER: Duration = Duration::from_millis(20);
+/// Between two looks at writes that have not ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Brings what `marks` name to `to` until `stop`; then, once more, what is left. Returns whether `to` has everything.
+/// How a follower stands: what it has to bring, since when, and why it cannot. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Following {
+    marks: Marks,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Everything that was written before has been brought.
+    level_at: Instant,
+    trouble: Option<&'static str>,
+}
+
+impl Following {
+    /// Of a follower of the store with these marks, which begins now.
+    #[must_use]
+    pub fn new(marks: Marks) -> Self {
+        Self { marks, state: Arc::new(Mutex::new(State { level_at: Instant::now(), trouble: None })) }
+    }
+
+    /// What has to be brought.
+    #[must_use]
+    pub const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// How old the oldest write may be that has not been brought.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        if self.marks.is_level() { Duration::ZERO } else { self.state.lock().level_at.elapsed() }
+    }
+
+    /// Why nothing can be brought at present; the log says more.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.state.lock().trouble
+    }
+
+    /// Says why nothing can be brought, or that it can again.
+    pub fn set_trouble(&self, trouble: Option<&'static str>) {
+        self.state.lock().trouble = trouble;
+    }
+
+    fn level_at(&self, at: Instant) {
+        self.state.lock().level_at = at;
+    }
+}
+
+/// Brings what is marked to `to` until `stop`; then what is left, and what is still being written meanwhile. Returns
+/// whether `to` has everything; true only if nothing was written any more.
 ///
 /// The marks begin with everything ([`Marks::of_unknown`]), so that each follower compares both stores once: whatever an
 /// earlier one did not bring is found by that, and nothing about it needs to be remembered. What fails is marked again;
-/// the first store is never held up. The journal of active rooms is brought at the end.
+/// the first store is never held up. The journal of active rooms is brought at the end. Dropped, it stops where it is.
 pub async fn follow(
     from: Arc<dyn Store>,
     to: Arc<dyn Store>,
-    marks: Marks,
+    following: Following,
     options: Options,
     stop: CancellationToken,
 ) -> bool {
+    let marks = &following.marks;
     let work = Work::new(from, to, options, Arc::new(Progress::default()));
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => break,
             () = marks.news() => {}
         }
-        let brought = tokio::select! {
-            () = stop.cancelled() => {
-                // What was under way may be half done.
-                marks.brought(Changed::everything());
-                break;
-            }
-            brought = turn(&work, &marks) => brought,
-        };
-        if !brought {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(PAUSE) => {}
-            }
+        let pause = if turn(&work, &following).await { GATHER } else { PAUSE };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
         }
     }
-    let settled = turn(&work, &marks).await && marks.behind() == Some(0);
+    while !marks.is_level() {
+        if !turn(&work, &following).await {
+            return false;
+        }
+        if !marks.is_level() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
     match journal::copy(&work).await {
-        Ok(()) => settled,
+        Ok(()) => marks.is_level(),
         Err(error) => {
-            tracing::warn!(error = %crate::error::Chain(&error), "the second store's journal is behind");
+            tracing::warn!(error = %Chain(&error), "the second store's journal is behind");
             false
         }
     }
 }
 
 /// Brings what is marked now; whether all of it came over.
-async fn turn(work: &Arc<Work>, marks: &Marks) -> bool {
+async fn turn(work: &Arc<Work>, following: &Following) -> bool {
+    let (marks, began) = (&following.marks, Instant::now());
     let changed = marks.take();
+    if changed.everything {
+        tracing::info!("comparing both stores, to bring what the second one lacks");
+    }
     let (left, error) = match bring(work, &changed).await {
         Ok(left) => (left, None),
-        Err(error) => (changed, Some(error)),
+        Err(error) => (changed.clone(), Some(error)),
     };
     let all = left.is_empty();
     marks.brought(left);
-    if let Some(error) = error {
-        tracing::warn!(error = %crate::error::Chain(&error), "the second store is behind, will be tried again");
+    if all {
+        following.level_at(began);
+    }
+    let compared = all && changed.everything;
+    match error {
+        Some(error) => {
+            let waiting = marks.behind();
+            tracing::warn!(error = %Chain(&error), waiting, "the second store is behind, will be tried again");
+            following.set_trouble(Some("does not take what is brought; tried again and again"));
+        }
+        None if following.trouble().is_some() || compared => {
+            let took_ms = began.elapsed().as_millis();
+            tracing::info!(took_ms, waiting = marks.behind(), "the second store follows");
+            following.set_trouble(None);
+        }
+        None => {}
     }
     all
 }

@@ -17,6 +17,7 @@ use futures_util::TryStreamExt as _;
 mod end;
 mod follow;
 mod journal;
+pub mod lead;
 mod overlay;
 mod pace;
 mod pages;
@@ -28,7 +29,7 @@ mod users;
 pub mod verify;
 
 pub use end::{MigrateError, Patience, Side};
-pub use follow::follow;
+pub use follow::{Following, follow};
 pub use pace::Progress;
 pub use rooms::Copied;
 pub use verify::{Difference, Verdict, What, verify};

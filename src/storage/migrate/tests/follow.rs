@@ -19,7 +19,7 @@ use crate::{
             faulty::{FaultPlan, Faults, Faulty},
             mirrored::{Marks, Mirrored},
         },
-        migrate::follow,
+        migrate::{Following, follow},
     },
     tasks::{self, TaskKind},
 };
@@ -35,7 +35,8 @@ struct Followed {
 fn followed(from: &Arc<dyn Store>, to: &Arc<dyn Store>) -> Followed {
     let (marks, stop) = (Marks::of_unknown(), CancellationToken::new());
     let store = Arc::new(Mirrored::new(Arc::clone(from), marks.clone()).reading_from(Arc::clone(to)));
-    let follow = follow(Arc::clone(from), Arc::clone(to), marks.clone(), options(), stop.clone());
+    let following = Following::new(marks.clone());
+    let follow = follow(Arc::clone(from), Arc::clone(to), following, options(), stop.clone());
     let follower = tasks::spawn(TaskKind::Migrate, follow);
     Followed { store, marks, stop, follower }
 }
