@@ -148,8 +148,9 @@ async fn open_url(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Opened> {
                 ..ScyllaOptions::default()
             };
             let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
-            let store = Arc::new(opened.context("open the store")?);
-            Ok(Opened { store, durability: Durability::Synced, is_remote: true })
+            let store = opened.context("open the store")?;
+            let durability = store.durability();
+            Ok(Opened { store: Arc::new(store), durability, is_remote: true })
         }
     }
 }

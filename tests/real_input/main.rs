@@ -45,7 +45,7 @@ const OVER_POSTGRES: &Blows = &[(25, Blow::Server), (50, Blow::Database), (75, B
 const OVER_CASSANDRA: &Blows =
     &[(15, Blow::Server), (30, Blow::RedisEmptied), (45, Blow::Database), (60, Blow::Redis), (75, Blow::Both)];
 const OVER_RING: &Blows = &[(10, Blow::Server), (20, Blow::Node)];
-/// Hours carried over Cassandra, which has to answer on the same two cores: as many as leave the test about a minute.
+/// Hours carried over Cassandra, which has to answer on the same two cores: as many as leave the test about a minute and a half.
 const CASSANDRA_HOURS: usize = 2;
 /// The same over three nodes of it.
 const RING_HOURS: usize = 4;

@@ -159,7 +159,7 @@ impl Move {
             rooms.push(make_room(&server.at, &format!("room {first}"), first).await);
         }
         let scratch = make_room(&server.at, SCRATCH, 100).await;
-        Self { server, postgres, cassandra, rooms, scratch, ledger: Arc::default() }
+        Self { server, postgres, cassandra, rooms, scratch, ledger: Arc::new(Ledger::of_any_durability()) }
     }
 
     fn talk(&self) -> Talk {

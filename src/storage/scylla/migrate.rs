@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use scylla::value::CqlTimestamp;
+use scylla::{
+    statement::{prepared::PreparedStatement, unprepared::Statement},
+    value::CqlTimestamp,
+};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -40,11 +43,14 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 CREATE TABLE IF NOT EXISTS schema_lock (part int PRIMARY KEY, holder uuid);
 ";
 
-/// How long the lock outlives a process that died with it.
+/// Longest wait for one change: a node that is busy takes many times as long for one as for any row.
+const CHANGE_MAX: Duration = Duration::from_secs(30);
+
+/// How long the lock outlives a process that died with it; it is renewed before each change, so longer than one takes.
 const LOCK_TTL_S: i32 = 60;
 
 /// How long a node waits for another one's migrations.
-const LOCK_WAITS: u32 = 600;
+const LOCK_WAITS: u32 = 1_500;
 
 /// The statements of a file: everything up to a semicolon, without comments.
 pub(super) fn statements(text: &str) -> Vec<String> {
@@ -71,21 +77,23 @@ pub(super) async fn run(database: &Database, clock: &SharedClock) -> Result<()> 
     for statement in statements(OWN) {
         change(database, statement).await?;
     }
-    let holder = lock(database).await?;
-    let result = run_locked(database, clock).await;
-    let unlock = database.session().query_unpaged("DELETE FROM schema_lock WHERE part = 0 IF holder = ?", (holder,));
+    let lock = Lock::take(database).await?;
+    let result = run_locked(database, clock, &lock).await;
+    let unlock = "DELETE FROM schema_lock WHERE part = 0 IF holder = ?";
+    let unlock = database.session().query_unpaged(unlock, (lock.holder,));
     if let Err(failed) = unlock.await {
         tracing::warn!(error = %failed, "the schema lock stays until it expires");
     }
     result
 }
 
-async fn run_locked(database: &Database, clock: &SharedClock) -> Result<()> {
+async fn run_locked(database: &Database, clock: &SharedClock, lock: &Lock) -> Result<()> {
     let done = known(database).await?;
     check(&done)?;
     for (number, migration) in (1_i32..).zip(MIGRATIONS).skip(done.len()) {
         tracing::info!(number, name = migration.name, "migrating the keyspace");
         for statement in statements(migration.text) {
+            lock.renew(database).await?;
             change(database, statement).await?;
         }
         let row = (number, migration.name, checksum(migration.text), CqlTimestamp(clock.now_ms()));
@@ -97,6 +105,8 @@ async fn run_locked(database: &Database, clock: &SharedClock) -> Result<()> {
 
 /// Carries out one change of the schema and waits until all nodes have it.
 pub(super) async fn change(database: &Database, statement: String) -> Result<()> {
+    let mut statement = Statement::new(statement);
+    statement.set_request_timeout(Some(CHANGE_MAX));
     database.session().query_unpaged(statement, ()).await.map(drop).map_err(|source| error::driver(OP, source))
 }
 
@@ -119,24 +129,47 @@ fn check(done: &[String]) -> Result<()> {
     if same { Ok(()) } else { Err(error::invalid(OP, "a migration that was carried out is not the one known here")) }
 }
 
-async fn lock(database: &Database) -> Result<Uuid> {
-    let holder = Uuid::now_v7();
-    let statement =
-        format!("INSERT INTO schema_lock (part, holder) VALUES (0, ?) IF NOT EXISTS USING TTL {LOCK_TTL_S}");
-    let mut statement = scylla::statement::Statement::new(statement);
-    statement.set_execution_profile_handle(Some(database.profiles.serial.clone().into_handle()));
-    let statement = database
-        .session()
-        .prepare(statement)
-        .await
-        .map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))?;
-    for _ in 0..LOCK_WAITS {
-        if database.transact(OP, &statement, (holder,)).await? {
-            return Ok(holder);
+/// The right to change the schema.
+#[derive(Debug)]
+pub(super) struct Lock {
+    holder: Uuid,
+    renewal: PreparedStatement,
+}
+
+impl Lock {
+    /// Waits for it.
+    pub(super) async fn take(database: &Database) -> Result<Self> {
+        let holder = Uuid::now_v7();
+        let take = format!("INSERT INTO schema_lock (part, holder) VALUES (0, ?) IF NOT EXISTS USING TTL {LOCK_TTL_S}");
+        let take = transaction(database, take).await?;
+        let renewal = format!("UPDATE schema_lock USING TTL {LOCK_TTL_S} SET holder = ? WHERE part = 0 IF holder = ?");
+        let renewal = transaction(database, renewal).await?;
+        for _ in 0..LOCK_WAITS {
+            if database.transact(OP, &take, (holder,)).await? {
+                return Ok(Self { holder, renewal });
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        Err(StoreError::new(StoreErrorKind::Unavailable, OP))
     }
-    Err(StoreError::new(StoreErrorKind::Unavailable, OP))
+
+    /// Keeps it for as long again.
+    ///
+    /// # Errors
+    /// `Unavailable`: it has expired, and somebody else may have it.
+    pub(super) async fn renew(&self, database: &Database) -> Result<()> {
+        if database.transact(OP, &self.renewal, (self.holder, self.holder)).await? {
+            return Ok(());
+        }
+        Err(StoreError::because(StoreErrorKind::Unavailable, OP, "the schema lock has expired"))
+    }
+}
+
+async fn transaction(database: &Database, statement: String) -> Result<PreparedStatement> {
+    let mut statement = Statement::new(statement);
+    statement.set_execution_profile_handle(Some(database.profiles.serial.clone().into_handle()));
+    let prepared = database.session().prepare(statement).await;
+    prepared.map_err(|source| StoreError::because(StoreErrorKind::Unavailable, OP, source))
 }
 
 #[cfg(test)]

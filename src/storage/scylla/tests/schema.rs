@@ -61,6 +61,22 @@ async fn nodes_that_start_at_once_migrate_once() {
 }
 
 #[tokio::test]
+async fn a_lock_is_kept_while_it_is_renewed_and_never_taken_back() {
+    let Some(keyspace) = Keyspace::alone() else { return };
+    let store = keyspace.open().await;
+    let database = &store.core.database;
+    let lock = migrate::Lock::take(database).await.unwrap();
+    lock.renew(database).await.unwrap();
+    lock.renew(database).await.unwrap();
+    // As if it had expired.
+    database.session().query_unpaged("DELETE FROM schema_lock WHERE part = 0 IF EXISTS", ()).await.unwrap();
+    let lost = lock.renew(database).await;
+    assert_eq!(lost.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    migrate::Lock::take(database).await.unwrap();
+    assert!(lock.renew(database).await.is_err(), "somebody else has it");
+}
+
+#[tokio::test]
 async fn another_migration_under_a_known_number_is_refused() {
     let Some(keyspace) = Keyspace::alone() else { return };
     let store = keyspace.open().await;
