@@ -13,6 +13,7 @@ pub mod ephemera;
 pub mod error;
 pub mod events;
 pub mod redis_link;
+pub mod relational;
 pub mod secret_file;
 pub mod server;
 pub mod storage;

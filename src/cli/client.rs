@@ -5,7 +5,7 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, relational::ImportRelationalArgs};
 use crate::{
     api::auth::{
         AuthOptions,
@@ -75,6 +75,9 @@ pub(super) struct ChatArgs {
 pub(super) enum ImportCommand {
     /// Logs of IRC channels, one group a file. Run it again to go on where it stopped.
     Irc(ImportIrcArgs),
+    /// Tables room, room_member, room_message of an earlier system in PostgreSQL, into a store that no server runs on.
+    /// Run it again to go on where it stopped.
+    Relational(ImportRelationalArgs),
 }
 
 /// Flags of `import irc`.

@@ -140,14 +140,14 @@ async fn layered(
 }
 
 /// A progress bar on stderr, if that is a terminal, for as long as this lives.
-struct Shown {
+pub(super) struct Shown {
     progress: Arc<Progress>,
     bar: ProgressBar,
     ticking: tokio::task::JoinHandle<()>,
 }
 
 impl Shown {
-    fn new(what: &'static str, hidden: bool) -> Self {
+    pub(super) fn new(what: &'static str, hidden: bool) -> Self {
         let progress = Arc::new(Progress::default());
         let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let template = "{prefix} {bar:40} {pos}/{len} rooms, {msg}, {elapsed}";
@@ -164,6 +164,13 @@ impl Shown {
             }
         });
         Self { progress, bar, ticking }
+    }
+}
+
+impl Shown {
+    /// What is shown.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 }
 

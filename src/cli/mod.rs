@@ -2,6 +2,7 @@
 
 mod client;
 mod migrate;
+mod relational;
 mod serve;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
@@ -88,6 +89,7 @@ pub fn run() -> ExitCode {
         Some(Command::Token(args)) => client::token(&args),
         Some(Command::Chat(args)) => client::chat(&args),
         Some(Command::Import(client::ImportCommand::Irc(args))) => client::import_irc(&args),
+        Some(Command::Import(client::ImportCommand::Relational(args))) => relational::run(&args),
         Some(Command::Check(args)) => client::check(&args),
         Some(Command::Migrate(args)) => migrate::run(&args),
         Some(Command::Config(command)) => config(&command),

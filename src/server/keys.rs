@@ -34,6 +34,13 @@ pub(super) async fn keyring(keys: MasterKeys) -> anyhow::Result<Arc<Keys>> {
     Ok(Arc::new(Keys(made.context("encryption keys")?)))
 }
 
+impl Keys {
+    /// Whether a master key opens a room's key.
+    pub(super) fn opens_room(&self, encryption_data: &str) -> bool {
+        self.0.unwrap_room_key(encryption_data).is_ok()
+    }
+}
+
 impl Sealer for Keys {
     fn seal(&self, scope: &[u8], aad: &[u8], plain: &[u8]) -> Vec<u8> {
         self.0.seal(scope, aad, plain)

@@ -3,10 +3,12 @@
 
 mod keys;
 mod mirror;
+mod relational;
 mod store;
 use keys::keyring;
 pub use keys::sealer;
 use mirror::Mirror;
+pub use relational::import_relational;
 pub use store::open_at;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

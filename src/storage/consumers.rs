@@ -7,5 +7,8 @@ pub const BUS: &str = "bus";
 /// What `tertulia migrate` or a mirror has brought over completely; kept in the store that it was brought to.
 pub const MIGRATE: &str = "migrate";
 
+/// How many rows of a room an import from relational tables has brought; kept in the store that it was brought to.
+pub const RELATIONAL: &str = "relational";
+
 /// Those whose cursors move with a room to another store.
 pub const MOVED: &[&str] = &[BUS];

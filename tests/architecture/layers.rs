@@ -41,8 +41,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["domain"]),
+    // Writes rooms as they were lived elsewhere, through the rules' own state and the store contract.
+    ("relational", &["domain", "storage"]),
     ("config", &["domain", "crypto", "storage", "events", "ephemera", "actors", "api"]),
-    ("server", &["domain", "crypto", "storage", "events", "ephemera", "actors", "telemetry", "api", "config"]),
+    (
+        "server",
+        &["domain", "crypto", "storage", "events", "ephemera", "actors", "telemetry", "api", "config", "relational"],
+    ),
     (
         "cli",
         &[
@@ -56,6 +61,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "api",
             "config",
             "client",
+            "relational",
             "server",
         ],
     ),
@@ -70,7 +76,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fjall", &["storage::embedded"]),
     // `server::store` names our module of that name, which reads like the crate.
     ("scylla", &["storage::scylla", "server::store"]),
-    ("tokio_postgres", &["storage::postgres"]),
+    ("tokio_postgres", &["storage::postgres", "relational::source"]),
     ("deadpool_postgres", &["storage::postgres"]),
     ("redis", &["redis_link", "storage::layer::cached", "ephemera"]),
     ("async_nats", &["events"]),
@@ -125,6 +131,7 @@ const NOT_DOMAIN: &[&str] = &[
     "events",
     "main",
     "redis_link",
+    "relational",
     "secret_file",
     "server",
     "storage",

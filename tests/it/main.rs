@@ -21,6 +21,7 @@ mod messages;
 mod migrate;
 #[cfg(feature = "testkit")]
 mod redis;
+mod relational;
 mod restart;
 mod rooms;
 mod session;

@@ -30,13 +30,13 @@ pub mod verify;
 
 pub use end::{MigrateError, Patience, Side};
 pub use follow::{Following, follow};
+pub(crate) use pace::Pace;
 pub use pace::Progress;
 pub use rooms::Copied;
 pub use verify::{Difference, Verdict, What, verify};
 
 use super::Store;
 use end::End;
-use pace::Pace;
 
 /// Result of a part of a migration.
 pub type Result<T> = std::result::Result<T, MigrateError>;

@@ -49,11 +49,11 @@ impl Progress {
         self.rows.load(Relaxed)
     }
 
-    pub(super) fn add_rooms_total(&self, rooms: usize) {
+    pub(crate) fn add_rooms_total(&self, rooms: usize) {
         self.rooms_total.fetch_add(rooms as u64, Relaxed);
     }
 
-    pub(super) fn add_room(&self) {
+    pub(crate) fn add_room(&self) {
         self.rooms_done.fetch_add(1, Relaxed);
     }
 
@@ -61,28 +61,28 @@ impl Progress {
         self.users_done.fetch_add(users as u64, Relaxed);
     }
 
-    pub(super) fn add_events(&self, events: usize) {
+    pub(crate) fn add_events(&self, events: usize) {
         self.events.fetch_add(events as u64, Relaxed);
     }
 
-    pub(super) fn add_rows(&self, rows: usize) {
+    pub(crate) fn add_rows(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Relaxed);
     }
 }
 
 /// Lets at most so many rows a second through, all tasks together, in the order in which they ask.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rows_per_s: u64,
     next: Mutex<Option<Instant>>,
 }
 
 impl Pace {
-    pub(super) fn new(rows_per_s: u64) -> Self {
+    pub(crate) fn new(rows_per_s: u64) -> Self {
         Self { rows_per_s, next: Mutex::new(None) }
     }
 
-    pub(super) async fn rows(&self, rows: usize) {
+    pub(crate) async fn rows(&self, rows: usize) {
         if self.rows_per_s == 0 || rows == 0 {
             return;
         }
