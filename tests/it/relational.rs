@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tertulia::{
     client::check::{CheckOptions, check},
     crypto::{Keyring, KeyringOptions, MasterKeyHex},
+    tasks::{self, TaskKind},
 };
 use tokio_postgres::{Client, NoTls};
 
@@ -135,7 +136,7 @@ impl Tables {
             return None;
         };
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-        drop(tokio::spawn(connection));
+        drop(tasks::spawn(TaskKind::Connection, connection));
         let schema = format!("relational_{name}_{}", std::process::id());
         client.batch_execute(&format!("CREATE SCHEMA {schema}; SET search_path = {schema}")).await.unwrap();
         for sql in [TABLES, ROWS, ODD] {
