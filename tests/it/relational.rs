@@ -186,13 +186,13 @@ impl Tables {
 fn import(sandbox: &Sandbox, tables: &Tables, more: &[&str]) -> Command {
     let config = sandbox.config();
     let dir = config.server.data_dir.to_str().unwrap();
-    let to = if store::is_embedded() {
-        format!("embedded:{dir}")
-    } else {
-        let postgres = &config.postgres;
-        let (_, url) = tables.url.split_once("//").unwrap();
-        let (url, _) = url.split_once('?').unwrap();
-        format!("postgres://{url}?schema={}", postgres.schema)
+    let to = match store::name() {
+        "embedded" => format!("embedded:{dir}"),
+        "scylla" => format!("scylla://{}/{}", config.scylla.hosts[0], config.scylla.keyspace),
+        _ => {
+            let (url, _) = tables.url.split_once('?').unwrap();
+            format!("{url}?schema={}", config.postgres.schema)
+        }
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_tertulia"));
     command.args(["import", "relational", "--json", "--from", &tables.url, "--to", &to, "--data-dir", dir]).args(more);
