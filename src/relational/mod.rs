@@ -13,6 +13,7 @@ use std::{fmt::Debug, sync::Arc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 mod member;
+mod message;
 mod odd;
 mod room;
 mod row;
