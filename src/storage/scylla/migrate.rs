@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{error, session::Database};
 use crate::{
     clock::SharedClock,
-    storage::{Result, StoreError, StoreErrorKind},
+    storage::{Outcome, Result, StoreError, StoreErrorKind},
 };
 
 const OP: &str = "migrate";
@@ -51,6 +51,9 @@ const LOCK_TTL_S: i32 = 60;
 
 /// How long a node waits for another one's migrations.
 const LOCK_WAITS: u32 = 1_500;
+
+/// Attempts to take the lock that may stay without an answer.
+const UNANSWERED_MAX: u32 = 10;
 
 /// The statements of a file: everything up to a semicolon, without comments.
 pub(super) fn statements(text: &str) -> Vec<String> {
@@ -143,10 +146,19 @@ impl Lock {
         let take = format!("INSERT INTO schema_lock (part, holder) VALUES (0, ?) IF NOT EXISTS USING TTL {LOCK_TTL_S}");
         let take = transaction(database, take).await?;
         let renewal = format!("UPDATE schema_lock USING TTL {LOCK_TTL_S} SET holder = ? WHERE part = 0 IF holder = ?");
-        let renewal = transaction(database, renewal).await?;
+        let lock = Self { holder, renewal: transaction(database, renewal).await? };
+        let mut unanswered = 0;
         for _ in 0..LOCK_WAITS {
-            if database.transact(OP, &take, (holder,)).await? {
-                return Ok(Self { holder, renewal });
+            match database.transact(OP, &take, (holder,)).await {
+                Ok(true) => return Ok(lock),
+                Ok(false) => {}
+                // Nodes that start at once stand in each other's way, and the database gives some of them no answer.
+                Err(failed) if failed.outcome() == Outcome::Unknown && unanswered < UNANSWERED_MAX => unanswered += 1,
+                Err(failed) => return Err(failed),
+            }
+            // What had no answer may have taken it.
+            if unanswered > 0 && lock.renew(database).await.is_ok() {
+                return Ok(lock);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
