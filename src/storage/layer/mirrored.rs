@@ -25,7 +25,8 @@ use crate::storage::error::{Outcome, StoreError};
 
 /// Rooms, and users, that are remembered one by one; beyond, everything counts as changed.
 const MARKS_MAX: usize = 100_000;
-/// A write whose outcome is unknown has happened after this time, or never will: longer than any attempt's deadline.
+/// After this time a write whose outcome is unknown is taken to have happened, or never to: longer than an attempt's
+/// deadline with the timeouts as they come. A longer timeout of a database is not known here.
 const DOUBT: Duration = Duration::from_secs(5);
 /// Doubtful writes that are remembered one by one; beyond, the last ones count as everything.
 const DOUBTS_MAX: usize = 10_000;
