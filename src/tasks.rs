@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 pub enum TaskKind {
     /// Appends one batch of a room.
     Append,
+    /// Writes what follows acknowledged messages and can be found again in the log.
+    Trail,
     /// Loads a room, a message, a room list.
     Load,
     /// Asks whether this node may still trust its claims.

@@ -91,13 +91,13 @@ saved_caches_directory: $data/saved_caches
 hints_directory: $data/hints
 cdc_raw_directory: $data/cdc_raw
 auto_snapshot: false
-memtable_heap_space: 128MiB
-memtable_offheap_space: 128MiB
 commitlog_total_space: 512MiB
 networking_cache_size: 32MiB
 file_cache_size: 32MiB
 commitlog_sync: $CASSANDRA_SYNC
 YAML
+    # With a heap that somebody chose, Cassandra's own default: a quarter of it.
+    [[ -n "$CASSANDRA_HEAP" ]] || printf '%s\n' "memtable_heap_space: 128MiB" "memtable_offheap_space: 128MiB"
     case "$CASSANDRA_SYNC" in
         periodic) echo "commitlog_sync_period: 10000ms" ;;
         group) echo "commitlog_sync_group_window: 1ms" ;;

@@ -1,9 +1,9 @@
 //! An append: decided under the room's seat, written to the log, let through the gate, carried out, acknowledged.
 //!
 //! The order decides: before the gate is passed nothing is written but the log's rows and look-ups that lead to them, so
-//! no reader sees what may turn out to be void; the head comes last, so who sees it finds all that came with it; the
-//! next append of the room begins when this one is carried out, so only the newest batch of a room can ever be found
-//! half done.
+//! no reader sees what may turn out to be void; the head comes last, so who sees it finds all that came with it. Past the
+//! gate, plain messages are acknowledged, and their head follows ([`super::trail`]); everything else is carried out first.
+//! So behind the head a next owner finds plain batches that count, and one last batch that may be half done.
 
 use std::sync::Arc;
 
@@ -88,6 +88,12 @@ impl Core {
             }
             return Err(error::fenced(OP));
         }
+        if !records.is_empty() && is_plain(&records, &projection) {
+            self.trails.keep_up(OP, room).await?;
+        } else {
+            // What it changes comes after all that was acknowledged before it.
+            self.trails.caught_up(OP, room).await?;
+        }
         match decide(seat.seq(), &records, &projection) {
             Err(refused) => {
                 // To be fenced says more than to be wrong, and comes first.
@@ -143,11 +149,13 @@ impl Core {
             return Err(error::fenced(OP));
         }
         // The seat was given up with nothing open: the head row says all.
+        self.trails.caught_up(OP, room).await?;
         let marker = self.marker(OP, room).await?;
         **locked = Some(Seat {
             head: marker.head,
             first: marker.first,
             stamp: stamp::after(marker.stamp, 0),
+            may_trail: false,
             ..Seat::fresh(epoch, gate)
         });
         Ok(())
@@ -170,8 +178,8 @@ impl Core {
             LogPut::new(&key, record, record.body.clone(), seat.epoch, projection, stamp)
         });
         let rows = rows.collect();
-        let lookups = self.lookups(room, &records, stamp);
-        let (written, found) = tokio::join!(self.put_rows(OP, rows), self.put_each(OP, lookups));
+        let lookups = self.put_lookups(OP, room, &records, stamp);
+        let (written, found) = tokio::join!(self.put_rows(OP, rows), lookups);
         if let Err(failed) = written {
             if failed.outcome() == Outcome::NotApplied {
                 seat.pending = None;
@@ -191,8 +199,12 @@ impl Core {
             return verdict;
         }
         let mark = Mark { first, epoch: seat.epoch, stamp };
-        // The log has it, so it has happened: whatever went wrong is repaired by a retry or by the next owner.
-        self.apply(OP, room, (&records, &projection), mark).await.map_err(|failed| error::open(OP, failed))?;
+        if seat.may_trail && is_plain(&records, &projection) {
+            self.trail(room, &projection, mark);
+        } else {
+            // The log has it, so it has happened: whatever went wrong is repaired by a retry or by the next owner.
+            self.apply(OP, room, (&records, &projection), mark).await.map_err(|failed| error::open(OP, failed))?;
+        }
         seat.head = Some(projection.head);
         seat.first = first;
         seat.stamp = stamp;
@@ -248,6 +260,34 @@ impl Core {
         // Who has claimed the room meanwhile may have read it before this was there: then this is not acknowledged.
         self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed))
     }
+}
+
+/// Whether nothing follows but the head and positions.
+pub(super) fn is_plain(records: &[Record], projection: &Projection) -> bool {
+    let Projection {
+        head: _,
+        room,
+        members,
+        removed,
+        positions: _,
+        states,
+        redacted,
+        reacted,
+        unreacted,
+        pinned,
+        unpinned,
+    } = projection;
+    let is_external = |record: &Record| record.message.as_ref().is_some_and(|message| message.external.is_some());
+    room.is_none()
+        && members.is_empty()
+        && removed.is_empty()
+        && states.is_empty()
+        && redacted.is_empty()
+        && reacted.is_empty()
+        && unreacted.is_empty()
+        && pinned.is_empty()
+        && unpinned.is_empty()
+        && !records.iter().any(is_external)
 }
 
 /// What to do with an append to a room whose newest event is at `stored`.

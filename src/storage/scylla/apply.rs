@@ -11,13 +11,13 @@ use scylla::value::{CqlTimestamp, MaybeUnset};
 use super::{
     Core,
     listing::bucket,
-    rows::{block, number, uuid},
+    rows::{block, number, sender_bucket, slice, uuid},
     seats::Seat,
     session::Write,
     stamp::{self, adding, removing},
 };
 use crate::{
-    domain::ids::{RoomId, Seq, UserId},
+    domain::ids::{Epoch, RoomId, Seq, UserId},
     storage::{Position, Projection, Record, Result, RoomHead},
 };
 
@@ -37,7 +37,7 @@ fn last_of<T, K: Ord>(rows: &[T], key: impl Fn(&T) -> K) -> impl Iterator<Item =
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) first: Seq,
-    pub(super) epoch: crate::domain::ids::Epoch,
+    pub(super) epoch: Epoch,
     pub(super) stamp: i64,
 }
 
@@ -123,6 +123,12 @@ impl Core {
             }
         };
         self.database.write(op, &statement, values).await
+    }
+
+    /// Says that the owner of this epoch leaves nothing behind that the head does not cover.
+    pub(super) async fn put_closed(&self, op: &'static str, room: RoomId, epoch: Epoch) -> Result<()> {
+        let row = (stamp::GROWING, number(epoch.0), uuid(room));
+        self.database.write(op, &self.statements.closed_put, row).await
     }
 
     /// Every field of the row only grows, see [`stamp::GROWING`]; a field that says nothing is not written.
@@ -216,19 +222,23 @@ impl Core {
         self.database.write_all(op, rows.collect()).await
     }
 
-    /// The rows by which messages are found. They are written before it is certain that the messages will be there, so
-    /// who finds one looks whether its message is.
-    pub(super) fn lookups(&self, room: RoomId, records: &[Record], at: i64) -> Vec<Write> {
+    /// Writes the rows by which messages are found, those of one partition as one mutation. They are written before it
+    /// is certain that the messages will be there, so who finds one looks whether its message is.
+    pub(super) async fn put_lookups(&self, op: &'static str, room: RoomId, records: &[Record], at: i64) -> Result<()> {
         let id = uuid(room);
-        let mut rows: Vec<Write> = Vec::with_capacity(records.len() * 2);
+        let mut slices: BTreeMap<i64, Vec<Write>> = BTreeMap::new();
+        let mut senders: BTreeMap<(i64, i32), Vec<Write>> = BTreeMap::new();
         for record in records {
             let Some(message) = &record.message else { continue };
-            let (seq, hash) = (number(record.seq.0), message.hash.0.to_vec());
-            rows.push((self.statements.message_put.clone(), Box::new((message.id.0, id, seq, hash.clone()))));
-            let row = (record.actor.0, message.client_id.0.to_string(), at, id, seq, message.id.0, hash);
-            rows.push((self.statements.sender_put.clone(), Box::new(row)));
+            let (of, seq) = (slice(message.id), number(record.seq.0));
+            let row = (of, message.id.0, id, seq);
+            slices.entry(of).or_default().push((self.statements.message_put.clone(), Box::new(row)));
+            let of = (record.actor.0, sender_bucket(&message.client_id));
+            let row = (of.0, of.1, message.client_id.0.to_string(), at, id, seq);
+            senders.entry(of).or_default().push((self.statements.sender_put.clone(), Box::new(row)));
         }
-        rows
+        let partitions = slices.into_values().chain(senders.into_values());
+        self.each(partitions.map(|rows| self.put_chunks(op, rows))).await
     }
 
     /// The rows by which messages with a twin elsewhere are found.

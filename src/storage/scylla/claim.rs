@@ -85,6 +85,7 @@ impl Core {
 
     /// Claims the room. The seat of it, ready for appends, when all that earlier writers were told is there.
     pub(super) async fn take(self: &Arc<Self>, room: RoomId) -> Result<Seat> {
+        self.trails.caught_up(OP, room).await?;
         for _ in 0..ATTEMPTS {
             let gate = self.gate().await?;
             let Some((old, generation)) = self.claim_of(OP, room).await? else {
@@ -133,15 +134,20 @@ impl Core {
         self.database.write(OP, &self.statements.active_put, row).await
     }
 
-    /// Takes the room out of the journal if `epoch` is the claimed one. Whether it was.
-    pub(super) async fn remove_active(&self, room: RoomId, epoch: Epoch) -> Result<bool> {
+    /// Takes the room out of the journal if `epoch` is the claimed one; if nothing under it is open, the head says all
+    /// from then on.
+    pub(super) async fn leave(&self, room: RoomId, epoch: Epoch, is_settled: bool) -> Result<()> {
         const OP: &str = "release";
+        if is_settled {
+            self.trails.caught_up(OP, room).await?;
+            self.put_closed(OP, room, epoch).await?;
+            self.seats.released(room, epoch);
+        }
         if self.claim_of(OP, room).await?.is_none_or(|(claimed, _)| claimed != epoch) {
-            return Ok(false);
+            return Ok(());
         }
         let row = (bucket(&room.0), &room.0[..], number(epoch.0));
-        self.database.write(OP, &self.statements.active_remove, row).await?;
-        Ok(true)
+        self.database.write(OP, &self.statements.active_remove, row).await
     }
 
     /// The error of a writer that found its gate closed after it had written `records`: refused if they are certainly

@@ -4,21 +4,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use scylla::{serialize::row::SerializeRow, statement::prepared::PreparedStatement};
+use uuid::Uuid;
 
 use super::{
-    Core, ScyllaStore, error,
+    Core, ScyllaStore,
+    ahead::Seen,
+    error,
     listing::merged,
-    reading::Marker,
     resolve::resolve,
-    rows::{self, RefRow, block, bound, limit as sql_limit, message_ref, number, room_of_key, uuid},
+    rows::{
+        self, RefRow, block, bound, limit as sql_limit, message_ref, number, room_of_key, sender_bucket, slice, uuid,
+    },
     seats::Seat,
     stamp,
 };
 use crate::{
     domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
     storage::{
-        CursorStore, Direction, Durability, LogStore, MessageRef, Projection, ReactionRow, Record, Result, RoomHead,
-        limits,
+        CursorStore, Direction, Durability, LogStore, MessageKey, MessageRef, Projection, ReactionRow, Record, Result,
+        RoomHead, limits,
     },
     tasks::{self, TaskKind},
 };
@@ -36,20 +40,20 @@ const BLOCKS_AT_ONCE: usize = 4;
 const BLOCKS_UNASKED: i64 = 4;
 
 impl Core {
-    /// The first message among those that look-up rows lead to. A row whose message is not in the log was left by an
-    /// append that did not come to be.
+    /// The first message that `is` the one, among those that look-up rows lead to. A row whose message is not in the
+    /// log was left by an append that did not come to be.
     async fn found(
         &self,
         op: &'static str,
         statement: &PreparedStatement,
         key: impl SerializeRow + Send + Sync,
+        is: impl Fn(&Record, &MessageKey) -> bool,
     ) -> Result<Option<MessageRef>> {
-        let rows =
-            self.database.rows(op, statement, key, LEFT_BEHIND_MAX, |row: RefRow| message_ref(op, row).map(Some));
-        for found in rows.await? {
-            let record = self.record(op, found.room, found.seq).await?;
-            if record.is_some_and(|record| record.message.is_some_and(|message| message.id == found.id)) {
-                return Ok(Some(found));
+        let place = |(room, seq): (Uuid, i64)| Ok(Some((RoomId(room.into_bytes()), Seq(seq.cast_unsigned()))));
+        for (room, seq) in self.database.rows(op, statement, key, LEFT_BEHIND_MAX, place).await? {
+            let Some(record) = self.record(op, room, seq).await? else { continue };
+            if let Some(message) = record.message.as_ref().filter(|message| is(&record, message)) {
+                return Ok(Some(MessageRef { room, seq, id: message.id, hash: message.hash }));
             }
         }
         Ok(None)
@@ -60,8 +64,8 @@ impl Core {
             return Ok(None);
         }
         let raw = self.raw(op, room, block(seq), seq, seq);
-        let (marker, rows) = tokio::try_join!(self.marker(op, room), raw)?;
-        if marker.head.unwrap_or_default().seq < seq {
+        let (seen, rows) = tokio::try_join!(self.seen(op, room), raw)?;
+        if seen.head.unwrap_or_default().seq < seq {
             return Ok(None);
         }
         if let Some(row) = resolve(rows.into_iter().map(rows::LogGet::alone), seq).into_iter().next() {
@@ -80,9 +84,11 @@ impl LogStore for ScyllaStore {
         // In a task: a claim that its caller no longer waits for still leaves the seat in order.
         let claim = tasks::spawn(TaskKind::Append, async move {
             let mut seat = core.seats.lock(room).await;
-            let result = core.take(room).await;
-            let result = match result {
-                Ok(taken) => Ok(seat.insert(taken).epoch),
+            let result = match core.take(room).await {
+                Ok(taken) => {
+                    core.seats.claimed(room, taken.epoch);
+                    Ok(seat.insert(taken).epoch)
+                }
                 Err(failed) => {
                     // Rows may have been written back under an epoch that nobody was told: older ones are void now.
                     let lost = Seat { is_lost: true, ..Seat::fresh(Epoch(0), core.present.load_full()) };
@@ -101,13 +107,15 @@ impl LogStore for ScyllaStore {
         let core = self.core.clone();
         let release = async move {
             let mut seat = core.seats.lock(room).await;
-            let result = core.remove_active(room, epoch).await;
             // Given up with nothing open, it can be found again; otherwise it keeps a mixed row from being written.
-            if seat.as_ref().is_some_and(|seat| seat.epoch == epoch && seat.pending.is_none() && !seat.is_lost) {
+            let is_settled =
+                seat.as_ref().is_some_and(|seat| seat.epoch == epoch && seat.pending.is_none() && !seat.is_lost);
+            let result = core.leave(room, epoch, is_settled).await;
+            if is_settled && result.is_ok() {
                 *seat = None;
             }
             core.seats.unlock(seat);
-            result.map(drop)
+            result
         };
         tasks::spawn(TaskKind::Release, release).await.map_err(|_| error::stopped("release"))?
     }
@@ -141,7 +149,7 @@ impl LogStore for ScyllaStore {
         if span == 0 {
             return Ok(Vec::new());
         }
-        let head = self.core.marker(OP, room).await?.head.unwrap_or_default().seq.0;
+        let head = self.core.seen(OP, room).await?.head.unwrap_or_default().seq.0;
         match direction {
             Direction::Forward => {
                 let first = from.0.saturating_add(1);
@@ -165,23 +173,25 @@ impl LogStore for ScyllaStore {
 
     async fn head(&self, room: RoomId) -> Result<Option<RoomHead>> {
         self.core.check_open("head")?;
-        Ok(self.core.marker("head", room).await?.head)
+        Ok(self.core.seen("head", room).await?.head)
     }
 
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<Option<RoomHead>>> {
         self.core.check_open("heads")?;
-        let head = |room: RoomId| self.core.marker("heads", room);
+        let head = |room: RoomId| self.core.seen("heads", room);
         stream::iter(rooms.to_vec())
             .map(head)
             .buffered(HEADS_AT_ONCE)
-            .map_ok(|marker: Marker| marker.head)
+            .map_ok(|seen: Seen| seen.head)
             .try_collect()
             .await
     }
 
     async fn find_message(&self, id: MessageId) -> Result<Option<MessageRef>> {
         self.core.check_open("find_message")?;
-        self.core.found("find_message", &self.core.statements.message_read, (id.0,)).await
+        let key = (slice(id), id.0);
+        let is = |_: &Record, message: &MessageKey| message.id == id;
+        self.core.found("find_message", &self.core.statements.message_read, key, is).await
     }
 
     async fn find_client_message(&self, sender: UserId, client_id: &ClientMessageId) -> Result<Option<MessageRef>> {
@@ -190,7 +200,9 @@ impl LogStore for ScyllaStore {
         if limits::check_id(&client_id.0).is_err() {
             return Ok(None);
         }
-        self.core.found(OP, &self.core.statements.sender_read, (sender.0, &*client_id.0)).await
+        let key = (sender.0, sender_bucket(client_id), &*client_id.0);
+        let is = |record: &Record, message: &MessageKey| record.actor == sender && message.client_id == *client_id;
+        self.core.found(OP, &self.core.statements.sender_read, key, is).await
     }
 
     async fn find_external(&self, external: &ExternalRef) -> Result<Option<MessageRef>> {

@@ -26,6 +26,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashSet;
 use uuid::Uuid;
 
+mod ahead;
 mod append;
 mod apply;
 mod claim;
@@ -47,6 +48,7 @@ mod seats;
 mod session;
 mod stamp;
 mod statements;
+mod trail;
 mod users;
 mod wal;
 
@@ -79,6 +81,7 @@ struct Core {
     clock: SharedClock,
     node: String,
     seats: seats::Seats,
+    trails: trail::Trails,
     /// The gate that new claims hang on.
     present: ArcSwap<gate::Gate>,
     /// Held while one generation takes the place of another.
@@ -118,6 +121,7 @@ impl ScyllaStore {
             clock,
             node: options.node.clone(),
             seats: seats::Seats::default(),
+            trails: trail::Trails::default(),
             present: ArcSwap::new(first),
             rotating: tokio::sync::Mutex::new(()),
             own,
@@ -144,6 +148,7 @@ impl Store for ScyllaStore {
 
     async fn close(&self) -> Result<()> {
         self.core.closed.store(true, Ordering::Release);
+        self.core.trails.end().await;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a room's log: up to the committed head, block by block.
 //!
-//! The head row is written only after an append has passed its gate, so what it covers never changes again, and what
-//! lies behind it is nobody's business but the next writer's. Below it there is no gap; one is reported, not skipped.
+//! The head row is written only after an append has passed its gate, so what it covers never changes again. Below it
+//! there is no gap; one is reported, not skipped. How far behind it a reader may look is decided in `ahead`.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use scylla::{DeserializeRow, value::CqlTimestamp};
@@ -30,6 +30,8 @@ pub(super) struct Marker {
     pub(super) epoch: Epoch,
     /// Greatest stamp known.
     pub(super) stamp: i64,
+    /// Newest owner that has left the room with nothing behind the head.
+    pub(super) closed: Epoch,
 }
 
 #[derive(DeserializeRow)]
@@ -43,6 +45,7 @@ struct MarkerGet {
     head_first: Option<i64>,
     head_epoch: Option<i64>,
     head_stamp: Option<i64>,
+    head_closed: Option<i64>,
 }
 
 impl MarkerGet {
@@ -63,6 +66,7 @@ impl MarkerGet {
             first: Seq(of(self.head_first)),
             epoch: Epoch(of(self.head_epoch)),
             stamp: self.head_stamp.unwrap_or_default(),
+            closed: Epoch(of(self.head_closed)),
         })
     }
 }

@@ -19,18 +19,25 @@ use super::{
 };
 use crate::{
     domain::ids::{Epoch, RoomId, Seq},
-    storage::{Projection, Result},
+    storage::{Projection, Record, Result},
 };
 
 const OP: &str = "claim";
 
 /// A batch of the tail.
 #[derive(Debug)]
-struct Batch {
+pub(super) struct Batch {
     key: BatchKey,
     rows: Vec<LogGet>,
-    projection: Projection,
+    pub(super) projection: Projection,
     encoded: Vec<u8>,
+}
+
+impl Batch {
+    /// Its events.
+    pub(super) fn records(&self, op: &'static str) -> Result<Vec<Record>> {
+        self.rows.iter().map(|row| row.clone().record(op)).collect()
+    }
 }
 
 impl Core {
@@ -81,7 +88,8 @@ impl Core {
         Ok(seat)
     }
 
-    async fn batches(&self, room: RoomId, rows: Vec<LogGet>) -> Result<Vec<Batch>> {
+    /// The batches that these rows are.
+    pub(super) async fn batches(&self, room: RoomId, rows: Vec<LogGet>) -> Result<Vec<Batch>> {
         let mut batches: Vec<Batch> = Vec::new();
         let mut open: Vec<LogGet> = Vec::new();
         for row in rows {
@@ -120,8 +128,8 @@ impl Core {
     }
 
     async fn apply_batch(&self, room: RoomId, batch: &Batch, by: Epoch) -> Result<()> {
-        let records: Vec<_> = batch.rows.iter().map(|row| row.clone().record(OP)).collect::<Result<_>>()?;
-        self.put_each(OP, self.lookups(room, &records, batch.key.stamp)).await?;
+        let records = batch.records(OP)?;
+        self.put_lookups(OP, room, &records, batch.key.stamp).await?;
         let mark = Mark { first: batch.key.first, epoch: by, stamp: batch.key.stamp };
         self.apply(OP, room, (&records, &batch.projection), mark).await
     }

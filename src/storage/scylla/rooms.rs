@@ -1,5 +1,7 @@
 //! Rooms, their members and positions, as the contract has them.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use scylla::{DeserializeRow, serialize::row::SerializeRow, statement::prepared::PreparedStatement};
@@ -10,7 +12,7 @@ use super::{
     rows::{limit as sql_limit, room_of_key, uuid},
 };
 use crate::{
-    domain::ids::{Ordinal, RoomId, Seq, UserId},
+    domain::ids::{Epoch, Ordinal, RoomId, Seq, UserId},
     storage::{Position, Result, RoomStore, StoreError, StoreErrorKind, limits},
 };
 
@@ -26,9 +28,17 @@ struct PositionGet {
     sent_n: Option<i64>,
     floor_n: Option<i64>,
     floor_seq: Option<i64>,
+    head_epoch: Option<i64>,
+    head_closed: Option<i64>,
 }
 
 impl PositionGet {
+    /// The room's newest owner, and the newest that has left it.
+    fn owners(&self) -> (Epoch, Epoch) {
+        let of = |value: Option<i64>| Epoch(value.unwrap_or_default().cast_unsigned());
+        (of(self.head_epoch), of(self.head_closed))
+    }
+
     fn position(&self) -> (UserId, Position) {
         let of = |value: Option<i64>| value.unwrap_or_default().cast_unsigned();
         let position = Position {
@@ -101,17 +111,39 @@ impl RoomStore for ScyllaStore {
         if limit == 0 {
             return Ok(Vec::new());
         }
+        let ahead = self.core.seen(OP, room).await?.positions;
         let key = (uuid(room), after.0, sql_limit(limit));
         let row = |row: PositionGet| Ok(Some(row.position()));
-        self.core.database.rows(OP, &self.core.statements.positions_page, key, limit, row).await
+        let page = self.core.database.rows(OP, &self.core.statements.positions_page, key, limit, row).await?;
+        let ahead = ahead.into_iter().filter(|(user, _)| *user > after);
+        if ahead.size_hint().1 == Some(0) {
+            return Ok(page);
+        }
+        let mut merged: BTreeMap<UserId, Position> = page.into_iter().collect();
+        for (user, position) in ahead {
+            let known = merged.entry(user).or_default();
+            *known = known.merge(position);
+        }
+        Ok(merged.into_iter().take(limit).collect())
     }
 
     async fn position(&self, room: RoomId, user: UserId) -> Result<Position> {
         const OP: &str = "position";
         self.core.check_open(OP)?;
         let key = (uuid(room), user.0);
-        let row = self.core.database.row::<PositionGet>(OP, &self.core.statements.position_read, key).await?;
-        Ok(row.map(|row| row.position().1).unwrap_or_default())
+        let read = || self.core.database.row::<PositionGet>(OP, &self.core.statements.position_read, key);
+        self.core.trails.caught_up(OP, room).await?;
+        // The row says whether it is all there is. Without one, the room has to be asked.
+        if let Some(row) = read().await? {
+            let (owner, closed) = row.owners();
+            if self.core.is_exact(room, owner, closed) {
+                return Ok(row.position().1);
+            }
+        }
+        let ahead = self.core.seen(OP, room).await?.positions;
+        let stored = read().await?.map(|row| row.position().1).unwrap_or_default();
+        let ahead = ahead.into_iter().filter(|(of, _)| *of == user);
+        Ok(ahead.fold(stored, |known, (_, position)| known.merge(position)))
     }
 
     async fn p2p_room(&self, a: UserId, b: UserId, fresh: RoomId) -> Result<RoomId> {

@@ -6,6 +6,7 @@ use scylla::{
     value::{CqlTimestamp, MaybeUnset},
 };
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{error, resolve::LogRow};
 use crate::{
@@ -15,6 +16,23 @@ use crate::{
 
 /// Events of one partition of the log.
 pub(super) const BLOCK: u64 = 1_000;
+
+/// Message ids of one partition of their index, as a power of two: the sequence of a Snowflake.
+const SLICE_BITS: u32 = 12;
+
+/// Partitions of one sender's client ids. Stored: never changed. A sender's share of one is what bounds it: 100 MB are
+/// some 20 million messages of one sender.
+const SENDER_BUCKETS: u64 = 16;
+
+/// The partition of the index that a message's id is in.
+pub(super) fn slice(id: MessageId) -> i64 {
+    id.0 >> SLICE_BITS
+}
+
+/// The partition of a sender's index that a client id is in.
+pub(super) fn sender_bucket(client_id: &ClientMessageId) -> i32 {
+    i32::try_from(xxh3_64(client_id.0.as_bytes()) % SENDER_BUCKETS).unwrap_or_default()
+}
 
 /// The partition of the log that `seq` is in.
 pub(super) fn block(seq: Seq) -> i64 {
@@ -53,8 +71,7 @@ pub(super) struct LogPut {
     pub(super) block: i64,
     pub(super) seq: i64,
     pub(super) epoch: i64,
-    pub(super) origin_epoch: i64,
-    pub(super) batch_first: i64,
+    pub(super) origin_epoch: MaybeUnset<i64>,
     pub(super) batch_last: i64,
     pub(super) stamp: i64,
     pub(super) n: i64,
@@ -113,8 +130,7 @@ impl LogPut {
             block: block(record.seq),
             seq: number(record.seq.0),
             epoch: number(fence.0),
-            origin_epoch: number(record.epoch.0),
-            batch_first: number(batch.first.0),
+            origin_epoch: set((record.epoch != fence).then(|| number(record.epoch.0))),
             batch_last: number(batch.last.0),
             stamp: batch.stamp,
             n: number(record.n.0),
@@ -139,7 +155,7 @@ impl LogPut {
 pub(super) struct LogGet {
     pub(super) seq: i64,
     pub(super) epoch: i64,
-    pub(super) origin_epoch: i64,
+    origin_epoch: Option<i64>,
     batch_last: i64,
     pub(super) stamp: i64,
     n: i64,
@@ -227,7 +243,7 @@ impl LogGet {
         Ok(Record {
             seq: Seq(self.seq.cast_unsigned()),
             n: Ordinal(self.n.cast_unsigned()),
-            epoch: Epoch(self.origin_epoch.cast_unsigned()),
+            epoch: Epoch(self.origin_epoch.unwrap_or(self.epoch).cast_unsigned()),
             kind: u8::try_from(self.kind).map_err(|_| error::corrupt(op, "a kind of event is a byte"))?,
             actor: UserId(self.actor),
             at_ms: self.at.0,

@@ -39,12 +39,14 @@ pub(super) struct Seat {
     pub(super) pending: Option<Pending>,
     /// Nothing may be appended from here any more: it is not known what is written under this claim.
     pub(super) is_lost: bool,
+    /// Whether the head row may be behind the log: not after a release, which says that it is not.
+    pub(super) may_trail: bool,
 }
 
 impl Seat {
     /// A room that nobody ever wrote.
     pub(super) fn fresh(epoch: Epoch, gate: Arc<Gate>) -> Self {
-        Self { epoch, gate, head: None, first: Seq(0), stamp: 0, pending: None, is_lost: false }
+        Self { epoch, gate, head: None, first: Seq(0), stamp: 0, pending: None, is_lost: false, may_trail: true }
     }
 
     /// Place of the newest event.
@@ -59,6 +61,8 @@ type Slot = Arc<Mutex<Option<Seat>>>;
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     rooms: DashMap<RoomId, Slot>,
+    /// The newest claim of each room that this process has and has not released.
+    own: DashMap<RoomId, Epoch>,
 }
 
 /// One room's seat, locked.
@@ -80,6 +84,21 @@ impl Seats {
                 return Locked { room, slot, guard };
             }
         }
+    }
+
+    /// Whether this process claimed the room with this epoch, and has not released it.
+    pub(super) fn is_own(&self, room: RoomId, epoch: Epoch) -> bool {
+        self.own.get(&room).is_some_and(|own| *own == epoch)
+    }
+
+    /// Notes a claim.
+    pub(super) fn claimed(&self, room: RoomId, epoch: Epoch) {
+        self.own.insert(room, epoch);
+    }
+
+    /// Forgets a claim.
+    pub(super) fn released(&self, room: RoomId, epoch: Epoch) {
+        self.own.remove_if(&room, |_, own| *own <= epoch);
     }
 
     /// Unlocks. An empty seat is forgotten.

@@ -84,10 +84,9 @@ statements! {
     active_page: Read "SELECT room_key FROM active_rooms WHERE bucket = ? AND room_key > ? GROUP BY room_key LIMIT ?";
 
     // The log.
-    log_put: Write "INSERT INTO messages_by_room (room_id, block, seq, epoch, origin_epoch, batch_first, batch_last, \
-        stamp, n, kind, actor, at, message_id, client_message_id, hash, external_source, external_chat, \
+    log_put: Write "INSERT INTO messages_by_room (room_id, block, seq, epoch, origin_epoch, batch_last, stamp, n, kind, actor, at, message_id, client_message_id, hash, external_source, external_chat, \
         external_message, body, projection) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP :ts";
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP :ts";
     log_range: Read "SELECT seq, epoch, origin_epoch, batch_last, stamp, n, kind, actor, at, message_id, client_message_id, \
         hash, external_source, external_chat, external_message, body \
         FROM messages_by_room WHERE room_id = ? AND block = ? AND seq >= ? AND seq <= ?";
@@ -107,14 +106,15 @@ statements! {
         WHERE room_id = ?";
     owner_put: Write "UPDATE room_progress USING TIMESTAMP ? SET head_first = ?, head_epoch = ?, head_stamp = ? \
         WHERE room_id = ?";
+    closed_put: Write "UPDATE room_progress USING TIMESTAMP ? SET head_closed = ? WHERE room_id = ?";
     head_read: Read "SELECT head_seq, head_n, head_message_seq, head_message_id, head_activity_at, head_members, \
-        head_first, head_epoch, head_stamp FROM room_progress WHERE room_id = ? LIMIT 1";
+        head_first, head_epoch, head_stamp, head_closed FROM room_progress WHERE room_id = ? LIMIT 1";
     position_put: Write "INSERT INTO room_progress (room_id, user_id, read_seq, read_n, delivered_seq, sent_n, \
         floor_n, floor_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
-    position_read: Read "SELECT user_id, read_seq, read_n, delivered_seq, sent_n, floor_n, floor_seq \
-        FROM room_progress WHERE room_id = ? AND user_id = ?";
-    positions_page: Read "SELECT user_id, read_seq, read_n, delivered_seq, sent_n, floor_n, floor_seq \
-        FROM room_progress WHERE room_id = ? AND user_id > ? LIMIT ?";
+    position_read: Read "SELECT user_id, read_seq, read_n, delivered_seq, sent_n, floor_n, floor_seq, head_epoch, \
+        head_closed FROM room_progress WHERE room_id = ? AND user_id = ?";
+    positions_page: Read "SELECT user_id, read_seq, read_n, delivered_seq, sent_n, floor_n, floor_seq, head_epoch, \
+        head_closed FROM room_progress WHERE room_id = ? AND user_id > ? LIMIT ?";
 
     // Rooms and members.
     details_put: Write "INSERT INTO room_details (room_id, settings) VALUES (?, ?) USING TIMESTAMP ?";
@@ -146,11 +146,11 @@ statements! {
     jobs_all: Read "SELECT room_key, state FROM join_jobs WHERE part = ?";
 
     // Messages by their keys, and what changed about them.
-    message_put: Write "INSERT INTO room_by_message (message_id, room_id, seq, hash) VALUES (?, ?, ?, ?)";
-    message_read: Read "SELECT room_id, seq, message_id, hash FROM room_by_message WHERE message_id = ?";
-    sender_put: Write "INSERT INTO message_by_sender_message_id (sender_id, client_message_id, stamp, room_id, seq, \
-        message_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?)";
-    sender_read: Read "SELECT room_id, seq, message_id, hash FROM message_by_sender_message_id WHERE sender_id = ? \
+    message_put: Write "INSERT INTO room_by_message (slice, message_id, room_id, seq) VALUES (?, ?, ?, ?)";
+    message_read: Read "SELECT room_id, seq FROM room_by_message WHERE slice = ? AND message_id = ?";
+    sender_put: Write "INSERT INTO message_by_sender_message_id (sender_id, bucket, client_message_id, stamp, room_id, \
+        seq) VALUES (?, ?, ?, ?, ?, ?)";
+    sender_read: Read "SELECT room_id, seq FROM message_by_sender_message_id WHERE sender_id = ? AND bucket = ? \
         AND client_message_id = ?";
     external_put: Write "INSERT INTO message_by_external_ref (source, chat, external_message, room_id, seq, \
         message_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";

@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Rows written and transactions made by one plain message, in a room of so many members.
-async fn of_one_message(store: &ScyllaStore, r: RoomId, members: i64) -> (u64, u64) {
+/// Rows written and transactions made by so many plain messages, in a room of so many members.
+async fn of_messages(store: &ScyllaStore, r: RoomId, members: i64, messages: u64) -> (u64, u64) {
     let epoch = store.claim(r).await.unwrap();
     let member = |user: i64| MemberRow {
         user: UserId(user),
@@ -24,9 +24,12 @@ async fn of_one_message(store: &ScyllaStore, r: RoomId, members: i64) -> (u64, u
     store.append(r, epoch, &[event(1)], &members).await.unwrap();
     let counts = &store.core.database.counts;
     let before = (counts.writes.load(Ordering::Relaxed), counts.transactions.load(Ordering::Relaxed));
-    let sent = Position { sent_n: Ordinal(2), ..Position::default() };
-    let projection = Projection { positions: vec![(UserId(1), sent)], ..head(2) };
-    store.append(r, epoch, &[message(r, 2, 1)], &projection).await.unwrap();
+    for seq in 2..2 + messages {
+        let sent = Position { sent_n: Ordinal(seq), ..Position::default() };
+        let projection = Projection { positions: vec![(UserId(1), sent)], ..head(seq) };
+        store.append(r, epoch, &[message(r, seq, 1)], &projection).await.unwrap();
+    }
+    store.core.trails.caught_up("test", r).await.unwrap();
     let after = (counts.writes.load(Ordering::Relaxed), counts.transactions.load(Ordering::Relaxed));
     (after.0 - before.0, after.1 - before.1)
 }
@@ -35,9 +38,13 @@ async fn of_one_message(store: &ScyllaStore, r: RoomId, members: i64) -> (u64, u
 async fn a_message_costs_the_same_in_every_room() {
     let Some(keyspace) = Keyspace::new().await else { return };
     let store = keyspace.open().await;
-    let small = of_one_message(&store, room(1), 2).await;
-    let large = of_one_message(&store, room(2), 2_000).await;
+    let small = of_messages(&store, room(1), 2, 1).await;
+    let large = of_messages(&store, room(2), 2_000, 1).await;
     // The log; the message by its id; by its sender's id; head and the sender's position, one mutation.
     assert_eq!(small, (4, 0));
     assert_eq!(large, small);
+    // The last of these is written once for messages that follow each other.
+    let (writes, transactions) = of_messages(&store, room(3), 2, 40).await;
+    assert!((3 * 40 + 1..4 * 40).contains(&writes), "{writes}");
+    assert_eq!(transactions, 0);
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::{Options, Replication, ScyllaStore};
 use crate::{clock::SystemClock, storage::conformance::Fixture, store_conformance};
 
+mod ahead;
 mod blocks;
 mod cost;
 mod frozen;

@@ -1,7 +1,8 @@
 //! The fencing protocol, explored exhaustively, over the very `resolve` that production uses.
 //!
 //! Three replicas with quorums of two; writes that land on each replica when they like, also long after their writer was
-//! fenced or died; a linearizable claim; owners that may stall for ever between any two steps; clients that retry. Each
+//! fenced or died; a linearizable claim; owners that may stall for ever between any two steps; clients that retry; a reader
+//! that looks ahead of the head. Each
 //! rule can be switched off, and then the checker must find the history that loses, doubles or halves something: a rule
 //! that could be left out, or a model that cannot see why it is needed, fails the test.
 
@@ -57,6 +58,10 @@ enum Rule {
     Whole,
     /// Parts of a batch are written one after the other, the last one first.
     LastPartFirst,
+    /// A reader trusts what no head covers when the claim and its fence, read after it, still show its writer.
+    ReadGate,
+    /// What a reader of a quorum finds is on a quorum before it goes on.
+    ReadRepair,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,8 @@ struct Protocol {
     split: bool,
     /// The gate reads fences that lie on the replicas; otherwise the claim itself.
     fences: bool,
+    /// Somebody reads, once, what no head covers yet.
+    reader: bool,
     without: Option<Rule>,
 }
 
@@ -97,12 +104,22 @@ struct Owner {
     fenced: Option<u8>,
 }
 
+/// Somebody who is not the owner and reads the log ahead of the head.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum Reader {
+    None,
+    Looked(Vec<Row>),
+    Done,
+}
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 struct State {
     claim: u8,
     replicas: [BTreeSet<Row>; REPLICAS],
     owners: Vec<Owner>,
+    /// What was told: to clients, or to a reader.
     acknowledged: BTreeSet<(u8, u8)>,
+    reader: Reader,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -116,6 +133,8 @@ enum Action {
     Pass(usize, usize),
     Append(usize, Vec<u8>),
     Answer(usize, u8),
+    Look(usize),
+    Trust(usize),
 }
 
 fn is_quorum(landed: u8) -> bool {
@@ -190,6 +209,26 @@ impl Protocol {
         if self.fences && !is_fenced { true } else { usize::from(state.claim) == owner + 1 }
     }
 
+    /// What a reader of a quorum finds, which that leaves on the quorum.
+    fn look(&self, state: &mut State, quorum: usize) -> Vec<Row> {
+        let log = self.log(state, &QUORUMS[quorum]);
+        if self.has(Rule::ReadRepair) {
+            let [one, other] = QUORUMS[quorum];
+            let found: BTreeSet<Row> = state.replicas[one].union(&state.replicas[other]).copied().collect();
+            state.replicas[one].clone_from(&found);
+            state.replicas[other] = found;
+        }
+        log
+    }
+
+    /// Whether the newest of these rows is its writer's still.
+    fn is_trusted(&self, state: &State, log: &[Row], quorum: usize) -> bool {
+        let Some(newest) = log.last().map(|row| row.epoch) else { return true };
+        let fenced = state.owners[usize::from(newest) - 1].fenced.unwrap_or_default();
+        let is_fenced = self.fences && QUORUMS[quorum].iter().any(|replica| fenced & 1 << replica != 0);
+        state.claim == newest && !is_fenced
+    }
+
     fn violation(&self, state: &State) -> Option<&'static str> {
         let messages: BTreeSet<u8> = state.acknowledged.iter().map(|(message, _)| *message).collect();
         let seqs: BTreeSet<u8> = state.acknowledged.iter().map(|(_, seq)| *seq).collect();
@@ -256,6 +295,7 @@ impl State {
             owners: owners.collect(),
             acknowledged: self.acknowledged.clone(),
             claim: self.claim,
+            reader: self.reader.clone(),
         }
     }
 }
@@ -272,6 +312,7 @@ impl Model for Protocol {
             replicas: Default::default(),
             owners: vec![owner; self.owners.into()],
             acknowledged: BTreeSet::new(),
+            reader: Reader::None,
         }]
     }
 
@@ -307,6 +348,11 @@ impl Model for Protocol {
                 }
                 Step::New | Step::WritingBack | Step::Appending { .. } | Step::Dead => {}
             }
+        }
+        match &state.reader {
+            Reader::None if self.reader => actions.extend((0..QUORUMS.len()).map(Action::Look)),
+            Reader::Looked(_) => actions.extend((0..QUORUMS.len()).map(Action::Trust)),
+            Reader::None | Reader::Done => {}
         }
         // Without the rule, the fence of a generation may come after its claim was taken.
         if self.fences && !self.has(Rule::FenceFirst) {
@@ -371,6 +417,16 @@ impl Model for Protocol {
                 let place = state.owners[i].known.iter().position(|known| *known == message)?;
                 state.acknowledged.insert((message, u8::try_from(place + 1).ok()?));
             }
+            Action::Look(quorum) => {
+                let log = self.look(&mut state, quorum);
+                state.reader = Reader::Looked(log);
+            }
+            Action::Trust(quorum) => {
+                let Reader::Looked(log) = std::mem::replace(&mut state.reader, Reader::Done) else { return None };
+                if !self.has(Rule::ReadGate) || self.is_trusted(&state, &log, quorum) {
+                    state.acknowledged.extend(log.iter().map(|row| (row.message, row.seq)));
+                }
+            }
         }
         Some(state.canonical())
     }
@@ -383,8 +439,8 @@ impl Model for Protocol {
     }
 }
 
-/// Steps explored at most. Two owners need less; three are cut here, which is far behind the longest history that breaks
-/// when a rule is missing.
+/// Steps explored at most. Two owners need less; three, and a reader of two messages, are cut here, which is far behind
+/// the longest history that breaks when a rule is missing.
 const STEPS_MAX: usize = 300_000;
 
 /// Explores everything, up to a limit; the history that breaks the property, if there is one, and how many states there were.
@@ -396,7 +452,8 @@ fn explored(protocol: Protocol) -> (Option<String>, usize) {
         format!("{}\n{}", protocol.violation(&last).unwrap_or_default(), steps.join("\n"))
     });
     let is_complete = checker.state_count() < STEPS_MAX;
-    assert!(is_complete || broken.is_some() || protocol.owners > 2, "{protocol:?} was not explored to its end");
+    let is_cut = protocol.owners > 2 || protocol.reader && protocol.messages > 1;
+    assert!(is_complete || broken.is_some() || is_cut, "{protocol:?} was not explored to its end");
     (broken, checker.unique_state_count())
 }
 
@@ -415,10 +472,12 @@ fn breaks_without(rule: Rule, protocol: Protocol) {
     assert!(broken.is_some(), "nothing breaks without {rule:?}");
 }
 
-const SMALL: Protocol = Protocol { owners: 2, messages: 2, batch: 1, split: false, fences: false, without: None };
+const SMALL: Protocol =
+    Protocol { owners: 2, messages: 2, batch: 1, split: false, fences: false, reader: false, without: None };
 const BATCHES: Protocol = Protocol { batch: 2, ..SMALL };
 const SPLIT: Protocol = Protocol { split: true, ..BATCHES };
 const FENCES: Protocol = Protocol { fences: true, ..SMALL };
+const READER: Protocol = Protocol { reader: true, ..SMALL };
 const THREE: Protocol = Protocol { owners: 3, ..SMALL };
 
 #[test]
@@ -437,6 +496,13 @@ fn the_protocol_holds_when_the_gate_reads_fences() {
 }
 
 #[test]
+fn the_protocol_holds_for_a_reader_ahead_of_the_head() {
+    holds(READER);
+    holds(Protocol { messages: 1, ..READER });
+    holds(Protocol { messages: 1, fences: true, ..READER });
+}
+
+#[test]
 fn the_protocol_holds_for_three_owners() {
     holds(THREE);
 }
@@ -452,4 +518,6 @@ fn every_rule_is_needed() {
     // Of a quorum the order of the parts alone keeps this promise; of one replica it does not.
     breaks_without(Rule::Whole, SPLIT);
     breaks_without(Rule::Void, Protocol { owners: 3, ..BATCHES });
+    breaks_without(Rule::ReadGate, READER);
+    breaks_without(Rule::ReadRepair, READER);
 }

@@ -150,6 +150,7 @@ async fn a_redaction_that_its_writer_did_not_come_to() {
     let (first, _) = filled(&a, r, 2).await;
     let gone = bytes::Bytes::from_static(b"gone");
     let projection = Projection { redacted: vec![(Seq(2), gone.clone())], ..head(2) };
+    a.core.trails.caught_up("test", r).await.unwrap();
     let stamp = a.core.marker("test", r).await.unwrap().stamp + 10;
     let row = (
         crate::storage::scylla::rows::uuid(r),
