@@ -64,6 +64,7 @@ impl Core {
         let is_fenced = result.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced);
         // A caller with an older epoch says nothing about the seat.
         if is_fenced && seat.as_ref().is_some_and(|seat| seat.epoch == epoch) {
+            self.seats.released(room, epoch);
             seat.give_up();
         }
         self.seats.unlock(seat);
@@ -108,7 +109,7 @@ impl Core {
             Ok(Decision::Write) => {
                 let reserved = self.reserve(room, seat, &records).await?;
                 let stamp = stamp::after(seat.stamp, self.clock.now_ms());
-                seat.pending = Some(Pending { records, projection, stamp });
+                seat.pending = Some(Pending { records, projection, stamp, is_tried: false });
                 let result = self.carry_out(room, seat).await;
                 if result.as_ref().is_err_and(|failed| failed.outcome() == Outcome::NotApplied) {
                     self.unreserve(room, epoch, reserved).await;
@@ -163,7 +164,9 @@ impl Core {
 
     /// Log, gate, projection: from wherever it stopped.
     async fn carry_out(self: &Arc<Self>, room: RoomId, seat: &mut Seat) -> Result<()> {
-        let Some(Pending { records, projection, stamp }) = seat.pending.clone() else { return Ok(()) };
+        let Some(pending) = &mut seat.pending else { return Ok(()) };
+        let Pending { records, projection, stamp, is_tried } = pending.clone();
+        pending.is_tried = true;
         if records.is_empty() {
             self.amend_past_gate(room, seat, &projection, stamp).await?;
             seat.head = Some(projection.head);
@@ -181,6 +184,10 @@ impl Core {
         let lookups = self.put_lookups(OP, room, &records, stamp);
         let (written, found) = tokio::join!(self.put_rows(OP, rows), lookups);
         if let Err(failed) = written {
+            if is_tried {
+                // What an earlier attempt has written is there, whatever became of this one.
+                return Err(error::open(OP, failed));
+            }
             if failed.outcome() == Outcome::NotApplied {
                 seat.pending = None;
             }
@@ -189,7 +196,8 @@ impl Core {
         found.map_err(|failed| error::open(OP, failed))?;
         if let Err(failed) = self.pass(room, seat.epoch, &mut seat.gate).await {
             if failed.kind() != StoreErrorKind::Fenced {
-                return Err(failed);
+                // The rows are written.
+                return Err(error::open(OP, failed));
             }
             let verdict = self.judged(room, seat.epoch, &records).await;
             if verdict.is_ok() || verdict.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced) {
@@ -200,7 +208,7 @@ impl Core {
         }
         let mark = Mark { first, epoch: seat.epoch, stamp };
         if seat.may_trail && is_plain(&records, &projection) {
-            self.trail(room, &projection, mark);
+            self.trail(room, (&records, &projection), mark);
         } else {
             // The log has it, so it has happened: whatever went wrong is repaired by a retry or by the next owner.
             self.apply(OP, room, (&records, &projection), mark).await.map_err(|failed| error::open(OP, failed))?;
@@ -234,7 +242,7 @@ impl Core {
             Ok(()) => seat.head = Some(projection.head),
             Err(failed) if failed.outcome() == Outcome::Unknown => {
                 // What may be half done is finished by whoever claims the room next, or by a retry.
-                seat.pending = Some(Pending { records: Vec::new(), projection, stamp });
+                seat.pending = Some(Pending { records: Vec::new(), projection, stamp, is_tried: true });
             }
             Err(_) => {}
         }

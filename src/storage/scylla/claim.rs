@@ -159,7 +159,8 @@ impl Core {
                 Ok(Some(true)) => return Ok(()),
                 Ok(Some(false)) => return Err(error::fenced("append")),
                 Ok(None) => {}
-                Err(failed) if failed.outcome() == Outcome::NotApplied => return Err(failed),
+                // Not asked is not answered: the records may be there.
+                Err(failed) if failed.outcome() == Outcome::NotApplied => return Err(error::open("append", failed)),
                 Err(failed) => tracing::debug!(%room, error = %failed, "what became of an append is not known yet"),
             }
             tokio::time::sleep(pause).await;

@@ -97,8 +97,11 @@ impl Gate {
     }
 
     async fn ask(&self, core: &Core) -> Answer {
-        match core.is_fenced(OP, self.generation).await {
-            Ok(is_fenced) => Ok(is_fenced),
+        let statement = &core.statements.generation_gate;
+        match core.database.row::<(Option<bool>,)>(OP, statement, (self.generation,)).await {
+            Ok(Some((fenced,))) => Ok(fenced == Some(true)),
+            // Somebody removed the row: then nothing says that the generation may still trust its claims.
+            Ok(None) => Ok(true),
             Err(failed) => {
                 tracing::warn!(error = %failed, "the gate could not be read");
                 Err(failed.kind())
@@ -129,13 +132,6 @@ impl Core {
         self.database.write("claim", &self.statements.generation_fence, (generation,)).await?;
         self.fenced.insert(generation);
         Ok(())
-    }
-
-    /// Whether a generation is fenced.
-    pub(super) async fn is_fenced(&self, op: &'static str, generation: Uuid) -> Result<bool> {
-        let row = self.database.row::<(Option<bool>,)>(op, &self.statements.generation_gate, (generation,)).await?;
-        // Somebody removed the row: then nothing says that the generation may still trust its claims.
-        Ok(row.is_none_or(|(fenced,)| fenced == Some(true)))
     }
 
     /// The gate that new claims hang on. After the present one was fenced, another generation takes its place.

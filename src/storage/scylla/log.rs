@@ -1,5 +1,7 @@
 //! The rooms' logs and cursors, as the contract has them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -11,10 +13,7 @@ use super::{
     ahead::Seen,
     error,
     listing::merged,
-    resolve::resolve,
-    rows::{
-        self, RefRow, block, bound, limit as sql_limit, message_ref, number, room_of_key, sender_bucket, slice, uuid,
-    },
+    rows::{RefRow, block, bound, limit as sql_limit, message_ref, number, room_of_key, sender_bucket, slice, uuid},
     seats::Seat,
     stamp,
 };
@@ -43,7 +42,7 @@ impl Core {
     /// The first message that `is` the one, among those that look-up rows lead to. A row whose message is not in the
     /// log was left by an append that did not come to be.
     async fn found(
-        &self,
+        self: &Arc<Self>,
         op: &'static str,
         statement: &PreparedStatement,
         key: impl SerializeRow + Send + Sync,
@@ -59,19 +58,14 @@ impl Core {
         Ok(None)
     }
 
-    async fn record(&self, op: &'static str, room: RoomId, seq: Seq) -> Result<Option<Record>> {
+    async fn record(self: &Arc<Self>, op: &'static str, room: RoomId, seq: Seq) -> Result<Option<Record>> {
         if seq.0 == 0 || i64::try_from(seq.0).is_err() {
             return Ok(None);
         }
-        let raw = self.raw(op, room, block(seq), seq, seq);
-        let (seen, rows) = tokio::try_join!(self.seen(op, room), raw)?;
-        if seen.head.unwrap_or_default().seq < seq {
+        // In this order: a row that was read before it was known to count may have been void.
+        if self.seen_to(op, room, seq).await?.head.unwrap_or_default().seq < seq {
             return Ok(None);
         }
-        if let Some(row) = resolve(rows.into_iter().map(rows::LogGet::alone), seq).into_iter().next() {
-            return row.record(op).map(Some);
-        }
-        // Appended between the two reads, or missing.
         Ok(self.committed(op, room, seq, seq).await?.into_iter().next())
     }
 }
@@ -110,6 +104,10 @@ impl LogStore for ScyllaStore {
             // Given up with nothing open, it can be found again; otherwise it keeps a mixed row from being written.
             let is_settled =
                 seat.as_ref().is_some_and(|seat| seat.epoch == epoch && seat.pending.is_none() && !seat.is_lost);
+            if let Some(seat) = seat.as_mut().filter(|_| is_settled) {
+                // Whatever becomes of the release: it may have been said that the head is exact.
+                seat.may_trail = false;
+            }
             let result = core.leave(room, epoch, is_settled).await;
             if is_settled && result.is_ok() {
                 *seat = None;
@@ -149,7 +147,11 @@ impl LogStore for ScyllaStore {
         if span == 0 {
             return Ok(Vec::new());
         }
-        let head = self.core.seen(OP, room).await?.head.unwrap_or_default().seq.0;
+        let newest = match direction {
+            Direction::Forward => from.0.saturating_add(span),
+            Direction::Backward => from.0.saturating_sub(1),
+        };
+        let head = self.core.seen_to(OP, room, Seq(newest)).await?.head.unwrap_or_default().seq.0;
         match direction {
             Direction::Forward => {
                 let first = from.0.saturating_add(1);

@@ -11,6 +11,9 @@
 //!    gate before it serves (`recover`);
 //! 4. of rows at one place the highest epoch counts, and a row behind a higher epoch is void ([`resolve`]).
 //!
+//! Plain messages are acknowledged at the gate, and their head follows (`trail`); who is not the owner looks ahead of the
+//! head by a rule of its own (`ahead`).
+//!
 //! The model in `tests/model.rs` explores them together, over the function that production uses, and finds the history that
 //! loses an acknowledged message as soon as one of them is switched off.
 

@@ -218,12 +218,6 @@ impl LogGet {
         self.batch_last = self.seq;
     }
 
-    /// The row, taken for a batch of its own.
-    pub(super) fn alone(mut self) -> Self {
-        self.forget_batch();
-        self
-    }
-
     /// The event.
     pub(super) fn record(self, op: &'static str) -> Result<Record> {
         let external = match (self.external_source, self.external_chat, self.external_message) {

@@ -20,6 +20,8 @@ pub(super) struct Pending {
     pub(super) records: Vec<Record>,
     pub(super) projection: Projection,
     pub(super) stamp: i64,
+    /// Whether it was begun to be written: then it may be there, whatever a later attempt is told.
+    pub(super) is_tried: bool,
 }
 
 /// A claimed room.

@@ -8,9 +8,10 @@
 //! In this process every read of a room first waits for the room's trail, which that hastens. Only plain messages have
 //! one; every other append is carried out whole before it is acknowledged, and begins when the trail is written.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use dashmap::{DashMap, Entry};
+use futures_util::FutureExt;
 use tokio::{
     sync::{Notify, oneshot},
     time::timeout,
@@ -19,7 +20,7 @@ use tokio::{
 use super::{Core, apply::Mark, error};
 use crate::{
     domain::ids::{RoomId, UserId},
-    storage::{Position, Projection, Result, RoomHead, StoreError, StoreErrorKind},
+    storage::{Position, Projection, Record, Result, RoomHead, StoreError, StoreErrorKind},
     tasks::{self, TaskKind},
 };
 
@@ -37,6 +38,9 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Appends that one trail may be behind: what a next owner has to carry out again.
 const APPENDS_MAX: usize = 64;
 
+/// Bytes of their events: what a reader ahead of the head has to read.
+const BYTES_MAX: usize = 4 << 20;
+
 /// What is to be written, and who waits for it.
 #[derive(Debug)]
 struct Todo {
@@ -44,13 +48,14 @@ struct Todo {
     mark: Mark,
     positions: BTreeMap<UserId, Position>,
     appends: usize,
+    bytes: usize,
     waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Todo {
-    fn new(projection: &Projection, mark: Mark) -> Self {
+    fn new(projection: &Projection, mark: Mark, bytes: usize) -> Self {
         let mut todo =
-            Self { head: projection.head, mark, positions: BTreeMap::new(), appends: 1, waiting: Vec::new() };
+            Self { head: projection.head, mark, positions: BTreeMap::new(), appends: 1, bytes, waiting: Vec::new() };
         projection.positions.iter().for_each(|(user, position)| todo.moved(*user, *position));
         todo
     }
@@ -71,6 +76,7 @@ impl Todo {
         self.head = later.head;
         self.mark = later.mark;
         self.appends += later.appends;
+        self.bytes += later.bytes;
         self.waiting.extend(later.waiting);
     }
 }
@@ -136,6 +142,7 @@ impl Trails {
             todo.then(later);
         }
         todo.waiting.append(&mut trail.waiting);
+        todo.waiting.retain(|waiting| !waiting.is_closed());
         trail.todo = Some(todo);
     }
 
@@ -163,7 +170,8 @@ impl Trails {
     /// Waits if the room's trail is long, or cannot be written.
     pub(super) async fn keep_up(&self, op: &'static str, room: RoomId) -> Result<()> {
         let is_behind = self.rooms.get(&room).is_some_and(|trail| {
-            trail.is_failing || trail.todo.as_ref().is_some_and(|todo| todo.appends >= APPENDS_MAX)
+            trail.is_failing
+                || trail.todo.as_ref().is_some_and(|todo| todo.appends >= APPENDS_MAX || todo.bytes >= BYTES_MAX)
         });
         if is_behind { self.caught_up(op, room).await } else { Ok(()) }
     }
@@ -178,8 +186,9 @@ impl Trails {
 
 impl Core {
     /// Has the head and positions of a plain append written, soon.
-    pub(super) fn trail(self: &Arc<Self>, room: RoomId, projection: &Projection, mark: Mark) {
-        let todo = Todo::new(projection, mark);
+    pub(super) fn trail(self: &Arc<Self>, room: RoomId, (records, projection): (&[Record], &Projection), mark: Mark) {
+        let bytes = records.iter().map(|record| record.body.len()).sum();
+        let todo = Todo::new(projection, mark, bytes);
         match self.trails.rooms.entry(room) {
             Entry::Occupied(mut entry) => entry.get_mut().add(todo),
             Entry::Vacant(entry) => {
@@ -202,7 +211,9 @@ impl Core {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let Some(todo) = self.trails.next(room) else { return };
-            match self.apply(OP, room, (&[], &todo.projection()), todo.mark).await {
+            let projection = todo.projection();
+            let write = AssertUnwindSafe(self.apply(OP, room, (&[], &projection), todo.mark)).catch_unwind().await;
+            match write.unwrap_or_else(|_| Err(error::stopped(OP))) {
                 Ok(()) => {
                     self.trails.written(room);
                     pause = BEHIND;

@@ -72,6 +72,20 @@ async fn what_a_dead_process_acknowledged_is_read_and_recovered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_message_of_a_room_without_a_head() {
+    let Some(keyspace) = Keyspace::new().await else { return };
+    let (dead, store) = (keyspace.open().await, keyspace.open().await);
+    let r = room(1);
+    dead.core.trails.held.store(true, Ordering::Relaxed);
+    let epoch = dead.claim(r).await.unwrap();
+    append(&dead, r, epoch, 1).await.unwrap();
+    assert_eq!(store.core.marker("test", r).await.unwrap().head, None);
+    assert_seen(&store, r, 1).await;
+    store.claim(r).await.unwrap();
+    assert_seen(&store, r, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_head_follows_and_covers_all_when_the_room_is_left() {
     let Some(keyspace) = Keyspace::new().await else { return };
     let (store, other) = (keyspace.open().await, keyspace.open().await);
@@ -113,16 +127,25 @@ async fn what_changes_more_than_positions_comes_after_what_was_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_answers_for_a_room_that_is_being_taken_over() {
+async fn a_room_that_nobody_finishes_taking_over_is_finished_by_its_readers() {
     let Some(keyspace) = Keyspace::new().await else { return };
     let (dead, taker, reader) = (keyspace.open().await, keyspace.open().await, keyspace.open().await);
-    let r = room(1);
+    let (r, fenced) = (room(1), room(2));
     let epoch = with_trail(&dead, r, 3).await;
     let (old, new) = (dead.core.present.load().generation(), taker.core.present.load().generation());
     taker.core.fence(old).await.unwrap();
-    assert_eq!(reader.head(r).await.unwrap_err().kind(), StoreErrorKind::Unavailable, "fenced, by whom is not known");
     assert!(taker.core.swap_claim(r, (epoch, old), (Epoch(epoch.0 + 1), new)).await.unwrap());
-    assert_eq!(reader.head(r).await.unwrap_err().kind(), StoreErrorKind::Unavailable, "claimed, and not recovered");
-    taker.claim(r).await.unwrap();
+    assert!(reader.core.ahead("test", r, &reader.core.marker("test", r).await.unwrap()).await.unwrap().is_none());
     assert_seen(&reader, r, 3).await;
+    let marker = reader.core.marker("test", r).await.unwrap();
+    assert_eq!((marker.head.unwrap().seq, marker.epoch, marker.closed), (Seq(3), Epoch(3), Epoch(3)));
+    assert_eq!(reader.active_rooms(None, 5).await.unwrap(), [r], "its events may not have gone out");
+    assert_eq!(append(&taker, r, Epoch(2), 4).await.unwrap_err().kind(), StoreErrorKind::Fenced);
+    let epoch = taker.claim(r).await.unwrap();
+    append(&taker, r, epoch, 4).await.unwrap();
+    assert_seen(&reader, r, 4).await;
+    // A fence that no claim followed.
+    with_trail(&dead, fenced, 3).await;
+    taker.core.fence(dead.core.present.load().generation()).await.unwrap();
+    assert_seen(&reader, fenced, 3).await;
 }

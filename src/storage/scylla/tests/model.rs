@@ -58,7 +58,7 @@ enum Rule {
     Whole,
     /// Parts of a batch are written one after the other, the last one first.
     LastPartFirst,
-    /// A reader trusts what no head covers when the claim and its fence, read after it, still show its writer.
+    /// A reader trusts what no head covers when the claim, read after it, still shows its writer.
     ReadGate,
     /// What a reader of a quorum finds is on a quorum before it goes on.
     ReadRepair,
@@ -134,7 +134,7 @@ enum Action {
     Append(usize, Vec<u8>),
     Answer(usize, u8),
     Look(usize),
-    Trust(usize),
+    Trust,
 }
 
 fn is_quorum(landed: u8) -> bool {
@@ -221,12 +221,9 @@ impl Protocol {
         log
     }
 
-    /// Whether the newest of these rows is its writer's still.
-    fn is_trusted(&self, state: &State, log: &[Row], quorum: usize) -> bool {
-        let Some(newest) = log.last().map(|row| row.epoch) else { return true };
-        let fenced = state.owners[usize::from(newest) - 1].fenced.unwrap_or_default();
-        let is_fenced = self.fences && QUORUMS[quorum].iter().any(|replica| fenced & 1 << replica != 0);
-        state.claim == newest && !is_fenced
+    /// Whether the newest of these rows is its writer's still: the claim alone tells, which is read after the rows.
+    fn is_trusted(state: &State, log: &[Row]) -> bool {
+        log.last().is_none_or(|row| row.epoch == state.claim)
     }
 
     fn violation(&self, state: &State) -> Option<&'static str> {
@@ -351,7 +348,7 @@ impl Model for Protocol {
         }
         match &state.reader {
             Reader::None if self.reader => actions.extend((0..QUORUMS.len()).map(Action::Look)),
-            Reader::Looked(_) => actions.extend((0..QUORUMS.len()).map(Action::Trust)),
+            Reader::Looked(_) => actions.push(Action::Trust),
             Reader::None | Reader::Done => {}
         }
         // Without the rule, the fence of a generation may come after its claim was taken.
@@ -421,9 +418,9 @@ impl Model for Protocol {
                 let log = self.look(&mut state, quorum);
                 state.reader = Reader::Looked(log);
             }
-            Action::Trust(quorum) => {
+            Action::Trust => {
                 let Reader::Looked(log) = std::mem::replace(&mut state.reader, Reader::Done) else { return None };
-                if !self.has(Rule::ReadGate) || self.is_trusted(&state, &log, quorum) {
+                if !self.has(Rule::ReadGate) || Self::is_trusted(&state, &log) {
                     state.acknowledged.extend(log.iter().map(|row| (row.message, row.seq)));
                 }
             }
