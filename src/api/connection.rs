@@ -200,3 +200,7 @@ impl Wake for Side {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

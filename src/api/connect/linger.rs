@@ -87,3 +87,7 @@ impl Drop for Returning {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "linger_tests.rs"]
+mod tests;
