@@ -4,8 +4,8 @@
 //! then each delivery wakes two tasks where one would do: here a connection's first few streams are polled by the
 //! connection itself, just before it writes. More streams than that are a proxy's; those get tasks of their own, so
 //! that they run on all cores. Of a thousand connections nothing is in the processor's cache when a message goes out to
-//! all of them: what a turn looks at lies together, and what nobody has woken is not looked at. This module knows
-//! nothing of what is served.
+//! all of them: what a turn looks at lies together, and of connection, first streams and drain only what was woken is
+//! looked at (the first streams are woken as one). This module knows nothing of what is served.
 
 use std::{
     future::Future,
