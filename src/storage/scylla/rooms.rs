@@ -115,12 +115,11 @@ impl RoomStore for ScyllaStore {
         let key = (uuid(room), after.0, sql_limit(limit));
         let row = |row: PositionGet| Ok(Some(row.position()));
         let page = self.core.database.rows(OP, &self.core.statements.positions_page, key, limit, row).await?;
-        let ahead = ahead.into_iter().filter(|(user, _)| *user > after);
-        if ahead.size_hint().1 == Some(0) {
+        if ahead.is_empty() {
             return Ok(page);
         }
         let mut merged: BTreeMap<UserId, Position> = page.into_iter().collect();
-        for (user, position) in ahead {
+        for (user, position) in ahead.into_iter().filter(|(user, _)| *user > after) {
             let known = merged.entry(user).or_default();
             *known = known.merge(position);
         }
