@@ -166,7 +166,7 @@ async fn bring(work: &Arc<Work>, changed: &Changed) -> Result<Changed> {
         let (work, waiting) = (Arc::clone(work), Arc::clone(&waiting));
         async move {
             let turn = Turn { in_order: true, stays_active: false, thorough: false };
-            if room::bring(&work, room, turn).await? == Brought::Waits {
+            if let Brought::WaitsFor(_) = room::bring(&work, room, turn).await? {
                 waiting.lock().insert(room);
             }
             Ok::<_, MigrateError>(())

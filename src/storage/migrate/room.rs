@@ -22,8 +22,8 @@ pub(super) const LOOK_UPS: usize = 16;
 pub(super) enum Brought {
     /// All of it.
     Done,
-    /// A message of it comes after one of another room that the destination does not have yet.
-    Waits,
+    /// A message of it comes after one of this other room that the destination does not have yet.
+    WaitsFor(RoomId),
 }
 
 /// What a room's turn is about.
@@ -65,9 +65,9 @@ async fn bring_room(work: &Work, room: RoomId, turn: Turn) -> Result<Brought> {
     this.same_history().await?;
     // Only of what was complete it is known which kinds of events are new.
     let mut kinds = if carried == this.had && carried > Seq(0) { Kinds::default() } else { Kinds::all() };
-    if !this.log(had_head, turn.in_order, &mut kinds).await? {
+    if let Some(other) = this.log(had_head, turn.in_order, &mut kinds).await? {
         this.give_back(turn.stays_active).await?;
-        return Ok(Brought::Waits);
+        return Ok(Brought::WaitsFor(other));
     }
     let head_differs = had != Some(head) && !this.wrote_log;
     overlay::bring(&mut this, &kinds, head_differs).await?;
@@ -98,8 +98,8 @@ impl Bring<'_> {
         diverged(format!("event {seq} is another one"))
     }
 
-    /// Appends what follows the destination's head. False: a message has to wait for another room.
-    async fn log(&mut self, had: RoomHead, in_order: bool, kinds: &mut Kinds) -> Result<bool> {
+    /// Appends what follows the destination's head, up to a message that has to wait for the room that is returned.
+    async fn log(&mut self, had: RoomHead, in_order: bool, kinds: &mut Kinds) -> Result<Option<RoomId>> {
         let (work, room, page) = (self.work, self.room, self.work.options.page);
         let mut head = RoomHead { members: 0, ..had };
         while head.seq < self.head.seq {
@@ -112,7 +112,7 @@ impl Bring<'_> {
                 return Err(MigrateError::Diverged { what });
             }
             let waits = if in_order { self.first_waiting(&records).await? } else { None };
-            records.truncate(waits.unwrap_or(records.len()));
+            records.truncate(waits.map_or(records.len(), |(place, _)| place));
             for part in parts(&records) {
                 kinds.note(part);
                 head = part.iter().fold(head, step);
@@ -122,38 +122,38 @@ impl Bring<'_> {
                 self.wrote_log = at_end;
                 work.progress.add_events(part.len());
             }
-            if waits.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// The first record whose client id belongs to a message of another room that the destination does not have yet:
-    /// whichever comes first keeps the id.
-    async fn first_waiting(&self, records: &[Record]) -> Result<Option<usize>> {
-        let looks: Vec<_> = records.iter().enumerate().map(|(place, record)| self.waits(place, record)).collect();
-        let mut waiting = stream::iter(looks).buffered(LOOK_UPS);
-        while let Some(place) = waiting.try_next().await? {
-            if place.is_some() {
-                return Ok(place);
+            if let Some((_, other)) = waits {
+                return Ok(Some(other));
             }
         }
         Ok(None)
     }
 
-    async fn waits(&self, place: usize, record: &Record) -> Result<Option<usize>> {
+    /// The first record whose client id belongs to a message of another room that the destination does not have yet,
+    /// and that room: whichever comes first keeps the id.
+    async fn first_waiting(&self, records: &[Record]) -> Result<Option<(usize, RoomId)>> {
+        let looks: Vec<_> = records.iter().enumerate().map(|(place, record)| self.waits(place, record)).collect();
+        let mut waiting = stream::iter(looks).buffered(LOOK_UPS);
+        while let Some(waits) = waiting.try_next().await? {
+            if waits.is_some() {
+                return Ok(waits);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn waits(&self, place: usize, record: &Record) -> Result<Option<(usize, RoomId)>> {
         let Some(message) = &record.message else {
             return Ok(None);
         };
         let (sender, client_id) = (record.actor, &message.client_id);
         let keeps = self.work.from.ask(|s| s.find_client_message(sender, client_id)).await?;
         let is_elsewhere = |found: &MessageRef| found.room != self.room;
-        if !keeps.as_ref().is_some_and(is_elsewhere) {
+        let Some(keeps) = keeps.filter(is_elsewhere) else {
             return Ok(None);
-        }
+        };
         let has = self.work.to.ask(|s| s.find_client_message(sender, client_id)).await?;
-        Ok((has != keeps).then_some(place))
+        Ok((has.as_ref() != Some(&keeps)).then_some((place, keeps.room)))
     }
 
     /// Appends under a claim of the destination's room. After an unknown outcome the room is claimed again, so that what

@@ -1,6 +1,10 @@
 //! All rooms, some at a time, each in a task of its own.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
 use tokio_util::task::AbortOnDropHandle;
@@ -71,18 +75,34 @@ pub(super) async fn copy(work: &Arc<Work>, active: BTreeSet<RoomId>) -> Result<C
     count(work).await?;
     let active = Arc::new(active);
     let mut copied = Copied::default();
-    let mut waiting = round(work, &active, all_rooms(&work.from), true, &mut copied).await?;
+    let waiting = round(work, &active, all_rooms(&work.from), true).await?.counted(&mut copied);
+    settle(work, &active, waiting, &mut copied).await?;
+    Ok(copied)
+}
+
+/// Brings rooms that wait, each for another one, until none does.
+pub(super) async fn settle(
+    work: &Arc<Work>,
+    active: &Arc<BTreeSet<RoomId>>,
+    mut waiting: Waiting,
+    copied: &mut Copied,
+) -> Result<()> {
     while !waiting.is_empty() {
         copied.waits += waiting.len() as u64;
         let (before, rooms) = (work.progress.events(), waiting.len());
-        waiting = round(work, &active, at_hand(waiting), true, &mut copied).await?;
-        if waiting.len() == rooms && work.progress.events() == before {
+        // What is waited for may have been written since its room was brought.
+        let others: BTreeSet<_> = waiting.values().filter(|of| !waiting.contains_key(of)).copied().collect();
+        work.progress.add_rooms_total(others.len());
+        let again = round(work, active, at_hand(others.into_iter().collect()), true).await?.waiting;
+        waiting = round(work, active, at_hand(waiting.into_keys().collect()), true).await?.counted(copied);
+        waiting.extend(again);
+        if waiting.len() >= rooms && work.progress.events() == before {
             copied.out_of_order += rooms as u64;
             tracing::warn!(rooms, "messages with one client id in several rooms, in no order");
-            waiting = round(work, &active, at_hand(waiting), false, &mut copied).await?;
+            waiting = round(work, active, at_hand(waiting.into_keys().collect()), false).await?.counted(copied);
         }
     }
-    Ok(copied)
+    Ok(())
 }
 
 async fn count(work: &Work) -> Result<()> {
@@ -93,15 +113,29 @@ async fn count(work: &Work) -> Result<()> {
     Ok(())
 }
 
-/// Brings these rooms; returns those that wait.
+/// Rooms that wait, each for another one.
+pub(super) type Waiting = BTreeMap<RoomId, RoomId>;
+
+/// What became of some rooms.
+struct Round {
+    done: u64,
+    waiting: Waiting,
+}
+
+impl Round {
+    fn counted(self, copied: &mut Copied) -> Waiting {
+        copied.rooms += self.done;
+        self.waiting
+    }
+}
+
 async fn round(
     work: &Arc<Work>,
     active: &Arc<BTreeSet<RoomId>>,
     rooms: Rows<'_, RoomId>,
     in_order: bool,
-    copied: &mut Copied,
-) -> Result<Vec<RoomId>> {
-    let mut waiting = Vec::new();
+) -> Result<Round> {
+    let mut round = Round { done: 0, waiting: Waiting::new() };
     let bring = |id: RoomId| {
         let (work, active) = (Arc::clone(work), Arc::clone(active));
         async move {
@@ -111,11 +145,11 @@ async fn round(
     };
     let done = |(id, brought)| match brought {
         Brought::Done => {
-            copied.rooms += 1;
+            round.done += 1;
             work.progress.add_room();
         }
-        Brought::Waits => waiting.push(id),
+        Brought::WaitsFor(other) => drop(round.waiting.insert(id, other)),
     };
     each(work.options.parallel, rooms, bring, done).await?;
-    Ok(waiting)
+    Ok(round)
 }

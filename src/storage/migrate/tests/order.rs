@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{assert_equal, bytes, compared, copied, memory};
+use super::{
+    super::{
+        Copied, Work,
+        room::{Brought, Turn, bring},
+        rooms::{Waiting, settle},
+    },
+    assert_equal, bytes, compared, copied, memory, options,
+};
 use crate::{
     domain::ids::{ClientMessageId, Epoch, RoomId},
     storage::{
@@ -61,6 +68,25 @@ async fn the_first_room_keeps_the_id() {
     rooms[4].say("z").await;
     let copied = copied(&from, &to).await.unwrap();
     assert!(copied.waits > 0 && copied.out_of_order == 0, "{copied:?}");
+    assert_equal(&compared(&from, &to).await);
+}
+
+/// The room that had the id first was brought before it was said there: it has to come again.
+#[tokio::test]
+async fn a_room_that_was_brought_too_early_comes_again() {
+    let (from, to) = (memory(), memory());
+    let (mut one, mut two) = (Writer::new(&from, 1).await, Writer::new(&from, 2).await);
+    let work = Work::new(Arc::clone(&from), Arc::clone(&to), options(), Arc::default());
+    let turn = Turn { in_order: true, stays_active: false, thorough: true };
+    assert_eq!(bring(&work, one.room, turn).await.unwrap(), Brought::Done);
+    one.say("x").await;
+    two.say("x").await;
+    assert_eq!(bring(&work, two.room, turn).await.unwrap(), Brought::WaitsFor(one.room));
+    let mut copied = Copied::default();
+    settle(&work, &Arc::default(), Waiting::from([(two.room, one.room)]), &mut copied).await.unwrap();
+    assert_eq!(copied, Copied { rooms: 1, waits: 1, out_of_order: 0 });
+    // What is beside the rooms.
+    super::copied(&from, &to).await.unwrap();
     assert_equal(&compared(&from, &to).await);
 }
 
