@@ -4,6 +4,7 @@
 //! and in which order. Nothing outside this layer sees an actor: only handles.
 
 mod budget;
+mod client_ids;
 pub mod directory;
 pub mod error;
 pub mod hub;
@@ -117,5 +118,6 @@ pub(crate) struct Context {
     pub(crate) hubs: hub::Hubs,
     pub(crate) presence: presence::Presence,
     pub(crate) ids: Mutex<Snowflakes>,
+    pub(crate) client_ids: Arc<client_ids::ClientIds>,
     pub(crate) permits: Arc<Semaphore>,
 }

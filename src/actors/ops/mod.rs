@@ -76,6 +76,7 @@ impl Node {
             hubs: Hubs::default(),
             presence: Presence::default(),
             ids: Mutex::new(Snowflakes::new(options.worker_id)),
+            client_ids: Arc::default(),
             permits: Arc::new(Semaphore::new(options.in_flight_max)),
             options,
         });

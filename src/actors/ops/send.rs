@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     actors::{
+        client_ids::InUse,
         error::{Call, CallError},
         room::{Applied, RoomHandle, SendAck},
         stream::{Moment, MomentBody},
@@ -30,6 +31,7 @@ struct Sending {
     draft: Arc<Draft>,
     client_id: ClientMessageId,
     hash: BodyHash,
+    id_in_use: Arc<InUse>,
 }
 
 impl Node {
@@ -56,7 +58,10 @@ impl Node {
     ) -> Call<SendAck> {
         draft.validate()?;
         let hash = draft.hash(room);
-        let sending = Sending { author, room, draft: Arc::new(draft), client_id, hash };
+        // Before the look-up: what it does not find then is nowhere on its way to another room either.
+        let id_in_use = self.context.client_ids.take(author.user, &client_id, room);
+        let id_in_use = id_in_use.ok_or(Reject::ClientMessageIdReused)?;
+        let sending = Sending { author, room, draft: Arc::new(draft), client_id, hash, id_in_use };
         // Whether an attempt may have had an effect: then no later failure says that nothing happened.
         let mut in_doubt = false;
         for attempt in 1..=ATTEMPTS_MAX {
@@ -94,7 +99,7 @@ impl Node {
             absent_until,
         };
         turn.come().await;
-        let answer = handle.send(send)?;
+        let answer = handle.send(send, Arc::clone(&sending.id_in_use))?;
         turn.pass();
         answer.await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
-    actors::error::Call,
+    actors::{client_ids::InUse, error::Call},
     domain::{
         ids::{Epoch, Seq},
         message::Message,
@@ -25,6 +25,8 @@ pub(crate) struct Permit {
     pub(crate) _room: OwnedSemaphorePermit,
     /// Of the node.
     pub(crate) _node: OwnedSemaphorePermit,
+    /// A send's client id: in use until the send is answered, whoever still waits for that.
+    pub(crate) _client_id: Option<Arc<InUse>>,
 }
 
 /// A send that is in the log.

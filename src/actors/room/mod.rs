@@ -29,6 +29,7 @@ pub(crate) use publish::published;
 pub(crate) use tell::Untold;
 
 use super::{
+    client_ids::InUse,
     error::{Call, CallError},
     hub::RoomHub,
 };
@@ -121,8 +122,8 @@ impl RoomHandle {
     ///
     /// # Errors
     /// [`CallError`].
-    pub(crate) fn send(&self, send: Send) -> Call<impl Future<Output = Call<SendAck>> + use<>> {
-        self.request(|reply| Request::Send { send: Box::new(send), reply })
+    pub(crate) fn send(&self, send: Send, id: Arc<InUse>) -> Call<impl Future<Output = Call<SendAck>> + use<>> {
+        self.request(Some(id), |reply| Request::Send { send: Box::new(send), reply })
     }
 
     /// Moves a position.
@@ -130,7 +131,7 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn mark(&self, author: Author, to: ReadTo, delivered_only: bool) -> Call<Position> {
-        self.request(|reply| Request::Read { author, to, delivered_only, reply })?.await
+        self.request(None, |reply| Request::Read { author, to, delivered_only, reply })?.await
     }
 
     /// Clears a p2p room for one side.
@@ -138,7 +139,7 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn clear(&self, author: Author) -> Call<Position> {
-        self.request(|reply| Request::Clear { author, reply })?.await
+        self.request(None, |reply| Request::Clear { author, reply })?.await
     }
 
     /// Does anything else.
@@ -146,7 +147,7 @@ impl RoomHandle {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn command(&self, author: Author, command: Command) -> Call<Applied> {
-        self.request(|reply| Request::Command { author, command: Box::new(command), reply })?.await
+        self.request(None, |reply| Request::Command { author, command: Box::new(command), reply })?.await
     }
 
     /// The room from the inside; none if it has just gone.
@@ -160,13 +161,14 @@ impl RoomHandle {
         self.inner.actor.cast(message).map_err(|_| CallError::Gone)
     }
 
-    fn request<T, F>(&self, request: F) -> Call<impl Future<Output = Call<T>> + use<T, F>>
+    fn request<T, F>(&self, id: Option<Arc<InUse>>, request: F) -> Call<impl Future<Output = Call<T>> + use<T, F>>
     where
         F: FnOnce(Reply<T>) -> Request,
     {
         let permit = Permit {
             _room: Arc::clone(&self.inner.room_permits).try_acquire_owned().map_err(|_| CallError::Overloaded)?,
             _node: Arc::clone(&self.inner.node_permits).try_acquire_owned().map_err(|_| CallError::Overloaded)?,
+            _client_id: id,
         };
         let (reply, answer) = oneshot::channel();
         self.tell(RoomMsg::Request(request(reply), permit))?;

@@ -165,6 +165,24 @@ async fn a_client_id_counts_in_all_rooms() {
     assert_eq!(rejected(elsewhere), Reject::ClientMessageIdReused);
 }
 
+/// Neither is durable when the other one comes, and nobody waits for the first one any more.
+#[tokio::test(start_paused = true)]
+async fn a_client_id_counts_in_all_rooms_at_once() {
+    let town = Town::new().await;
+    let (one, other) = (town.group().await, town.group().await);
+    let gate = town.store.hold();
+    let first = town.saying(ANA, one, "c");
+    settle().await;
+    first.abort();
+    assert_eq!(rejected(town.try_say(ANA, other, "c", "c").await), Reject::ClientMessageIdReused);
+    gate.add_permits(1_000);
+    settle().await;
+    assert_eq!(town.texts(one).await, ["c"]);
+    assert!(town.try_say(ANA, one, "c", "c").await.unwrap().duplicate);
+    assert_eq!(rejected(town.try_say(ANA, other, "c", "c").await), Reject::ClientMessageIdReused);
+    assert!(town.texts(other).await.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_same_send_at_once_is_one_message() {
     let town = Town::new().await;
