@@ -32,6 +32,9 @@ type Answer = std::result::Result<bool, StoreErrorKind>;
 pub(super) struct Gate {
     generation: Uuid,
     state: Mutex<State>,
+    /// Reads are refused, for tests: as if too few replicas were up.
+    #[cfg(test)]
+    pub(super) unanswered: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +47,12 @@ struct State {
 
 impl Gate {
     pub(super) fn new(generation: Uuid) -> Arc<Self> {
-        Arc::new(Self { generation, state: Mutex::default() })
+        Arc::new(Self {
+            generation,
+            state: Mutex::default(),
+            #[cfg(test)]
+            unanswered: std::sync::atomic::AtomicBool::default(),
+        })
     }
 
     /// The generation this is the gate of.
@@ -97,6 +105,10 @@ impl Gate {
     }
 
     async fn ask(&self, core: &Core) -> Answer {
+        #[cfg(test)]
+        if self.unanswered.load(Ordering::Relaxed) {
+            return Err(StoreErrorKind::Overloaded);
+        }
         let statement = &core.statements.generation_gate;
         match core.database.row::<(Option<bool>,)>(OP, statement, (self.generation,)).await {
             Ok(Some((fenced,))) => Ok(fenced == Some(true)),

@@ -74,6 +74,37 @@ async fn a_write_that_lands_behind_a_claim() {
     assert_eq!(c.record(r, Seq(3)).await.unwrap(), a.record(r, Seq(3)).await.unwrap());
 }
 
+/// The rows are there, and only whether they count could not be asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_whose_gate_is_not_answered_may_have_happened() {
+    let Some(keyspace) = Keyspace::new().await else { return };
+    let (a, b) = (keyspace.open().await, keyspace.open().await);
+    let (kept, taken) = (room(1), room(2));
+    let (first, _) = filled(&a, kept, 1).await;
+    let (other, _) = filled(&a, taken, 1).await;
+    let unanswered = |are: bool| a.core.present.load().unanswered.store(are, std::sync::atomic::Ordering::Relaxed);
+    unanswered(true);
+    for (r, epoch) in [(kept, first), (taken, other)] {
+        let failed = a.append(r, epoch, &[message(r, 2, 1)], &head(2)).await.unwrap_err();
+        assert_eq!(failed.outcome(), Outcome::Unknown, "{failed}");
+    }
+    // What is not known to have failed keeps its place.
+    assert_eq!(kind(a.append(taken, other, &[event(2)], &head(2)).await), StoreErrorKind::Fenced);
+    let second = b.claim(taken).await.unwrap();
+    assert_eq!(b.head(taken).await.unwrap().unwrap().seq, Seq(2), "found by the next owner");
+    b.append(taken, second, &[event(3)], &head(3)).await.unwrap();
+    unanswered(false);
+    assert_eq!(kind(a.append(taken, other, &[event(3)], &head(3)).await), StoreErrorKind::Fenced);
+    a.append(kept, first, &[message(kept, 2, 1)], &head(2)).await.unwrap();
+    a.append(kept, first, &[event(3)], &head(3)).await.unwrap();
+    for (r, by) in [(kept, first), (taken, second)] {
+        let log = b.read_log(r, Seq(1), Direction::Forward, 9).await.unwrap();
+        let found: Vec<_> = log.iter().map(|record| (record.seq, record.epoch)).collect();
+        assert_eq!(found.last(), Some(&(Seq(3), by)));
+        assert_eq!(log[0].message, message(r, 2, 1).message);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_race_write_each_seq_once() {
     let Some(keyspace) = Keyspace::new().await else { return };
