@@ -50,9 +50,13 @@ const CHANGE_MAX: Duration = Duration::from_secs(30);
 const LOCK_TTL_S: i32 = 60;
 
 /// How long a node waits for another one's migrations.
-const LOCK_WAITS: u32 = 1_500;
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// Attempts to take the lock that may stay without an answer.
+/// Pause between two looks at the lock, and between two attempts at a transaction that had no answer; at most half as
+/// long again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Attempts to keep the lock that may stay without an answer.
 const UNANSWERED_MAX: u32 = 10;
 
 /// The statements of a file: everything up to a semicolon, without comments.
@@ -110,7 +114,13 @@ async fn run_locked(database: &Database, clock: &SharedClock, lock: &Lock) -> Re
 pub(super) async fn change(database: &Database, statement: String) -> Result<()> {
     let mut statement = Statement::new(statement);
     statement.set_request_timeout(Some(CHANGE_MAX));
-    database.session().query_unpaged(statement, ()).await.map(drop).map_err(|source| error::driver(OP, source))
+    database.session().query_unpaged(statement, ()).await.map_err(|source| error::driver(OP, source))?;
+    // The driver waits after a change, but not if another node of ours had made it: then the next statement may meet a
+    // node of the database that has not heard of it.
+    if let Err(failed) = database.session().await_schema_agreement().await {
+        tracing::warn!(error = %failed, "the database's nodes do not agree on the schema yet");
+    }
+    Ok(())
 }
 
 /// Migrations carried out, in order: checksums.
@@ -147,22 +157,36 @@ impl Lock {
         let take = transaction(database, take).await?;
         let renewal = format!("UPDATE schema_lock USING TTL {LOCK_TTL_S} SET holder = ? WHERE part = 0 IF holder = ?");
         let lock = Self { holder, renewal: transaction(database, renewal).await? };
-        let mut unanswered = 0;
-        for _ in 0..LOCK_WAITS {
-            match database.transact(OP, &take, (holder,)).await {
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < LOCK_WAIT_MAX {
+            // Only looked at while somebody has it: each transaction stands in the way of the holder's own.
+            let taken = match Self::holder(database).await {
+                Ok(None) => database.transact(OP, &take, (holder,)).await,
+                // What had no answer has taken it.
+                Ok(Some(present)) if present == holder => return lock.renew(database).await.map(|()| lock),
+                Ok(Some(_)) => Ok(false),
+                Err(failed) => Err(failed),
+            };
+            match taken {
                 Ok(true) => return Ok(lock),
                 Ok(false) => {}
                 // Nodes that start at once stand in each other's way, and the database gives some of them no answer.
-                Err(failed) if failed.outcome() == Outcome::Unknown && unanswered < UNANSWERED_MAX => unanswered += 1,
+                Err(failed) if failed.outcome() == Outcome::Unknown => {
+                    tracing::debug!(error = %failed, "no answer about the schema lock");
+                }
                 Err(failed) => return Err(failed),
             }
-            // What had no answer may have taken it.
-            if unanswered > 0 && lock.renew(database).await.is_ok() {
-                return Ok(lock);
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            pause().await;
         }
-        Err(StoreError::new(StoreErrorKind::Unavailable, OP))
+        Err(StoreError::because(StoreErrorKind::Unavailable, OP, "the schema lock cannot be had"))
+    }
+
+    async fn holder(database: &Database) -> Result<Option<Uuid>> {
+        let select = "SELECT holder FROM schema_lock WHERE part = 0";
+        let result = database.session().query_unpaged(select, ()).await.map_err(|source| error::driver(OP, source))?;
+        let rows = result.into_rows_result().map_err(|source| error::corrupt(OP, source))?;
+        let row = rows.maybe_first_row::<(Option<Uuid>,)>().map_err(|source| error::corrupt(OP, source))?;
+        Ok(row.and_then(|(holder,)| holder))
     }
 
     /// Keeps it for as long again.
@@ -170,11 +194,22 @@ impl Lock {
     /// # Errors
     /// `Unavailable`: it has expired, and somebody else may have it.
     pub(super) async fn renew(&self, database: &Database) -> Result<()> {
-        if database.transact(OP, &self.renewal, (self.holder, self.holder)).await? {
-            return Ok(());
+        let mut unanswered = 0;
+        loop {
+            match database.transact(OP, &self.renewal, (self.holder, self.holder)).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => break,
+                Err(failed) if failed.outcome() == Outcome::Unknown && unanswered < UNANSWERED_MAX => unanswered += 1,
+                Err(failed) => return Err(failed),
+            }
+            pause().await;
         }
         Err(StoreError::because(StoreErrorKind::Unavailable, OP, "the schema lock has expired"))
     }
+}
+
+async fn pause() {
+    tokio::time::sleep(PAUSE.mul_f64(rand::random_range(1.0..1.5))).await;
 }
 
 async fn transaction(database: &Database, statement: String) -> Result<PreparedStatement> {
