@@ -1,7 +1,8 @@
 //! Message ids: 42 bits of milliseconds since 2024-01-01 UTC, 10 bits worker, 12 bits sequence.
 //!
 //! The caller passes the time in. A clock that goes back never yields a smaller id: the generator stays at the greatest
-//! millisecond it has seen, and steps to the next one when a millisecond's 4,096 ids are used up.
+//! millisecond it has seen, and steps to the next one when a millisecond's 4,096 ids are used up. Over a restart, whoever
+//! makes the generator says where it begins.
 
 use super::ids::MessageId;
 
@@ -26,6 +27,19 @@ impl Snowflakes {
     #[must_use]
     pub const fn new(worker: u16) -> Self {
         Self { worker: worker & WORKER_MAX, ms: 0, sequence: SEQUENCE_MAX }
+    }
+
+    /// Makes no more ids of `unix_ms` (since the Unix epoch) or before.
+    pub fn begin_after_ms(&mut self, unix_ms: i64) {
+        if unix_ms - EPOCH_MS >= self.ms {
+            (self.ms, self.sequence) = (unix_ms - EPOCH_MS, SEQUENCE_MAX);
+        }
+    }
+
+    /// The greatest millisecond of any id made so far, since the Unix epoch.
+    #[must_use]
+    pub const fn newest_ms(&self) -> i64 {
+        self.ms + EPOCH_MS
     }
 
     /// The next id at `now_ms` (since the Unix epoch), greater than every id made before and than `floor`.
@@ -63,8 +77,8 @@ impl Snowflakes {
 }
 
 /// When an id was made, milliseconds since the Unix epoch.
-#[must_use]
-pub const fn made_at_ms(id: MessageId) -> i64 {
+#[cfg(test)]
+pub(crate) const fn made_at_ms(id: MessageId) -> i64 {
     (id.0 >> (WORKER_BITS + SEQUENCE_BITS)) + EPOCH_MS
 }
 

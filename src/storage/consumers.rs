@@ -10,5 +10,11 @@ pub const MIGRATE: &str = "migrate";
 /// How many rows of a room an import from relational tables has brought; kept in the store that it was brought to.
 pub const RELATIONAL: &str = "relational";
 
+/// Up to which millisecond (Unix) this worker may have made message ids; of no room.
+#[must_use]
+pub fn message_ids(worker: u16) -> String {
+    format!("ids.{worker}")
+}
+
 /// Those whose cursors move with a room to another store.
 pub const MOVED: &[&str] = &[BUS];

@@ -27,6 +27,7 @@ use tertulia::{
         event::Event,
         ids::{ExternalRef, MessageId, RoomId, Seq, UserId},
         message::ForwardedFrom,
+        snowflake::Snowflakes,
     },
     events::InProcessBus,
     storage::{
@@ -365,6 +366,7 @@ impl World {
             ephemera: Arc::new(tertulia::ephemera::Alone::default()),
             clock: Arc::clone(&self.clock),
             keys: Arc::<Keys>::clone(&self.keys),
+            ids: Snowflakes::new(self.plan.options.worker_id),
             observer: Arc::new(Silent),
             options: self.plan.options.clone(),
         })

@@ -12,7 +12,6 @@ use crate::{
         position::Position,
         reject::Reject,
         room::Author,
-        snowflake::made_at_ms,
     },
     storage::{Direction, Record, codec},
 };
@@ -281,14 +280,14 @@ impl Node {
     pub async fn merged_history(&self, author: Author, before: Option<MessageId>, limit: usize) -> Call<Page> {
         let filter = ListFilter { include_hidden: true, ..ListFilter::default() };
         let shared = self.users.warm(author.user).await?;
-        let mut rooms: Vec<(i64, RoomId)> =
-            shared.list.lock().filtered(&filter).map(|listed| (listed.head().activity_ms, listed.hub.id())).collect();
+        let mut rooms: Vec<(MessageId, RoomId)> =
+            shared.list.lock().filtered(&filter).map(|listed| (listed.head().message_id, listed.hub.id())).collect();
         rooms.sort_unstable_by(|a, b| b.cmp(a));
         let mut newest: Vec<Arc<Message>> = Vec::new();
         let mut more = rooms.len() > MERGE_ROOMS_MAX;
-        for (activity_ms, room) in rooms.into_iter().take(MERGE_ROOMS_MAX) {
+        for (newest_id, room) in rooms.into_iter().take(MERGE_ROOMS_MAX) {
             // Once the page is full, a room whose newest message is older than its last adds nothing.
-            if newest.len() > limit && newest.get(limit).is_some_and(|m| made_at_ms(m.id) > activity_ms) {
+            if newest.get(limit).is_some_and(|m| m.id > newest_id) {
                 more = true;
                 break;
             }

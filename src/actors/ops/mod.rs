@@ -36,7 +36,7 @@ pub use turns::{Turn, Turns};
 
 use super::{Context, Options, directory::Rooms, error::CallError, hub::Hubs, presence::Presence, user::Users};
 use crate::{
-    domain::{ids::UserId, snowflake::Snowflakes},
+    domain::ids::UserId,
     ephemera::Ephemera,
     storage::Result as StoreResult,
     tasks::{self, TaskKind},
@@ -75,7 +75,7 @@ impl Node {
             observer: parts.observer,
             hubs: Hubs::default(),
             presence: Presence::default(),
-            ids: Mutex::new(Snowflakes::new(options.worker_id)),
+            ids: Mutex::new(parts.ids),
             client_ids: Arc::default(),
             permits: Arc::new(Semaphore::new(options.in_flight_max)),
             options,
@@ -114,6 +114,12 @@ impl Node {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.context.clock.now_ms()
+    }
+
+    /// The greatest millisecond of any message id made here, since the Unix epoch.
+    #[must_use]
+    pub fn newest_id_ms(&self) -> i64 {
+        self.context.ids.lock().newest_ms()
     }
 
     /// Wakes the rooms that were awake when their process died, so that what they had not published goes out, and goes

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     actors::{Observer, Options, RoomKeys},
     clock::SharedClock,
+    domain::snowflake::Snowflakes,
     ephemera::Ephemera,
     events::EventBus,
     storage::Store,
@@ -23,6 +24,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Keys for clients.
     pub keys: Arc<dyn RoomKeys>,
+    /// Makes the ids of messages.
+    pub ids: Snowflakes,
     /// Is told what happens.
     pub observer: Arc<dyn Observer>,
     /// Settings.

@@ -29,6 +29,7 @@ use crate::{
         message::Draft,
         reject::Reject,
         room::{Author, RoomType},
+        snowflake::Snowflakes,
     },
     events::InProcessBus,
     storage::{Direction, LogStore as _, Store, StoreErrorKind, codec},
@@ -160,6 +161,7 @@ async fn start(store: &Arc<ScriptedStore>, bus: &Arc<InProcessBus>, clock: &Shar
         ephemera: Arc::new(crate::ephemera::Alone::default()),
         clock: Arc::clone(clock),
         keys: Arc::new(Keys),
+        ids: Snowflakes::new(options.worker_id),
         observer: Arc::new(Appended::default()),
         options: options.clone(),
     })
