@@ -89,14 +89,16 @@ pub(super) async fn settle(
 ) -> Result<()> {
     while !waiting.is_empty() {
         copied.waits += waiting.len() as u64;
-        let (before, rooms) = (work.progress.events(), waiting.len());
         // What is waited for may have been written since its room was brought.
         let others: BTreeSet<_> = waiting.values().filter(|of| !waiting.contains_key(of)).copied().collect();
         work.progress.add_rooms_total(others.len());
         let again = round(work, active, at_hand(others.into_iter().collect()), true).await?.waiting;
+        let (before, rooms) = (work.progress.events(), waiting.len());
         waiting = round(work, active, at_hand(waiting.into_keys().collect()), true).await?.counted(copied);
+        // Those that were waited for are there as far as they go, and did not help.
+        let is_stuck = again.is_empty() && waiting.len() == rooms && work.progress.events() == before;
         waiting.extend(again);
-        if waiting.len() >= rooms && work.progress.events() == before {
+        if is_stuck {
             copied.out_of_order += rooms as u64;
             tracing::warn!(rooms, "messages with one client id in several rooms, in no order");
             waiting = round(work, active, at_hand(waiting.into_keys().collect()), false).await?.counted(copied);

@@ -90,6 +90,25 @@ async fn a_room_that_was_brought_too_early_comes_again() {
     assert_equal(&compared(&from, &to).await);
 }
 
+/// The destination gave the id to a third room, and the one that is waited for has something new each time.
+#[tokio::test]
+async fn a_room_that_waits_in_vain_does_not_wait_for_ever() {
+    let (from, to) = (memory(), memory());
+    let (mut one, mut two) = (Writer::new(&from, 1).await, Writer::new(&from, 2).await);
+    one.say("x").await;
+    two.say("x").await;
+    Writer::new(&to, 8).await.say("x").await;
+    let writes = async {
+        loop {
+            one.say(&format!("{}", one.seq)).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let copy = tokio::time::timeout(std::time::Duration::from_secs(30), copied(&from, &to));
+    let copied = tokio::select! { biased; copied = copy => copied, () = writes => unreachable!("it goes on for ever") };
+    assert_eq!(copied.expect("it ends").unwrap().out_of_order, 1);
+}
+
 /// A source whose look-ups lead in a circle can only be damaged: everything is brought, and the comparison says what
 /// could not be.
 #[tokio::test]
