@@ -10,6 +10,8 @@ use super::ids::MessageId;
 pub const EPOCH_MS: i64 = 1_704_067_200_000;
 const WORKER_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
+/// The last millisecond that an id can hold, since the Unix epoch: in 2093.
+pub const LAST_MS: i64 = EPOCH_MS + (1 << 41) - 1;
 /// Greatest worker number.
 pub const WORKER_MAX: u16 = (1 << WORKER_BITS) - 1;
 const SEQUENCE_MAX: u16 = (1 << SEQUENCE_BITS) - 1;
@@ -31,8 +33,9 @@ impl Snowflakes {
 
     /// Makes no more ids of `unix_ms` (since the Unix epoch) or before.
     pub fn begin_after_ms(&mut self, unix_ms: i64) {
-        if unix_ms - EPOCH_MS >= self.ms {
-            (self.ms, self.sequence) = (unix_ms - EPOCH_MS, SEQUENCE_MAX);
+        let ms = unix_ms.saturating_sub(EPOCH_MS);
+        if ms >= self.ms {
+            (self.ms, self.sequence) = (ms, SEQUENCE_MAX);
         }
     }
 

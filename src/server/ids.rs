@@ -1,7 +1,9 @@
 //! Message ids that no earlier life of this node has made, also if the clock was set back over the restart.
 //!
-//! The store keeps up to which millisecond this worker may have made ids: a little ahead of the time, moved on all the
-//! while. The next life begins behind it. Within one life the generator itself never goes back.
+//! The store keeps up to which millisecond ids may have been made: a little ahead of the time, moved on all the while, and
+//! taken along when the store's content moves. The next life begins behind it, so after a restart ids may be that much
+//! ahead of the time. Within one life the generator itself never goes back. What this does not see is a clock that leaps
+//! ahead, makes ids within [`EVERY`], and is set back before the next life.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,54 +12,68 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     actors::Node,
     domain::{
-        ids::{RoomId, Seq},
-        snowflake::Snowflakes,
+        ids::Seq,
+        snowflake::{self, Snowflakes},
     },
     error::Chain,
-    storage::{Result, Store, consumers},
+    storage::{Result, Store, StoreError, StoreErrorKind, consumers},
     tasks::{self, TaskKind},
 };
 
-/// How far ahead of the time ids are reserved: as long may the store be away before an id is made that is not.
-const AHEAD: Duration = Duration::from_secs(10);
+/// How far ahead of the time ids are reserved, milliseconds: for so long the store may be away before an id is made that
+/// is not.
+const AHEAD_MS: i64 = 20_000;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// No room: the cursor belongs to the store.
-const STORE: RoomId = RoomId([0; 16]);
+/// What is reserved behind an id that is ahead of the time, milliseconds of 4,096 ids each.
+const SPARE_MS: i64 = 100;
 
-/// A generator for `worker` that begins behind all ids that it may have made before `now_ms`.
+/// Further ahead of the time ids are worth a warning, milliseconds.
+const AHEAD_WARN_MS: i64 = 60_000;
+
+/// A generator for `worker` that begins behind all ids that may have been made before `now_ms`.
 ///
 /// # Errors
-/// What the store answers.
+/// What the store answers; `Invalid` if the clock, or one of an earlier life, is beyond what an id can hold.
 pub(super) async fn resume(store: &dyn Store, worker: u16, now_ms: i64) -> Result<Snowflakes> {
-    let name = consumers::message_ids(worker);
-    let reserved = store.cursor(&name, STORE).await?.0;
-    let mut ids = Snowflakes::new(worker);
-    if reserved > 0 {
-        ids.begin_after_ms(reserved.cast_signed());
+    let (name, of) = consumers::MESSAGE_IDS;
+    let reserved = store.cursor(name, of).await?.0;
+    let reserved = i64::try_from(reserved).unwrap_or(i64::MAX);
+    if reserved.max(now_ms) > snowflake::LAST_MS - AHEAD_MS {
+        return Err(StoreError::because(
+            StoreErrorKind::Invalid,
+            "ids",
+            "the clock is beyond what message ids can hold",
+        ));
     }
-    reserve(store, &name, now_ms.max(ids.newest_ms())).await?;
+    if reserved > now_ms.saturating_add(AHEAD_WARN_MS) {
+        let ahead_s = (reserved - now_ms) / 1_000;
+        tracing::warn!(ahead_s, "the clock was set back; message ids go on where they were");
+    }
+    let mut ids = Snowflakes::new(worker);
+    ids.begin_after_ms(reserved);
+    reserve(store, now_ms, ids.newest_ms()).await?;
     Ok(ids)
 }
 
-async fn reserve(store: &dyn Store, name: &str, from_ms: i64) -> Result<()> {
-    let ahead_ms = i64::try_from(AHEAD.as_millis()).unwrap_or(i64::MAX);
-    store.put_cursor(name, STORE, Seq(from_ms.saturating_add(ahead_ms).max(0).cast_unsigned())).await
+async fn reserve(store: &dyn Store, now_ms: i64, newest_ms: i64) -> Result<()> {
+    let (name, of) = consumers::MESSAGE_IDS;
+    let until_ms = now_ms.saturating_add(AHEAD_MS).max(newest_ms.saturating_add(SPARE_MS));
+    store.put_cursor(name, of, Seq(until_ms.max(0).cast_unsigned())).await
 }
 
 /// Keeps ids reserved until the node stops.
 pub(super) fn keep(store: Arc<dyn Store>, node: Node, stop: CancellationToken) {
     drop(tasks::spawn(TaskKind::Sweep, async move {
-        let name = consumers::message_ids(node.options().worker_id);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
+        while !stop.is_cancelled() {
+            if let Err(failed) = reserve(&*store, node.now_ms(), node.newest_id_ms()).await {
+                tracing::warn!(error = %Chain(&failed), "message ids cannot be reserved, trying again");
             }
-            if let Err(failed) = reserve(&*store, &name, node.now_ms().max(node.newest_id_ms())).await {
-                tracing::debug!(error = %Chain(&failed), "message ids cannot be reserved, trying again");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(EVERY) => {}
             }
         }
     }));
@@ -71,7 +87,7 @@ mod tests {
             ids::MessageId,
             snowflake::{EPOCH_MS, made_at_ms},
         },
-        storage::embedded::EmbeddedStore,
+        storage::{CursorStore as _, embedded::EmbeddedStore},
     };
 
     #[tokio::test]
@@ -89,7 +105,26 @@ mod tests {
         let last = (0..5_000).map(|_| second.next(now - 500_000, none)).last().unwrap();
         let mut third = resume(&store, 3, now - 500_000).await.unwrap();
         assert!(third.next(now - 500_000, none) > last);
-        let mut other = resume(&store, 4, now - 500_000).await.unwrap();
-        assert_eq!(made_at_ms(other.next(now - 500_000, none)), now - 500_000, "another worker's are its own");
+    }
+
+    #[tokio::test]
+    async fn lives_that_follow_each_other_quickly_do_not_run_away() {
+        let store = EmbeddedStore::in_memory();
+        let mut now = EPOCH_MS + 1_000_000;
+        for _ in 0..1_000 {
+            now += 100;
+            let id = resume(&store, 3, now).await.unwrap().next(now, MessageId(0));
+            assert!(made_at_ms(id) <= now + AHEAD_MS + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_beyond_all_ids_is_refused() {
+        let store = EmbeddedStore::in_memory();
+        assert_eq!(resume(&store, 3, i64::MAX).await.unwrap_err().kind(), StoreErrorKind::Invalid);
+        let (name, of) = consumers::MESSAGE_IDS;
+        assert_eq!(store.cursor(name, of).await.unwrap(), Seq(0), "nothing is reserved");
+        store.put_cursor(name, of, Seq(u64::MAX)).await.unwrap();
+        assert_eq!(resume(&store, 3, EPOCH_MS).await.unwrap_err().kind(), StoreErrorKind::Invalid);
     }
 }

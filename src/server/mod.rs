@@ -78,7 +78,7 @@ impl Server {
             ephemera: ephemera(config, redis.as_ref()),
             clock: Arc::new(SystemClock),
             keys: keyring,
-            ids: ids::resume(&*store, config.storage.worker_id, SystemClock.now_ms()).await?,
+            ids: ids::resume(&*backend.plain(), config.storage.worker_id, SystemClock.now_ms()).await?,
             observer: Arc::clone(&metrics) as Arc<dyn actors::Observer>,
             options: options(config, backend.durability),
         })
@@ -90,7 +90,7 @@ impl Server {
         let recovered = node.recover().await?;
         let api = Api::new(node.clone(), verifier, metrics, &api_options(config)).await?;
         let (stop, drain) = (CancellationToken::new(), config.server.drain_timeout());
-        ids::keep(Arc::clone(&store), node.clone(), stop.clone());
+        ids::keep(backend.plain(), node.clone(), stop.clone());
         tracing::info!(%addr, recovered, "serving");
         let serving = tasks::spawn(TaskKind::Listener, api.serve(listener, stop.clone(), drain, quiesce(node, drain)));
         Ok(Self { addr, stop, serving, mirror, drain, store })

@@ -1,6 +1,8 @@
 //! Names of the readers of the logs that keep a cursor in the store. A store cannot list them: whoever moves a store to
 //! another one takes them from here.
 
+use crate::domain::ids::RoomId;
+
 /// What was published to the bus.
 pub const BUS: &str = "bus";
 
@@ -10,11 +12,8 @@ pub const MIGRATE: &str = "migrate";
 /// How many rows of a room an import from relational tables has brought; kept in the store that it was brought to.
 pub const RELATIONAL: &str = "relational";
 
-/// Up to which millisecond (Unix) this worker may have made message ids; of no room.
-#[must_use]
-pub fn message_ids(worker: u16) -> String {
-    format!("ids.{worker}")
-}
+/// Up to which millisecond (Unix) message ids may have been made; of no room. Moves to another store as well.
+pub const MESSAGE_IDS: (&str, RoomId) = ("ids", RoomId([0; 16]));
 
 /// Those whose cursors move with a room to another store.
 pub const MOVED: &[&str] = &[BUS];

@@ -31,7 +31,8 @@ struct Sending {
     draft: Arc<Draft>,
     client_id: ClientMessageId,
     hash: BodyHash,
-    id_in_use: Arc<InUse>,
+    /// None: the id is in use for another room.
+    id_in_use: Option<Arc<InUse>>,
 }
 
 impl Node {
@@ -60,7 +61,6 @@ impl Node {
         let hash = draft.hash(room);
         // Before the look-up: what it does not find then is nowhere on its way to another room either.
         let id_in_use = self.context.client_ids.take(author.user, &client_id, room);
-        let id_in_use = id_in_use.ok_or(Reject::ClientMessageIdReused)?;
         let sending = Sending { author, room, draft: Arc::new(draft), client_id, hash, id_in_use };
         // Whether an attempt may have had an effect: then no later failure says that nothing happened.
         let mut in_doubt = false;
@@ -90,6 +90,7 @@ impl Node {
         if let Some(found) = found {
             return self.sent_before(sending, &handle, found).await;
         }
+        let id_in_use = sending.id_in_use.clone().ok_or(Reject::ClientMessageIdReused)?;
         self.check_references(sending, &handle).await?;
         let send = Send {
             author: sending.author,
@@ -99,7 +100,7 @@ impl Node {
             absent_until,
         };
         turn.come().await;
-        let answer = handle.send(send, Arc::clone(&sending.id_in_use))?;
+        let answer = handle.send(send, id_in_use)?;
         turn.pass();
         answer.await
     }

@@ -1,4 +1,4 @@
-//! What is neither a room's nor a user's turn: join jobs, and the journal of active rooms.
+//! What is neither a room's nor a user's turn: join jobs, message ids, and the journal of active rooms.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,11 +7,15 @@ use super::{
     pages::{Join, Pair},
     rooms::active_rooms,
 };
+use crate::storage::consumers;
 
-/// Brings join jobs and the journal. A room that was awake when the source's process died is woken by the first process
+/// Brings join jobs, up to when message ids were made, and the journal. A room that was awake when the source's process died is woken by the first process
 /// on the destination, so that what it had not passed on goes out.
 pub(super) async fn copy(work: &Arc<Work>) -> Result<()> {
     jobs(work).await?;
+    let (name, of) = consumers::MESSAGE_IDS;
+    let made = work.from.ask(|s| s.cursor(name, of)).await?;
+    work.to.ask(|s| s.put_cursor(name, of, made)).await?;
     let mut join = Join::new(active_rooms(&work.from), active_rooms(&work.to), |room| *room);
     while let Some(pair) = join.next().await? {
         match pair {

@@ -46,8 +46,12 @@ CREATE TABLE IF NOT EXISTS schema_lock (part int PRIMARY KEY, holder uuid);
 /// Longest wait for one change: a node that is busy takes many times as long for one as for any row.
 const CHANGE_MAX: Duration = Duration::from_secs(30);
 
-/// How long the lock outlives a process that died with it; it is renewed before each change, so longer than one takes.
-const LOCK_TTL_S: i32 = 60;
+/// Longest wait for the database's nodes to know of a change that another node of ours made.
+const AGREEMENT_MAX: Duration = Duration::from_secs(15);
+
+/// How long the lock outlives a process that died with it; it is renewed before each change, so longer than one takes,
+/// with the minute that the driver waits for the database's nodes to agree.
+const LOCK_TTL_S: i32 = 120;
 
 /// How long a node waits for another one's migrations.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(300);
@@ -117,8 +121,9 @@ pub(super) async fn change(database: &Database, statement: String) -> Result<()>
     database.session().query_unpaged(statement, ()).await.map_err(|source| error::driver(OP, source))?;
     // The driver waits after a change, but not if another node of ours had made it: then the next statement may meet a
     // node of the database that has not heard of it.
-    if let Err(failed) = database.session().await_schema_agreement().await {
-        tracing::warn!(error = %failed, "the database's nodes do not agree on the schema yet");
+    let agreement = tokio::time::timeout(AGREEMENT_MAX, database.session().await_schema_agreement()).await;
+    if !matches!(agreement, Ok(Ok(_))) {
+        tracing::warn!("the database's nodes do not agree on the schema yet");
     }
     Ok(())
 }
@@ -162,8 +167,8 @@ impl Lock {
             // Only looked at while somebody has it: each transaction stands in the way of the holder's own.
             let taken = match Self::holder(database).await {
                 Ok(None) => database.transact(OP, &take, (holder,)).await,
-                // What had no answer has taken it.
-                Ok(Some(present)) if present == holder => return lock.renew(database).await.map(|()| lock),
+                // What had no answer has taken it, unless that has expired.
+                Ok(Some(present)) if present == holder => lock.renew(database).await.map(|()| true),
                 Ok(Some(_)) => Ok(false),
                 Err(failed) => Err(failed),
             };

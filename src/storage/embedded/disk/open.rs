@@ -112,16 +112,29 @@ fn close_to_others(dir: &Path) {
     }
 }
 
+/// How long a directory that is in use is tried for. A process that was just started has what its parent had open, until
+/// it runs its own program; and one that is being replaced may need a moment to be gone.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Takes the directory for this process.
 fn lock(dir: &Path) -> Outcome<File> {
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("LOCK"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Fault::because(
-            StoreErrorKind::Unavailable,
-            format!("the data directory {} is in use by another server", dir.display()),
-        )),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if waited < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_PATIENCE / 20);
+                waited += LOCK_PATIENCE / 20;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Fault::because(
+                    StoreErrorKind::Unavailable,
+                    format!("the data directory {} is in use by another server", dir.display()),
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     storage::{
         Direction, Store,
         conformance::{head, message, room},
+        consumers::MESSAGE_IDS,
         layer::{
             faulty::{FaultPlan, Faults, Faulty},
             mirrored::{Marks, Mirrored},
@@ -111,7 +112,9 @@ async fn the_second_store_catches_up_and_stays() {
     }
     followed.caught_up().await;
     busy(&*followed.store, 21).await;
+    from.put_cursor(MESSAGE_IDS.0, MESSAGE_IDS.1, Seq(2_000)).await.unwrap();
     assert!(followed.stopped().await, "a follower that is stopped brings what is left");
+    assert_eq!(to.cursor(MESSAGE_IDS.0, MESSAGE_IDS.1).await.unwrap(), Seq(2_000));
     assert_equal(&compared(&from, &to).await);
 }
 

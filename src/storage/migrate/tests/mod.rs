@@ -18,6 +18,7 @@ use crate::{
     storage::{
         DeviceRow, Listing, MemberRow, Position, Projection, ReactionRow, RoomPrefs, Store,
         conformance::{external, filled, head, message, project, room, with_external},
+        consumers::MESSAGE_IDS,
         embedded::EmbeddedStore,
     },
 };
@@ -80,6 +81,7 @@ async fn town() -> Arc<dyn Store> {
     pair_room(&*store).await;
     people(&*store).await;
     store.put_join_job(full(), Some(bytes("job"))).await.unwrap();
+    store.put_cursor(MESSAGE_IDS.0, MESSAGE_IDS.1, Seq(1_000)).await.unwrap();
     for number in 10..30 {
         let (epoch, _) = filled(&*store, room(number), u64::from(number)).await;
         let settings = Projection { room: Some(bytes("settings")), ..head(u64::from(number)) };
@@ -149,6 +151,7 @@ async fn every_kind_of_row_comes_over() {
     assert_eq!((verdict.rooms, verdict.users), (22, 150));
     assert_eq!(to.active_rooms(None, 99).await.unwrap(), [room(20)], "the one that was awake is woken there");
     assert_eq!(to.p2p_room(BEN, ANA, room(77)).await.unwrap(), pair());
+    assert_eq!(to.cursor(MESSAGE_IDS.0, MESSAGE_IDS.1).await.unwrap(), Seq(1_000), "ids go on behind those made");
     assert_equal(&compared(&to, &from).await);
 }
 
