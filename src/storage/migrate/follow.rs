@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    MigrateError, Options, Progress, Result, Work, journal,
+    Options, Progress, Result, Work, journal,
     pages::at_hand,
     room::{self, Brought, Turn},
-    rooms::{self, each},
+    rooms::{self, Copied, Waiting, each},
     users,
 };
 use crate::{
@@ -128,10 +128,10 @@ async fn turn(work: &Arc<Work>, following: &Following) -> bool {
         tracing::info!("comparing both stores, to bring what the second one lacks");
     }
     let (left, error) = match bring(work, &changed).await {
-        Ok(left) => (left, None),
+        Ok(()) => (Changed::default(), None),
         Err(error) => (changed.clone(), Some(error)),
     };
-    let all = left.is_empty();
+    let all = error.is_none();
     marks.brought(left);
     if all {
         following.level_at(began);
@@ -153,30 +153,30 @@ async fn turn(work: &Arc<Work>, following: &Following) -> bool {
     all
 }
 
-/// Brings rooms and users; returns those that have to come again.
-async fn bring(work: &Arc<Work>, changed: &Changed) -> Result<Changed> {
+/// Brings rooms and users.
+async fn bring(work: &Arc<Work>, changed: &Changed) -> Result<()> {
     if changed.everything {
         rooms::copy(work, BTreeSet::new()).await?;
         users::copy(work).await?;
-        journal::jobs(work).await?;
-        return Ok(Changed::default());
+        return journal::jobs(work).await;
     }
-    let waiting = Arc::new(Mutex::new(BTreeSet::new()));
     let bring_room = |room| {
-        let (work, waiting) = (Arc::clone(work), Arc::clone(&waiting));
+        let work = Arc::clone(work);
         async move {
             let turn = Turn { in_order: true, stays_active: false, thorough: false };
-            if let Brought::WaitsFor(_) = room::bring(&work, room, turn).await? {
-                waiting.lock().insert(room);
-            }
-            Ok::<_, MigrateError>(())
+            Ok((room, room::bring(&work, room, turn).await?))
+        }
+    };
+    let mut waiting = Waiting::new();
+    let brought = |(room, brought)| {
+        if let Brought::WaitsFor(other) = brought {
+            waiting.insert(room, other);
         }
     };
     let all = changed.rooms.iter().copied().collect();
-    each(work.options.parallel, at_hand(all), bring_room, drop).await?;
+    each(work.options.parallel, at_hand(all), bring_room, brought).await?;
+    rooms::settle(work, &Arc::default(), waiting, &mut Copied::default()).await?;
     journal::jobs(work).await?;
     let all: Vec<_> = changed.users.iter().copied().collect();
-    users::bring_these(work, &all).await?;
-    let rooms = std::mem::take(&mut *waiting.lock());
-    Ok(Changed { rooms, ..Changed::default() })
+    users::bring_these(work, &all).await
 }

@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ANA, BEN, EVA, Position, Projection, RoomPrefs, assert_equal, bytes, compared, full, memory, options, pair, town,
+    ANA, BEN, EVA, Position, Projection, RoomPrefs, assert_equal, bytes, compared, full, memory, options,
+    order::Writer, pair, town,
 };
 use crate::{
     domain::ids::{RoomId, Seq, UserId},
@@ -116,6 +117,21 @@ async fn the_second_store_catches_up_and_stays() {
     assert!(followed.stopped().await, "a follower that is stopped brings what is left");
     assert_eq!(to.cursor(MESSAGE_IDS.0, MESSAGE_IDS.1).await.unwrap(), Seq(2_000));
     assert_equal(&compared(&from, &to).await);
+}
+
+/// The second store gave the first one's client id to a third room: a damage, which must not hold all else up.
+#[tokio::test(start_paused = true)]
+async fn a_room_that_waits_in_vain_is_brought_all_the_same() {
+    let (from, to) = (memory(), memory());
+    let followed = followed(&from, &to);
+    followed.caught_up().await;
+    Writer::new(&to, 8).await.say("x").await;
+    let (mut one, mut two) = (Writer::new(&followed.store, 1).await, Writer::new(&followed.store, 2).await);
+    one.say("x").await;
+    two.say("x").await;
+    tokio::time::timeout(Duration::from_secs(600), followed.caught_up()).await.expect("the second store is level");
+    assert!(followed.stopped().await);
+    assert_eq!(to.head(room(2)).await.unwrap().unwrap().seq, Seq(2));
 }
 
 #[tokio::test(start_paused = true)]

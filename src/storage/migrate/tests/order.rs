@@ -26,7 +26,7 @@ fn said(room: RoomId, seq: u64, client_id: &str) -> Record {
     record
 }
 
-struct Writer {
+pub(super) struct Writer {
     store: Arc<dyn Store>,
     room: RoomId,
     epoch: Epoch,
@@ -34,14 +34,14 @@ struct Writer {
 }
 
 impl Writer {
-    async fn new(store: &Arc<dyn Store>, number: u32) -> Self {
+    pub(super) async fn new(store: &Arc<dyn Store>, number: u32) -> Self {
         let epoch = store.claim(room(number)).await.unwrap();
         let mut this = Self { store: Arc::clone(store), room: room(number), epoch, seq: 0 };
         this.say("hello").await;
         this
     }
 
-    async fn say(&mut self, client_id: &str) {
+    pub(super) async fn say(&mut self, client_id: &str) {
         self.seq += 1;
         let client_id = if client_id == "hello" { format!("hello {}", self.room) } else { client_id.to_owned() };
         let record = said(self.room, self.seq, &client_id);
