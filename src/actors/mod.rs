@@ -58,8 +58,6 @@ pub struct Options {
     pub user_idle: Duration,
     /// How long a command may take.
     pub request_timeout: Duration,
-    /// Worker number of the message ids.
-    pub worker_id: u16,
     /// What a write has survived when it is acknowledged.
     pub durability: Durability,
 }
@@ -79,7 +77,6 @@ impl Default for Options {
             heartbeat: Duration::from_secs(15),
             user_idle: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
-            worker_id: 0,
             durability: Durability::Synced,
         }
     }

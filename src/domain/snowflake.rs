@@ -39,7 +39,7 @@ impl Snowflakes {
         }
     }
 
-    /// The greatest millisecond of any id made so far, since the Unix epoch.
+    /// The millisecond that no id made so far, or before this generator began, is behind; since the Unix epoch.
     #[must_use]
     pub const fn newest_ms(&self) -> i64 {
         self.ms + EPOCH_MS

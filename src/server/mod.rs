@@ -155,7 +155,6 @@ fn options(config: &Config, durability: Durability) -> actors::Options {
         catch_up_max: config.streams.catch_up_max as u64,
         heartbeat: Duration::from_millis(config.streams.heartbeat_ms),
         request_timeout: config.server.request_timeout(),
-        worker_id: config.storage.worker_id,
         durability,
         ..defaults
     }

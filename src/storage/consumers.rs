@@ -1,5 +1,5 @@
-//! Names of the readers of the logs that keep a cursor in the store. A store cannot list them: whoever moves a store to
-//! another one takes them from here.
+//! Names of the cursors in the store: of those who read the logs, and of the store itself. A store cannot list them:
+//! whoever moves a store to another one takes them from here.
 
 use crate::domain::ids::RoomId;
 
@@ -12,8 +12,11 @@ pub const MIGRATE: &str = "migrate";
 /// How many rows of a room an import from relational tables has brought; kept in the store that it was brought to.
 pub const RELATIONAL: &str = "relational";
 
-/// Up to which millisecond (Unix) message ids may have been made; of no room. Moves to another store as well.
-pub const MESSAGE_IDS: (&str, RoomId) = ("ids", RoomId([0; 16]));
+/// No room: the place of cursors that belong to the store itself.
+pub const STORE: RoomId = RoomId([0; 16]);
+
+/// Up to which millisecond (Unix) message ids may have been made. Moves to another store as well.
+pub const MESSAGE_IDS: (&str, RoomId) = ("ids", STORE);
 
 /// Those whose cursors move with a room to another store.
 pub const MOVED: &[&str] = &[BUS];

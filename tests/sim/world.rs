@@ -78,7 +78,6 @@ impl Plan {
             heartbeat: Duration::from_secs(15),
             user_idle: Duration::from_millis(r.random_range(100..3_000)),
             request_timeout: Duration::from_millis(if calm { 60_000 } else { pick(r, &[300, 2_000]) }),
-            worker_id: 1,
             durability: Durability::Synced,
         };
         let scale = pick(r, &[0.02, 0.06, 0.15]);
@@ -366,7 +365,7 @@ impl World {
             ephemera: Arc::new(tertulia::ephemera::Alone::default()),
             clock: Arc::clone(&self.clock),
             keys: Arc::<Keys>::clone(&self.keys),
-            ids: Snowflakes::new(self.plan.options.worker_id),
+            ids: Snowflakes::new(1),
             observer: Arc::new(Silent),
             options: self.plan.options.clone(),
         })

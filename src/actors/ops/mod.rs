@@ -116,7 +116,7 @@ impl Node {
         self.context.clock.now_ms()
     }
 
-    /// The greatest millisecond of any message id made here, since the Unix epoch.
+    /// The millisecond that no message id made so far is behind, since the Unix epoch.
     #[must_use]
     pub fn newest_id_ms(&self) -> i64 {
         self.context.ids.lock().newest_ms()

@@ -161,7 +161,7 @@ async fn start(store: &Arc<ScriptedStore>, bus: &Arc<InProcessBus>, clock: &Shar
         ephemera: Arc::new(crate::ephemera::Alone::default()),
         clock: Arc::clone(clock),
         keys: Arc::new(Keys),
-        ids: Snowflakes::new(options.worker_id),
+        ids: Snowflakes::new(0),
         observer: Arc::new(Appended::default()),
         options: options.clone(),
     })

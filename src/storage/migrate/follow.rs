@@ -127,12 +127,9 @@ async fn turn(work: &Arc<Work>, following: &Following) -> bool {
     if changed.everything {
         tracing::info!("comparing both stores, to bring what the second one lacks");
     }
-    let (left, error) = match bring(work, &changed).await {
-        Ok(()) => (Changed::default(), None),
-        Err(error) => (changed.clone(), Some(error)),
-    };
+    let error = bring(work, &changed).await.err();
     let all = error.is_none();
-    marks.brought(left);
+    marks.brought(if all { Changed::default() } else { changed.clone() });
     if all {
         following.level_at(began);
     }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::storage::consumers;
 
-/// Brings join jobs, up to when message ids were made, and the journal. A room that was awake when the source's process died is woken by the first process
-/// on the destination, so that what it had not passed on goes out.
+/// Brings join jobs, up to when message ids were made, and the journal. A room that was awake when the source's process
+/// died is woken by the first process on the destination, so that what it had not passed on goes out.
 pub(super) async fn copy(work: &Arc<Work>) -> Result<()> {
     jobs(work).await?;
     let (name, of) = consumers::MESSAGE_IDS;

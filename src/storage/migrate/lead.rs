@@ -8,8 +8,8 @@
 //!
 //! Numbers, not clocks; and nothing here keeps two servers from writing at once, which is what epochs are for.
 
-use super::super::{Result, Store, StoreError};
-use crate::domain::ids::{RoomId, Seq};
+use super::super::{Result, Store, StoreError, consumers::STORE};
+use crate::domain::ids::Seq;
 
 /// The last term that is known of.
 const KNOWN: &str = "mirror.term";
@@ -17,9 +17,6 @@ const KNOWN: &str = "mirror.term";
 const SERVED: &str = "mirror.served";
 /// The last one that this store has all of.
 const WHOLE: &str = "mirror.whole";
-
-/// No room: these rows belong to the store.
-const STORE: RoomId = RoomId([0; 16]);
 
 /// Number of a term, from 1; 0 is before all.
 pub type Term = u64;
