@@ -1,0 +1,89 @@
+//! Reading what was said: pages, single messages, pins, receipts.
+
+mod merged;
+mod pages;
+mod pins;
+mod receipts;
+
+use std::sync::Arc;
+
+pub use receipts::{Receipt, Receipts};
+
+use super::{Access, Node};
+use crate::{
+    actors::error::Call,
+    domain::{
+        ids::{ExternalRef, MessageId, Seq},
+        message::Message,
+        reject::Reject,
+        room::Author,
+    },
+};
+
+/// Where a page is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PageAt {
+    /// The newest messages.
+    Newest,
+    /// Those before this place.
+    Before(Seq),
+    /// Those after this place.
+    After(Seq),
+    /// Those on both sides of this place, and it.
+    Around(Seq),
+}
+
+/// A page of messages, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Arc<Message>>,
+    /// Whether there are older ones.
+    pub has_more_before: bool,
+    /// Whether there are newer ones.
+    pub has_more_after: bool,
+    /// Everyone but the reader has got messages up to here.
+    pub delivered_by_all: Seq,
+    /// Everyone but the reader has read messages up to here.
+    pub read_by_all: Seq,
+}
+
+/// Messages found in one direction.
+#[derive(Debug, Default)]
+pub(in crate::actors::ops) struct Run {
+    /// In seq order.
+    pub(in crate::actors::ops) messages: Vec<Arc<Message>>,
+    more: bool,
+}
+
+impl Node {
+    /// One message, and up to where everyone but the author has got and read messages.
+    ///
+    /// # Errors
+    /// [`Reject::MessageNotFound`].
+    pub async fn message(&self, author: Author, id: MessageId) -> Call<Page> {
+        let (access, found) = self.locate(author, id).await?;
+        self.single(author, &access, found.seq).await
+    }
+
+    /// One message by its twin's id.
+    ///
+    /// # Errors
+    /// [`Reject::MessageNotFound`].
+    pub async fn message_by_external(&self, author: Author, external: &ExternalRef) -> Call<Page> {
+        let found = self.context.store.find_external(external).await?.ok_or(Reject::MessageNotFound)?;
+        let (access, found) = self.locate_ref(author, found).await?;
+        self.single(author, &access, found.seq).await
+    }
+
+    async fn single(&self, author: Author, access: &Access, seq: Seq) -> Call<Page> {
+        let message = self.message_at(access, seq).await?.ok_or(Reject::MessageNotFound)?;
+        let mut messages = vec![message];
+        self.drop_hidden(author, access, &mut messages).await?;
+        if messages.is_empty() {
+            return Err(Reject::MessageNotFound.into());
+        }
+        let (delivered_by_all, read_by_all) = self.reached_by_all(access, author.user).await?;
+        Ok(Page { messages, delivered_by_all, read_by_all, ..Page::default() })
+    }
+}
