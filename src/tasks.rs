@@ -2,7 +2,10 @@
 
 use std::future::Future;
 
-use tokio::task::JoinHandle;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::JoinHandle,
+};
 
 /// What a task is for. Tasks end by themselves when what they serve goes; none holds an acknowledged write back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -37,6 +40,8 @@ pub enum TaskKind {
     Cache,
     /// Tells other nodes what may be forgotten.
     Ephemera,
+    /// Walks many rows for one call, beside the threads that serve.
+    Scan,
     /// Refreshes keys.
     Keys,
     /// Brings what is written to a second store.
@@ -56,4 +61,21 @@ where
 {
     tracing::trace!(?kind, "task started");
     tokio::spawn(future)
+}
+
+/// Runs what reads or computes for longer than the threads that serve can spare beside them, on a thread that may block.
+/// None if it panicked, or the runtime is going down. A runtime of one thread has nothing beside it: there it runs where
+/// it is called.
+#[allow(clippy::disallowed_methods)] // the one place that may
+pub async fn beside<F>(kind: TaskKind, future: F) -> Option<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tracing::trace!(?kind, "task started");
+    let runtime = Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Some(future.await);
+    }
+    tokio::task::spawn_blocking(move || runtime.block_on(future)).await.ok()
 }

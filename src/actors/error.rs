@@ -19,6 +19,12 @@ pub enum CallError {
     /// A queue is full; nothing happened.
     #[error("too much to do")]
     Overloaded,
+    /// The user's earlier calls have cost more than their rate allows; nothing happened.
+    #[error("too many rows read")]
+    RateLimited {
+        /// When to try again, milliseconds from now.
+        retry_after_ms: u64,
+    },
     /// The actor went to sleep or was replaced before it took the command up; nothing happened.
     #[error("the actor is gone")]
     Gone,
@@ -55,6 +61,7 @@ impl CallError {
         match self {
             Self::Rejected(_)
             | Self::Overloaded
+            | Self::RateLimited { .. }
             | Self::Gone
             | Self::Failed { .. }
             | Self::TooManyStreams

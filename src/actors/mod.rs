@@ -7,6 +7,7 @@ mod budget;
 mod client_ids;
 pub mod directory;
 pub mod error;
+pub mod fair_share;
 pub mod hub;
 pub mod ops;
 pub mod presence;
@@ -15,6 +16,7 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 pub mod user;
+mod warmth;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -38,6 +40,10 @@ pub struct Options {
     pub room_idle: Duration,
     /// Messages a room keeps warm, at least 1.
     pub warm_messages: usize,
+    /// Bytes of messages a room keeps warm, about; always the newest message.
+    pub warm_room_bytes: usize,
+    /// Bytes that all rooms which are awake take, about, before those that were not used for longest give some back.
+    pub warm_node_bytes: usize,
     /// Commands a room takes before it answers `Overloaded`.
     pub queue_max: usize,
     /// Sends of one append.
@@ -60,6 +66,10 @@ pub struct Options {
     pub request_timeout: Duration,
     /// What a write has survived when it is acknowledged.
     pub durability: Durability,
+    /// Calls that walk many rows, of one user at once.
+    pub scans_per_user: usize,
+    /// Slices of such calls that run at once; about one a core.
+    pub scans_at_once: usize,
 }
 
 impl Default for Options {
@@ -67,6 +77,8 @@ impl Default for Options {
         Self {
             room_idle: Duration::from_secs(120),
             warm_messages: 256,
+            warm_room_bytes: 1 << 20,
+            warm_node_bytes: 128 << 20,
             queue_max: 1_024,
             batch_max: 256,
             members_max: 100_000,
@@ -78,6 +90,8 @@ impl Default for Options {
             user_idle: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
             durability: Durability::Synced,
+            scans_per_user: 2,
+            scans_at_once: 2,
         }
     }
 }
@@ -117,4 +131,11 @@ pub(crate) struct Context {
     pub(crate) ids: Mutex<Snowflakes>,
     pub(crate) client_ids: Arc<client_ids::ClientIds>,
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) shares: Arc<fair_share::FairShare>,
+    pub(crate) warmth: Arc<warmth::Warmth>,
+    /// Rooms that read their newest messages at once: each holds about a page of them twice.
+    pub(crate) tails: Semaphore,
 }
+
+/// See [`Context::tails`].
+const TAILS_AT_ONCE: usize = 32;

@@ -1,17 +1,23 @@
-//! How often a user may call and a room may be sent to: on this node, and then in the whole cluster.
+//! How often a user may call and a room may be sent to: on this node, and then in the whole cluster. A call that has
+//! cost as much as many is charged for them afterwards; what the rate does not hold is owed, and paid before the next call.
 
 use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 
+use dashmap::DashMap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 
 use super::status::ApiError;
 use crate::{
+    actors::fair_share::Purse,
     domain::ids::{RoomId, UserId},
     ephemera::{Bucket, Ephemera, Rate},
+    tasks::{self, TaskKind},
 };
 
 /// Calls between two clean-ups of a limiter's memory.
 const CLEAN_EVERY: usize = 100_000;
+/// Nobody owes more than the rate gives in so many seconds.
+const OWED_S_MAX: u32 = 30;
 
 /// Rates; 0 calls per second is no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,14 +35,23 @@ pub struct Rates {
 #[derive(Debug)]
 struct Keyed<K: Hash + Eq + Clone + std::fmt::Debug> {
     limiter: Option<DefaultKeyedRateLimiter<K>>,
+    per_s: u32,
+    burst: u32,
+    owed: DashMap<K, u32>,
     calls: std::sync::atomic::AtomicUsize,
 }
 
 impl<K: Hash + Eq + Clone + std::fmt::Debug> Keyed<K> {
     fn new(per_s: u32, burst: u32) -> Self {
-        let quota = NonZeroU32::new(per_s)
-            .map(|per_s| Quota::per_second(per_s).allow_burst(NonZeroU32::new(burst).unwrap_or(per_s)));
-        Self { limiter: quota.map(RateLimiter::keyed), calls: Default::default() }
+        let burst = NonZeroU32::new(burst).or(NonZeroU32::new(per_s));
+        let quota = NonZeroU32::new(per_s).zip(burst).map(|(per_s, burst)| Quota::per_second(per_s).allow_burst(burst));
+        Self {
+            limiter: quota.map(RateLimiter::keyed),
+            per_s,
+            burst: burst.map_or(0, NonZeroU32::get),
+            owed: DashMap::new(),
+            calls: Default::default(),
+        }
     }
 
     fn check(&self, key: &K) -> Result<(), ApiError> {
@@ -44,12 +59,57 @@ impl<K: Hash + Eq + Clone + std::fmt::Debug> Keyed<K> {
             return Ok(());
         };
         if self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {
-            limiter.retain_recent();
+            self.clean(limiter);
+        }
+        let owed = self.settle(limiter, key);
+        if !owed.is_zero() {
+            return Err(rate_limited(owed));
         }
         limiter.check_key(key).map_err(|until| {
             let wait = until.wait_time_from(limiter.clock().now());
             rate_limited(wait)
         })
+    }
+
+    fn clean(&self, limiter: &DefaultKeyedRateLimiter<K>) {
+        let owing: Vec<K> = self.owed.iter().map(|entry| entry.key().clone()).collect();
+        for key in owing {
+            self.settle(limiter, &key);
+        }
+        limiter.retain_recent();
+    }
+
+    /// Takes so many uses, or owes them. Returns how long until nothing is owed.
+    fn charge(&self, key: &K, uses: u32) -> Duration {
+        let Some(limiter) = &self.limiter else {
+            return Duration::ZERO;
+        };
+        if uses > 0 {
+            let mut owed = self.owed.entry(key.clone()).or_default();
+            *owed = owed.saturating_add(uses).min(self.per_s.saturating_mul(OWED_S_MAX));
+        }
+        self.settle(limiter, key)
+    }
+
+    /// Pays what is owed as far as there is. Returns how long until the rest is there.
+    fn settle(&self, limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Duration {
+        let Some(mut owed) = self.owed.get_mut(key) else {
+            return Duration::ZERO;
+        };
+        let mut step = (*owed).min(self.burst);
+        while let Some(uses) = NonZeroU32::new(step) {
+            match limiter.check_key_n(key, uses) {
+                Ok(Ok(())) => {
+                    *owed -= step;
+                    step = step.min(*owed);
+                }
+                Ok(Err(_)) | Err(_) => step /= 2,
+            }
+        }
+        let left = *owed;
+        drop(owed);
+        self.owed.remove_if(key, |_, owed| *owed == 0);
+        Duration::from_secs_f64(f64::from(left) / f64::from(self.per_s.max(1)))
     }
 }
 
@@ -102,5 +162,62 @@ impl Limits {
             return Ok(());
         }
         self.cluster.take(bucket, Rate { per_s, burst }).await.map_err(rate_limited)
+    }
+}
+
+impl Purse for Limits {
+    fn pay(&self, user: UserId, calls: u32) -> Duration {
+        let (per_s, burst) = (self.rates.user_per_s, self.rates.user_burst);
+        if calls > 0 && per_s > 0 {
+            let cluster = Arc::clone(&self.cluster);
+            tasks::spawn(TaskKind::Ephemera, async move {
+                cluster.spent(Bucket::User(user), Rate { per_s, burst }, calls).await;
+            });
+        }
+        self.users.charge(&user, calls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ephemera::Alone;
+
+    fn limits(user_per_s: u32, user_burst: u32) -> Limits {
+        Limits::new(Rates { user_per_s, user_burst, room_per_s: 0, room_burst: 1 }, Arc::new(Alone::default()))
+    }
+
+    #[tokio::test]
+    async fn what_a_call_has_cost_is_taken_from_the_rate() {
+        let limits = limits(1, 20);
+        let user = UserId(1);
+        limits.user(user).await.unwrap();
+        assert_eq!(limits.pay(user, 15), Duration::ZERO);
+        for _ in 0..4 {
+            limits.user(user).await.unwrap();
+        }
+        let refused = limits.user(user).await.unwrap_err();
+        assert_eq!(refused.info().reason, "rate_limited");
+        limits.user(UserId(2)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_rate_does_not_hold_is_owed() {
+        let limits = limits(1, 20);
+        let user = UserId(1);
+        let wait = limits.pay(user, 25);
+        assert!(wait > Duration::from_secs(3) && wait <= Duration::from_secs(5), "{wait:?}");
+        let refused = limits.user(user).await.unwrap_err();
+        assert_eq!(refused.info().reason, "rate_limited");
+        assert!(refused.info().retry_after_ms > 3_000, "{refused:?}");
+        assert!(limits.pay(user, u32::MAX) <= Duration::from_secs(30), "nobody is locked out for long");
+        limits.user(UserId(2)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_a_rate_nothing_is_owed() {
+        let limits = limits(0, 1);
+        assert_eq!(limits.pay(UserId(1), 1_000_000), Duration::ZERO);
+        limits.user(UserId(1)).await.unwrap();
     }
 }

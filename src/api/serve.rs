@@ -116,10 +116,12 @@ impl Api {
     ) -> Result<Self, DescriptorsError> {
         let draining = Arc::new(AtomicBool::new(false));
         let max = options.message_bytes_max;
+        let limits = Arc::new(Limits::new(options.rates, node.ephemera()));
+        node.charge_to(Arc::clone(&limits) as _);
         let door = Door {
             node: node.clone(),
             verifier: verifier.clone(),
-            limits: Arc::new(Limits::new(options.rates, node.ephemera())),
+            limits,
             metrics: Arc::clone(&metrics),
         };
         let admin = Admin { started_at_ms: node.now_ms(), door: door.clone(), draining: Arc::clone(&draining) };

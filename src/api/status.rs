@@ -286,6 +286,7 @@ impl From<CallError> for ApiError {
             CallError::Overloaded => {
                 Self::new(Code::ResourceExhausted, "overloaded", "too much to do").retry_after(100)
             }
+            CallError::RateLimited { retry_after_ms } => Self::rate_limited(retry_after_ms),
             CallError::Gone => Self::new(Code::Unavailable, "room_unavailable", "the room is moving").retry_after(100),
             CallError::Dropped => Self::new(Code::Unavailable, "outcome_unknown", "the room failed").retry_after(100),
             CallError::Deadline => return Self::deadline(),

@@ -174,6 +174,8 @@ pub const KEYS: &[Key] = &[
 
     int("rooms.idle_ms", "120000", (1000, DAY_MS), "ms", "A room with nothing to do sleeps after this time."),
     int("rooms.warm_messages", "256", (1, 65_536), "messages", "Latest messages an awake room keeps in memory."),
+    int("rooms.warm_room_bytes", "1048576", (4096, 1024 * MIB), "bytes", "Memory those messages of one room may take, about; fewer are kept when they are large, but always the newest one."),
+    int("rooms.warm_node_mb", "128", (8, 1_048_576), "MiB", "Memory all awake rooms may take, about, with their members and positions. Over it, rooms that were not used for longest give back their messages, then sleep."),
     int("rooms.queue_max", "1024", (1, 1_048_576), "commands", "Commands waiting for one room; more are refused."),
     int("rooms.batch_max", "256", (1, 1000), "events", "Events of one room written at once."),
     int("rooms.max_members", "100000", (2, 10_000_000), "members", "Most members of a room."),

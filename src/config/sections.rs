@@ -241,6 +241,10 @@ pub struct RoomsConfig {
     pub idle_ms: u64,
     /// Latest messages an awake room keeps in memory.
     pub warm_messages: usize,
+    /// Memory those messages of one room may take, about.
+    pub warm_room_bytes: usize,
+    /// Memory all awake rooms may take, about, in MiB.
+    pub warm_node_mb: usize,
     /// Most commands waiting for one room.
     pub queue_max: usize,
     /// Most events of one room written at once; not more than `queue_max`.

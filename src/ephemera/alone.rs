@@ -25,6 +25,8 @@ impl Ephemera for Alone {
         Ok(())
     }
 
+    async fn spent(&self, _: Bucket, _: Rate, _: u32) {}
+
     async fn set_typing(&self, room: RoomId, user: UserId, typing: bool) {
         let now = Instant::now();
         let mut rooms = self.typing.lock();

@@ -55,6 +55,9 @@ pub trait Ephemera: Debug + Send + Sync + 'static {
     /// Counts one use of `bucket` in the whole cluster. Over the rate it is not counted, and the time to wait is said.
     async fn take(&self, bucket: Bucket, rate: Rate) -> Result<(), Duration>;
 
+    /// Counts uses of `bucket` that have happened already; those that the rate does not hold are forgotten.
+    async fn spent(&self, bucket: Bucket, rate: Rate, uses: u32);
+
     /// A user types in a room, or stopped.
     async fn set_typing(&self, room: RoomId, user: UserId, typing: bool);
 

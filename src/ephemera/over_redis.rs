@@ -47,6 +47,12 @@ local next = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + every
 if next - now > span then return next - now - span end
 redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000))
 return 0";
+const SPEND: &str = r"
+local every, span, uses = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local next = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + every * uses
+next = math.min(next, now + span)
+redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000))
+return 0";
 const TYPE: &str = r"
 local span = tonumber(ARGV[2])
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + span * 1000), ARGV[1])
@@ -104,6 +110,7 @@ pub struct OverRedis {
 
 struct Scripts {
     take: Script,
+    spend: Script,
     begin_typing: Script,
     typing: Script,
     open: Script,
@@ -150,12 +157,20 @@ impl OverRedis {
         tasks::spawn(TaskKind::Ephemera, teller.tell(Arc::downgrade(&own), closing, heartbeat));
         let scripts = Scripts {
             take: script(TAKE),
+            spend: script(SPEND),
             begin_typing: script(TYPE),
             typing: script(TYPING),
             open: script(OPEN),
             presence: script(PRESENCE),
         };
         Self { link, node, scripts, own, closed }
+    }
+
+    fn rate_key(&self, bucket: Bucket) -> String {
+        match bucket {
+            Bucket::User(user) => self.link.key("rate:u", user.0),
+            Bucket::Room(room) => self.link.key("rate:r", room),
+        }
     }
 
     async fn presence_of(&self, users: &[UserId]) -> Result<Vec<Presence>, Gone> {
@@ -173,6 +188,12 @@ impl OverRedis {
         };
         Ok(answers.chunks_exact(2).map(presence).collect())
     }
+}
+
+/// Microseconds between two uses, and how far ahead of now the next one may be.
+fn arrival_us(rate: Rate) -> (u64, u64) {
+    let every_us = 1_000_000 / u64::from(rate.per_s.max(1));
+    (every_us, every_us * u64::from(rate.burst.max(1)))
 }
 
 fn streams_key(link: &RedisLink, user: UserId) -> String {
@@ -194,12 +215,8 @@ fn millis(time: Duration) -> u64 {
 #[async_trait]
 impl Ephemera for OverRedis {
     async fn take(&self, bucket: Bucket, rate: Rate) -> Result<(), Duration> {
-        let key = match bucket {
-            Bucket::User(user) => self.link.key("rate:u", user.0),
-            Bucket::Room(room) => self.link.key("rate:r", room),
-        };
-        let every_us = 1_000_000 / u64::from(rate.per_s.max(1));
-        let span_us = every_us * u64::from(rate.burst.max(1));
+        let key = self.rate_key(bucket);
+        let (every_us, span_us) = arrival_us(rate);
         let fill = |call: &mut ScriptInvocation<'_>| {
             call.key(key).arg(every_us).arg(span_us);
         };
@@ -207,6 +224,17 @@ impl Ephemera for OverRedis {
             // Without an answer the node's own limits stand alone.
             Ok(0) | Err(_) => Ok(()),
             Ok(wait_us) => Err(Duration::from_micros(wait_us)),
+        }
+    }
+
+    async fn spent(&self, bucket: Bucket, rate: Rate, uses: u32) {
+        let key = self.rate_key(bucket);
+        let (every_us, span_us) = arrival_us(rate);
+        let fill = |call: &mut ScriptInvocation<'_>| {
+            call.key(key).arg(every_us).arg(span_us).arg(uses);
+        };
+        if let Err(error) = self.link.script::<u64>(&self.scripts.spend, fill).await {
+            tracing::debug!(%error, "a rate was not charged");
         }
     }
 

@@ -44,6 +44,20 @@ async fn a_rate_is_shared_by_the_nodes() {
 }
 
 #[tokio::test]
+async fn what_was_spent_counts_for_all_nodes_and_no_further_than_the_burst() {
+    let Some(redis) = OwnRedis::start() else { return };
+    let (a, b) = nodes(&redis);
+    let rate = Rate { per_s: 1, burst: 10 };
+    a.spent(Bucket::User(ANA), rate, 9).await;
+    b.take(Bucket::User(ANA), rate).await.unwrap();
+    assert!(b.take(Bucket::User(ANA), rate).await.is_err());
+    a.spent(Bucket::User(ANA), rate, 1_000).await;
+    let wait = b.take(Bucket::User(ANA), rate).await.unwrap_err();
+    assert!(wait <= Duration::from_secs(1), "{wait:?}: nothing is owed in the cluster");
+    assert!(b.take(Bucket::User(BEN), rate).await.is_ok(), "another bucket");
+}
+
+#[tokio::test]
 async fn a_rate_comes_back_with_time() {
     let Some(redis) = OwnRedis::start() else { return };
     let (a, _) = nodes(&redis);

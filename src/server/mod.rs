@@ -146,6 +146,8 @@ fn options(config: &Config, durability: Durability) -> actors::Options {
     actors::Options {
         room_idle: Duration::from_millis(config.rooms.idle_ms),
         warm_messages: config.rooms.warm_messages,
+        warm_room_bytes: config.rooms.warm_room_bytes,
+        warm_node_bytes: config.rooms.warm_node_mb << 20,
         queue_max: config.rooms.queue_max,
         batch_max: config.rooms.batch_max,
         members_max: config.rooms.max_members,
@@ -156,6 +158,7 @@ fn options(config: &Config, durability: Durability) -> actors::Options {
         heartbeat: Duration::from_millis(config.streams.heartbeat_ms),
         request_timeout: config.server.request_timeout(),
         durability,
+        scans_at_once: std::thread::available_parallelism().map_or(2, usize::from).max(2),
         ..defaults
     }
 }

@@ -33,6 +33,9 @@ const REWAKE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a draining directory asks a busy room again.
 const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 
+/// A room that was used as lately as this does not sleep to save memory: whoever woke it has not spoken yet.
+const JUST_USED_MS: i64 = 1_000;
+
 type Waiter = oneshot::Sender<Call<RoomHandle>>;
 
 /// A room read from the store.
@@ -59,6 +62,8 @@ pub(crate) enum DirectoryMsg {
         room: RoomId,
     },
     Sweep,
+    /// The rooms that are awake take too much memory.
+    Shrink,
     Passivate {
         room: RoomId,
         reply: Option<oneshot::Sender<bool>>,
@@ -133,6 +138,7 @@ impl Actor for Directory {
             DirectoryMsg::Loaded { room, loaded } => state.loaded(room, *loaded, &myself).await,
             DirectoryMsg::Rewake { room } => state.rewake(room, &myself),
             DirectoryMsg::Sweep => state.sweep(),
+            DirectoryMsg::Shrink => state.shrink(),
             DirectoryMsg::Passivate { room, reply } => state.passivate(room, reply),
             DirectoryMsg::Asleep { room, asleep } => state.asleep(room, asleep, &myself),
             DirectoryMsg::Drain { reply } => state.drain(reply),
@@ -193,8 +199,7 @@ impl State {
             let told = hub.told();
             let loaded = async {
                 let epoch = context.store.claim(room).await?;
-                let warm = context.options.warm_messages;
-                let state = load::state(&*context.store, room, epoch, warm).await?;
+                let state = load::state(&context, room, epoch).await?;
                 let head = state.head.seq;
                 let after = told.unwrap_or_else(|| Seq(head.0.saturating_sub(1)));
                 let mut events = load::events(&*context.store, room, after, head).await?;
@@ -255,7 +260,11 @@ impl State {
         let hub = context.hubs.get(id);
         hub.set_head(state.head);
         let last_used_ms = context.clock.now_ms().into();
-        let shared = Arc::new(Shared { state: RwLock::new(state), hub, last_used_ms, slept: false.into() });
+        let warm = context.warmth.part();
+        let shared = Arc::new(Shared { state: RwLock::new(state), hub, last_used_ms, slept: false.into(), warm });
+        if shared.weigh() {
+            let _ = myself.cast(DirectoryMsg::Shrink);
+        }
         let seed = RoomSeed {
             context: Arc::clone(context),
             directory: myself.clone(),
@@ -280,7 +289,39 @@ impl State {
         let idle = |entry: &Entry| matches!(entry, Entry::Awake(handle, _) if handle.last_used_ms() <= before);
         let rooms: Vec<RoomId> = self.rooms.iter().filter(|(_, entry)| idle(entry)).map(|(room, _)| *room).collect();
         rooms.into_iter().for_each(|room| self.passivate(room, None));
+        self.shrink();
         self.budgets.retain(|_, budget| !budget.is_clear());
+    }
+
+    /// Has rooms give memory back, those first that were not used for longest: their warm messages, which anybody may
+    /// read from the store; and if that is not enough, all, by sleeping. A room with something under way stays.
+    fn shrink(&mut self) {
+        let mut excess = self.seed.context.warmth.excess();
+        if excess == 0 {
+            return;
+        }
+        let awake = |(room, entry): (&RoomId, &Entry)| match entry {
+            Entry::Awake(handle, actor) => Some((handle.last_used_ms(), *room, handle.clone(), actor.clone())),
+            Entry::Waking(_) | Entry::Sleeping { .. } => None,
+        };
+        let mut rooms: Vec<_> = self.rooms.iter().filter_map(awake).collect();
+        rooms.sort_unstable_by_key(|(used_ms, room, ..)| (*used_ms, *room));
+        for (_, _, handle, actor) in rooms.iter().filter(|(_, _, handle, _)| handle.warm().tail_bytes() > 0) {
+            if excess == 0 {
+                return;
+            }
+            excess = excess.saturating_sub(handle.warm().tail_bytes());
+            // A room that has just died gives all back.
+            let _ = actor.cast(RoomMsg::Cool);
+        }
+        let settled_ms = self.seed.context.clock.now_ms() - JUST_USED_MS;
+        for (_, room, handle, _) in rooms.iter().filter(|(used_ms, ..)| *used_ms < settled_ms) {
+            if excess == 0 {
+                return;
+            }
+            excess = excess.saturating_sub(handle.warm().bytes().saturating_sub(handle.warm().tail_bytes()));
+            self.passivate(*room, None);
+        }
     }
 
     /// Asks a room to sleep. From here on nobody finds it: who asks for it waits.

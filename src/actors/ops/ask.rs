@@ -1,4 +1,4 @@
-//! Asking a room: it is woken, and asked again when it had just gone.
+//! Asking a room: it is woken, for those who may see it, and asked again when it had just gone.
 
 use std::{future::Future, time::Duration};
 
@@ -6,10 +6,12 @@ use super::Node;
 use crate::{
     actors::{
         error::{Call, CallError},
+        fair_share::Spent,
         room::{Applied, RoomHandle},
     },
     domain::{
         ids::RoomId,
+        reject::Reject,
         room::{Author, Command},
     },
 };
@@ -18,14 +20,28 @@ use crate::{
 pub(super) const ATTEMPTS_MAX: u32 = 6;
 
 impl Node {
+    /// The room, awake. Waking costs a write and memory: who is no member, or has left, wakes nothing with an id that
+    /// they know. What reading a large room costs is charged to who woke it.
+    pub(super) async fn wake(&self, author: Author, room: RoomId, to_create: bool) -> Call<RoomHandle> {
+        if let Some(handle) = self.rooms.awake(room) {
+            return Ok(handle);
+        }
+        if !to_create && !author.admin && self.context.store.member(room, author.user).await?.is_none() {
+            return Err(Reject::RoomNotFound.into());
+        }
+        let handle = self.rooms.wake(room, to_create).await?;
+        self.context.shares.charge(author.user, Spent::rows(handle.read(|s| s.members.len())));
+        Ok(handle)
+    }
+
     /// Does something with a room that is awake, again if the room had gone meanwhile.
-    pub(super) async fn with_room<T, F, R>(&self, room: RoomId, to_create: bool, ask: F) -> Call<T>
+    pub(super) async fn with_room<T, F, R>(&self, author: Author, room: RoomId, to_create: bool, ask: F) -> Call<T>
     where
         F: Fn(RoomHandle) -> R + Send,
         R: Future<Output = Call<T>> + Send,
     {
         for attempt in 1..=ATTEMPTS_MAX {
-            let handle = self.rooms.wake(room, to_create).await?;
+            let handle = self.wake(author, room, to_create).await?;
             match ask(handle).await {
                 Err(CallError::Gone) if attempt < ATTEMPTS_MAX => pause(attempt).await,
                 answer => return answer,
@@ -40,7 +56,7 @@ impl Node {
     /// # Errors
     /// [`CallError`].
     pub(super) async fn command(&self, author: Author, room: RoomId, command: Command) -> Call<(Applied, RoomHandle)> {
-        self.with_room(room, false, |handle| {
+        self.with_room(author, room, false, |handle| {
             let command = command.clone();
             async move { Ok((handle.command(author, command).await?, handle)) }
         })

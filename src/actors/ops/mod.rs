@@ -34,7 +34,16 @@ pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
 pub use search::Found;
 pub use turns::{Turn, Turns};
 
-use super::{Context, Options, directory::Rooms, error::CallError, hub::Hubs, presence::Presence, user::Users};
+use super::{
+    Context, Options, TAILS_AT_ONCE,
+    directory::Rooms,
+    error::{Call, CallError},
+    fair_share::{Bounds, FairShare, Purse, Share},
+    hub::Hubs,
+    presence::Presence,
+    user::Users,
+    warmth::Warmth,
+};
 use crate::{
     domain::ids::UserId,
     ephemera::Ephemera,
@@ -78,6 +87,12 @@ impl Node {
             ids: Mutex::new(parts.ids),
             client_ids: Arc::default(),
             permits: Arc::new(Semaphore::new(options.in_flight_max)),
+            shares: Arc::new(FairShare::new(Bounds {
+                per_user: options.scans_per_user,
+                at_once: options.scans_at_once,
+            })),
+            warmth: Arc::new(Warmth::new(options.warm_node_bytes)),
+            tails: Semaphore::new(TAILS_AT_ONCE),
             options,
         });
         let users = Users::start(Arc::clone(&context)).await?;
@@ -159,6 +174,16 @@ impl Node {
         }
         self.resume_join_jobs().await?;
         Ok(found)
+    }
+
+    /// Says where the price of calls that walk many rows is taken from.
+    pub fn charge_to(&self, purse: Arc<dyn Purse>) {
+        self.context.shares.charge_to(purse);
+    }
+
+    /// A share of the node for a call of `user` that walks many rows.
+    pub(super) async fn share(&self, user: UserId) -> Call<Share> {
+        self.context.shares.enter(user).await
     }
 
     /// Goes down in order: streams end, rooms finish what is under way and sleep. Returns whether all was done within

@@ -136,7 +136,7 @@ impl Node {
         members: Vec<(UserId, Role)>,
         blocked: bool,
     ) -> Call<Applied> {
-        self.with_room(info.id, true, |handle| {
+        self.with_room(author, info.id, true, |handle| {
             if blocked {
                 // A room that is not made yet has no sides whose blocks it could have read.
                 let _ = handle.tell(RoomMsg::Blocked(true));
@@ -286,7 +286,7 @@ impl Node {
             return self.command(author, room, Command::Close).await.map(drop);
         }
         let clear = |handle: RoomHandle| async move { handle.clear(author).await };
-        let cleared = self.with_room(room, false, clear).await?;
+        let cleared = self.with_room(author, room, false, clear).await?;
         self.users.room_cleared(author.user, room, cleared);
         self.hide_room(author, room).await
     }

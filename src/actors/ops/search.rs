@@ -1,7 +1,8 @@
 //! Finding text: the log is read newest first and looked through, so many rows a call.
 //!
 //! There is no index: what is stored is sealed, and an index of its words would not be. The price is time that grows
-//! with the room, and it is paid by whoever searches, page by page.
+//! with the room, and it is paid by whoever searches, page by page: in slices of their own share of the node, charged to
+//! their rate.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::{Access, Node};
 use crate::{
     actors::{
         error::{Call, CallError},
+        fair_share::{RowsAtOnce, Spent},
         room::load,
         user::ListFilter,
     },
@@ -25,8 +27,14 @@ use crate::{
 
 /// Log rows looked through at most in one call.
 const ROWS_PER_CALL: usize = 20_000;
-/// Log rows read at a time.
-const PAGE: usize = 500;
+/// Bytes looked through at most in one call.
+const BYTES_PER_CALL: usize = 16 << 20;
+/// Log rows read at a time, at most.
+const PAGE_ROWS: usize = 128;
+/// Bytes read at a time, about.
+const PAGE_BYTES: usize = 256 << 10;
+/// Opening a room costs as much as looking through so many rows.
+const ROWS_PER_ROOM: usize = 8;
 
 /// What a search found.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +43,24 @@ pub struct Found {
     pub messages: Vec<Arc<Message>>,
     /// Where to go on; none when all was looked through.
     pub next: Option<(RoomId, Seq)>,
+}
+
+/// A search under way. It moves into each slice and comes back from it.
+#[derive(Debug)]
+struct Hunt {
+    author: Author,
+    needle: Arc<str>,
+    limit: usize,
+    /// The one room that was asked for is missed when it is gone; of all the author's rooms, one may be.
+    must_be_there: bool,
+    /// Rooms not yet looked through, the next one last.
+    rooms: Vec<RoomId>,
+    /// Where to begin in the first of them.
+    from: Option<Seq>,
+    /// The room being looked through.
+    open: Option<(Access, Seq)>,
+    at_once: RowsAtOnce,
+    found: Vec<Arc<Message>>,
 }
 
 impl Node {
@@ -51,7 +77,7 @@ impl Node {
         limit: usize,
     ) -> Call<Found> {
         text("query", query, limits::SEARCH_BYTES_MIN, limits::NAME_BYTES_MAX)?;
-        let needle = fold::fold(query);
+        let mut share = self.share(author.user).await?;
         let mut rooms = match room_asked {
             Some(room) => vec![room],
             None => {
@@ -61,64 +87,28 @@ impl Node {
             }
         };
         rooms.retain(|room| from.is_none_or(|(start, _)| *room >= start));
-        let mut found = Found::default();
-        let mut rows = 0;
-        for room in rooms {
-            let access = match self.access(author, room).await {
-                Ok(access) => access,
-                // Deleted, or left, since the list was read.
-                Err(CallError::Rejected(_)) if room_asked.is_none() => continue,
-                Err(error) => return Err(error),
-            };
-            let start = from.filter(|(id, _)| *id == room).map_or_else(|| access.head.seq.next(), |(_, seq)| seq);
-            let mut of_room = Vec::new();
-            found.next = self
-                .search_room(&access, &needle, start, limit - found.messages.len(), &mut rows, &mut of_room)
-                .await?;
-            of_room.reverse();
-            self.drop_hidden(author, &access, &mut of_room).await?;
-            found.messages.extend(of_room.into_iter().rev());
-            if found.next.is_some() {
-                break;
+        rooms.reverse();
+        let mut hunt = Hunt {
+            author,
+            needle: fold::fold(query).into(),
+            limit,
+            must_be_there: room_asked.is_some(),
+            from: from.filter(|(room, _)| rooms.last() == Some(room)).map(|(_, seq)| seq),
+            rooms,
+            open: None,
+            at_once: RowsAtOnce::new(PAGE_ROWS, PAGE_BYTES),
+            found: Vec::new(),
+        };
+        loop {
+            let node = self.clone();
+            hunt = share.run(async move { hunt.slice(&node).await }).await?;
+            let Spent { rows, bytes } = share.spent();
+            // Who has used up their rate goes on when they ask again.
+            let is_enough = rows >= ROWS_PER_CALL || bytes >= BYTES_PER_CALL || share.owes();
+            if hunt.is_over() || is_enough {
+                return Ok(hunt.end());
             }
         }
-        Ok(found)
-    }
-
-    /// Looks through one room before `seq`. Returns where to go on, if the call's share is used up.
-    async fn search_room(
-        &self,
-        access: &Access,
-        needle: &str,
-        mut before: Seq,
-        limit: usize,
-        rows: &mut usize,
-        found: &mut Vec<Arc<Message>>,
-    ) -> Call<Option<(RoomId, Seq)>> {
-        while before > access.floor().next() {
-            if *rows >= ROWS_PER_CALL || found.len() >= limit {
-                return Ok(Some((access.room, before)));
-            }
-            let page = self.context.store.read_log(access.room, before, Direction::Backward, PAGE).await?;
-            let Some(last) = page.last().map(|row| row.seq) else {
-                return Ok(None);
-            };
-            *rows += page.len();
-            let visible = page.iter().rev().filter(|row| row.message.is_some() && row.seq > access.floor());
-            let sent = visible.map(|row| codec::decode_message(access.room, row)).collect::<Result<Vec<_>, _>>()?;
-            let present = load::present(&*self.context.store, access.room, sent).await?;
-            for message in present.into_iter().rev() {
-                if self.matches(access, &message, needle) {
-                    before = message.seq;
-                    found.push(message);
-                    if found.len() >= limit {
-                        return Ok(Some((access.room, before)));
-                    }
-                }
-            }
-            before = last;
-        }
-        Ok(None)
     }
 
     fn matches(&self, access: &Access, message: &Message, needle: &str) -> bool {
@@ -130,5 +120,82 @@ impl Node {
         }
         let plain = self.context.keys.decrypt(&access.info.encryption_data, &message.draft.content);
         plain.is_some_and(|plain| fold::contains(&plain, needle))
+    }
+}
+
+impl Hunt {
+    fn is_over(&self) -> bool {
+        self.found.len() >= self.limit || (self.open.is_none() && self.rooms.is_empty())
+    }
+
+    fn end(self) -> Found {
+        let next = match (&self.open, self.rooms.last()) {
+            (Some((access, before)), _) => Some((access.room, *before)),
+            // Before the room's first step: from its end.
+            (None, Some(room)) => Some((*room, Seq(i64::MAX.unsigned_abs()))),
+            (None, None) => None,
+        };
+        Found { messages: self.found, next }
+    }
+
+    /// Looks through a few pages.
+    async fn slice(mut self, node: &Node) -> Call<(Self, Spent)> {
+        let mut spent = Spent::default();
+        while !self.is_over() && !spent.is_slice() {
+            match self.open.take() {
+                None => self.open_next(node, &mut spent).await?,
+                Some((access, before)) => self.page(node, access, before, &mut spent).await?,
+            }
+        }
+        Ok((self, spent))
+    }
+
+    async fn open_next(&mut self, node: &Node, spent: &mut Spent) -> Call<()> {
+        let Some(room) = self.rooms.pop() else {
+            return Ok(());
+        };
+        spent.add(Spent::rows(ROWS_PER_ROOM));
+        let from = self.from.take();
+        match node.access(self.author, room).await {
+            Ok(access) => {
+                let end = access.head.seq.next();
+                self.open = Some((access, from.map_or(end, |seq| seq.min(end))));
+                Ok(())
+            }
+            // Deleted, or left, since the list was read.
+            Err(CallError::Rejected(_)) if !self.must_be_there => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks through a page of the log before `before`, and leaves the room open if there is more.
+    async fn page(&mut self, node: &Node, access: Access, before: Seq, spent: &mut Spent) -> Call<()> {
+        if before <= access.floor().next() {
+            return Ok(());
+        }
+        let store = &*node.context.store;
+        let page = store.read_log(access.room, before, Direction::Backward, self.at_once.get()).await?;
+        let Some(mut last) = page.last().map(|row| row.seq) else {
+            return Ok(());
+        };
+        let bytes = page.iter().map(|row| row.body.len()).sum();
+        self.at_once.learn(page.len(), bytes);
+        spent.add(Spent { rows: page.len(), bytes });
+        let visible = page.iter().rev().filter(|row| row.message.is_some() && row.seq > access.floor());
+        let sent = visible.map(|row| codec::decode_message(access.room, row)).collect::<Result<Vec<_>, _>>()?;
+        let mut matching = load::present(store, access.room, sent).await?;
+        matching.retain(|message| node.matches(&access, message, &self.needle));
+        node.drop_hidden(self.author, &access, &mut matching).await?;
+        for message in matching.into_iter().rev() {
+            if self.found.len() >= self.limit {
+                break;
+            }
+            if self.found.len() + 1 == self.limit {
+                last = message.seq;
+            }
+            self.found.push(message);
+        }
+        self.open = Some((access, last));
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     actors::{
         client_ids::InUse,
         error::{Call, CallError},
-        room::{Applied, RoomHandle, SendAck},
+        room::{Applied, RoomHandle, SendAck, load},
         stream::{Moment, MomentBody},
     },
     domain::{
@@ -83,7 +83,10 @@ impl Node {
     }
 
     async fn send_once(&self, sending: &Sending, turn: &mut Turn) -> Call<SendAck> {
-        let handle = self.rooms.wake(sending.room, false).await?;
+        let handle = match self.wake(sending.author, sending.room, false).await {
+            Err(CallError::Rejected(Reject::RoomNotFound)) => return self.sent_as_member(sending).await,
+            woken => woken?,
+        };
         // Read before the look-up: the room's writer knows what came after it.
         let absent_until = handle.last_seq();
         let found = self.context.store.find_client_message(sending.author.user, &sending.client_id).await?;
@@ -117,6 +120,20 @@ impl Node {
         }
         let access = self.access(Author { admin: true, ..sending.author }, sending.room).await?;
         let message = self.message_at(&access, found.seq).await?.ok_or(CallError::Gone)?;
+        Ok(SendAck { message, duplicate: true, durability: self.context.options.durability, epoch })
+    }
+
+    /// The answer to a send of somebody who is no member and does not wake the room: the one that they got when they
+    /// were one, or that there is no such room.
+    async fn sent_as_member(&self, sending: &Sending) -> Call<SendAck> {
+        let store = &self.context.store;
+        let found = store.find_client_message(sending.author.user, &sending.client_id).await?;
+        let found = found.filter(|found| found.room == sending.room && found.hash == sending.hash);
+        let Some(seq) = found.map(|found| found.seq) else {
+            return Err(Reject::RoomNotFound.into());
+        };
+        let epoch = store.record(sending.room, seq).await?.map(|record| record.epoch).ok_or(CallError::Gone)?;
+        let message = load::message(&**store, sending.room, seq).await?.ok_or(CallError::Gone)?;
         Ok(SendAck { message, duplicate: true, durability: self.context.options.durability, epoch })
     }
 
@@ -224,7 +241,8 @@ impl Node {
             Some(seq) => ReadTo::At { seq, n: self.ordinal_at(&access, seq).await? },
         };
         let position =
-            self.with_room(room, false, |handle| async move { handle.mark(author, to, delivered_only).await }).await?;
+            self.with_room(author, room, false, |handle| async move { handle.mark(author, to, delivered_only).await })
+                .await?;
         let head = match self.rooms.awake(room) {
             Some(handle) => handle.read(|s| s.head.n),
             None => access.head.n,

@@ -91,6 +91,7 @@ impl Actor for RoomActor {
             }
             RoomMsg::Observe(reply) => drop(reply.send(room.observe())),
             RoomMsg::Sleep => room.sleep(&myself),
+            RoomMsg::Cool => room.cool(),
             RoomMsg::Blocked(blocked) => room.seed.shared.state.write().blocked = blocked,
             RoomMsg::Persisted(Ok(durability)) => {
                 room.persisted(durability, &myself);
@@ -119,6 +120,19 @@ impl Room {
     fn touch(&self) {
         let now = self.context().clock.now_ms();
         self.seed.shared.last_used_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Lets the warm messages go.
+    fn cool(&self) {
+        self.seed.shared.state.write().cool();
+        self.weigh();
+    }
+
+    /// Says how much memory the room takes now.
+    pub(super) fn weigh(&self) {
+        if self.seed.shared.weigh() {
+            let _ = self.seed.directory.cast(DirectoryMsg::Shrink);
+        }
     }
 
     fn observe(&self) -> RoomObservation {

@@ -81,6 +81,7 @@ impl Room {
             self.seed.shared.hub.positions_moved();
             (moved, state.info.as_ref().map(|info| info.room_type))
         };
+        self.weigh();
         self.answer(waiting, &change.events, durability);
         if let Some(room_type) = room_type {
             self.context().observer.appended(room_type, &change.events);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    actors::{Context, fair_share::RowsAtOnce},
     domain::{
         event::Event,
         ids::{Epoch, RoomId, Seq, UserId},
@@ -13,16 +14,23 @@ use crate::{
 };
 
 /// Rows read at a time.
-const PAGE: usize = 1_000;
+const PAGE: usize = 256;
 /// Events read back at most when looking for the newest messages of a room.
 const TAIL_EVENTS_MAX: usize = 4_000;
+/// A warm message takes about so many bytes besides twice its body.
+const MESSAGE_BYTES: usize = 512;
+/// Bytes of the log read at a time, about.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// The room as its writer needs it. The claim must have been made before, so that nothing can be appended behind it.
 ///
+/// A large room takes a while; between pages others have their turn.
+///
 /// # Errors
 /// [`StoreError`]; `Corrupt` when the log's end is not where the head says.
-pub(crate) async fn state(store: &dyn Store, id: RoomId, epoch: Epoch, tail_max: usize) -> Result<RoomState> {
-    let mut state = RoomState::empty(id, epoch, tail_max);
+pub(crate) async fn state(context: &Context, id: RoomId, epoch: Epoch) -> Result<RoomState> {
+    let (store, options) = (&*context.store, &context.options);
+    let mut state = RoomState::empty(id, epoch, options.warm_messages).with_tail_bytes(options.warm_room_bytes);
     let Some(head) = store.head(id).await? else {
         return Ok(state);
     };
@@ -39,6 +47,7 @@ pub(crate) async fn state(store: &dyn Store, id: RoomId, epoch: Epoch, tail_max:
         if !more {
             break;
         }
+        tokio::task::yield_now().await;
     }
     let mut after = UserId(0);
     loop {
@@ -51,10 +60,13 @@ pub(crate) async fn state(store: &dyn Store, id: RoomId, epoch: Epoch, tail_max:
         if !more {
             break;
         }
+        tokio::task::yield_now().await;
     }
     state.pins = store.pins(id, crate::domain::limits::PINS_MAX).await?;
     state.blocked = blocked(store, &state).await?;
-    let (after, messages) = tail(store, id, head.seq, tail_max).await?;
+    // Closed with the node alone, which never closes it.
+    let _turn = context.tails.acquire().await.ok();
+    let (after, messages) = tail(store, id, head.seq, options.warm_messages, options.warm_room_bytes).await?;
     state.warm(after, messages);
     Ok(state)
 }
@@ -71,17 +83,26 @@ async fn blocked(store: &dyn Store, state: &RoomState) -> Result<bool> {
     Ok(store.has_block(a, b).await? || store.has_block(b, a).await?)
 }
 
-/// The newest messages, oldest first, and the place after which they are complete.
-async fn tail(store: &dyn Store, id: RoomId, last: Seq, tail_max: usize) -> Result<(Seq, Vec<Arc<Message>>)> {
+/// The newest messages, oldest first, and the place after which they are complete: so many, of about so many bytes.
+async fn tail(
+    store: &dyn Store,
+    id: RoomId,
+    last: Seq,
+    messages_max: usize,
+    bytes_max: usize,
+) -> Result<(Seq, Vec<Arc<Message>>)> {
     let mut sent: Vec<Message> = Vec::new();
     let mut before = last.next();
-    let mut read = 0;
-    while sent.len() < tail_max && read < TAIL_EVENTS_MAX && before.0 > 1 {
-        let page = store.read_log(id, before, Direction::Backward, PAGE.min(tail_max.max(64))).await?;
+    let (mut read, mut bytes) = (0, 0);
+    let mut at_once = RowsAtOnce::new(PAGE, PAGE_BYTES);
+    let is_full = |messages: usize, bytes: usize| messages >= messages_max || (messages > 0 && bytes >= bytes_max);
+    while !is_full(sent.len(), bytes) && read < TAIL_EVENTS_MAX && before.0 > 1 {
+        let page = store.read_log(id, before, Direction::Backward, at_once.get()).await?;
         if page.is_empty() {
             break;
         }
         read += page.len();
+        at_once.learn(page.len(), page.iter().map(|record| record.body.len()).sum());
         for record in page {
             if record.seq.next() != before {
                 return Err(StoreError::because(
@@ -91,13 +112,15 @@ async fn tail(store: &dyn Store, id: RoomId, last: Seq, tail_max: usize) -> Resu
                 ));
             }
             before = record.seq;
-            if record.message.is_some() && sent.len() < tail_max {
+            if record.message.is_some() {
+                bytes += MESSAGE_BYTES + 2 * record.body.len();
                 sent.push(codec::decode_message(id, &record)?);
             }
-            if sent.len() == tail_max {
+            if is_full(sent.len(), bytes) {
                 break;
             }
         }
+        tokio::task::yield_now().await;
     }
     sent.reverse();
     let after = Seq(before.0.saturating_sub(1));

@@ -82,6 +82,8 @@ pub(crate) enum RoomMsg {
     Observe(oneshot::Sender<RoomObservation>),
     // From the directory.
     Sleep,
+    /// Let the warm messages go.
+    Cool,
     // Facts about others.
     Blocked(bool),
     // Own completions.

@@ -32,6 +32,7 @@ use super::{
     client_ids::InUse,
     error::{Call, CallError},
     hub::RoomHub,
+    warmth::WarmRoom,
 };
 use crate::domain::{
     ids::{RoomId, Seq},
@@ -70,6 +71,20 @@ pub(crate) struct Shared {
     pub(crate) last_used_ms: AtomicI64,
     /// The actor has ended with nothing under way.
     pub(crate) slept: AtomicBool,
+    /// How much memory it takes.
+    pub(crate) warm: WarmRoom,
+}
+
+impl Shared {
+    /// Says how much memory the room takes now. Returns whether the directory has to be told that all take too much.
+    #[must_use]
+    pub(crate) fn weigh(&self) -> bool {
+        let (bytes, tail_bytes) = {
+            let state = self.state.read();
+            (state.bytes(), state.tail_bytes())
+        };
+        self.warm.set(bytes, tail_bytes)
+    }
 }
 
 impl RoomHandle {
@@ -111,6 +126,11 @@ impl RoomHandle {
     /// Milliseconds since the Unix epoch at which the room was last asked for something.
     pub(crate) fn last_used_ms(&self) -> i64 {
         self.inner.shared.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    /// How much memory the room takes, about.
+    pub(crate) fn warm(&self) -> &WarmRoom {
+        &self.inner.shared.warm
     }
 
     /// Whether the actor has ended with nothing under way.

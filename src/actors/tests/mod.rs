@@ -5,6 +5,7 @@ mod lists;
 mod people;
 mod recovery;
 mod rooms;
+mod shares;
 mod store;
 mod streams;
 

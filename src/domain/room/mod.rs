@@ -7,6 +7,7 @@ mod batch;
 mod command;
 mod decide;
 mod state;
+mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -1,11 +1,11 @@
 //! A room as its writer keeps it warm: settings, members, positions, the newest messages.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-use super::{Member, Role, RoomInfo};
+use super::{Member, Role, RoomInfo, tail::Tail};
 use crate::domain::{
     event::{Event, EventBody},
     ids::{ClientMessageId, Epoch, RoomId, Seq, UserId},
@@ -53,18 +53,15 @@ pub struct RoomState {
     pub pins: Vec<(Seq, Seq)>,
     /// p2p: whether either side has blocked the other.
     pub blocked: bool,
-    tail: VecDeque<Arc<Message>>,
-    tail_max: usize,
-    tail_after: Seq,
-    recent: HashMap<(UserId, ClientMessageId), Seq>,
-    /// Keys of `recent` whose messages are no longer warm, oldest first.
-    cooled: VecDeque<(UserId, ClientMessageId)>,
-    known_after: Seq,
+    tail: Tail,
 }
 
-/// Client ids are known for this many times as many messages as are kept warm, so that a send that waited in a full
-/// queue need not be looked up again.
-const IDS_PER_WARM: usize = 4;
+/// A member takes about so many bytes of memory.
+const MEMBER_BYTES: usize = 192;
+/// A position takes about so many bytes of memory.
+const POSITION_BYTES: usize = 96;
+/// A room without anything takes about so many bytes of memory.
+const ROOM_BYTES: usize = 4_096;
 
 impl RoomState {
     /// A room without events. `tail_max` messages are kept warm, at least 1.
@@ -79,56 +76,70 @@ impl RoomState {
             positions: BTreeMap::new(),
             pins: Vec::new(),
             blocked: false,
-            tail: VecDeque::new(),
-            tail_max: tail_max.max(1),
-            tail_after: Seq(0),
-            recent: HashMap::new(),
-            cooled: VecDeque::new(),
-            known_after: Seq(0),
+            tail: Tail::new(tail_max, usize::MAX),
         }
+    }
+
+    /// The same room that keeps no more than about so many bytes of messages warm, but always the newest one.
+    #[must_use]
+    pub fn with_tail_bytes(self, bytes_max: usize) -> Self {
+        Self { tail: self.tail.with_bytes_max(bytes_max), ..self }
     }
 
     /// Gives a state read from a store its newest messages, oldest first. Every message after `after` must be there.
     pub fn warm(&mut self, after: Seq, messages: impl IntoIterator<Item = Arc<Message>>) {
-        self.tail.clear();
-        self.recent.clear();
-        self.cooled.clear();
-        self.tail_after = after;
-        self.known_after = after;
+        self.tail.begin(after);
         for message in messages {
-            self.push(message);
+            self.tail.push(message);
         }
+    }
+
+    /// Lets the warm messages go, to be read from the store when they are asked for.
+    pub fn cool(&mut self) {
+        self.tail.cool();
+    }
+
+    /// About how many bytes of memory the room takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let many = self.members.len() * MEMBER_BYTES + self.positions.len() * POSITION_BYTES;
+        ROOM_BYTES + many + self.tail.bytes() + self.tail.id_bytes()
+    }
+
+    /// About how many of them [`RoomState::cool`] gives back.
+    #[must_use]
+    pub const fn tail_bytes(&self) -> usize {
+        self.tail.bytes()
     }
 
     /// The newest messages, oldest first; all those after [`RoomState::tail_after`].
     #[must_use]
     pub const fn tail(&self) -> &VecDeque<Arc<Message>> {
-        &self.tail
+        self.tail.messages()
     }
 
     /// Messages up to here are not in the tail.
     #[must_use]
     pub const fn tail_after(&self) -> Seq {
-        self.tail_after
+        self.tail.after()
     }
 
     /// The message at `seq`, if it is warm.
     #[must_use]
     pub fn warm_message(&self, seq: Seq) -> Option<&Arc<Message>> {
-        self.tail.binary_search_by_key(&seq, |m| m.seq).ok().and_then(|i| self.tail.get(i))
+        self.tail.get(seq)
     }
 
     /// Where a message is, by the sender's own id; of the messages after [`RoomState::known_after`].
     #[must_use]
     pub fn recent(&self, sender: UserId, client_id: &ClientMessageId) -> Option<Seq> {
-        // A borrowed pair cannot look up an owned one; the clone is short and happens once a send.
-        self.recent.get(&(sender, client_id.clone())).copied()
+        self.tail.recent(sender, client_id)
     }
 
     /// The client ids of all messages after this place are known.
     #[must_use]
     pub const fn known_after(&self) -> Seq {
-        self.known_after
+        self.tail.known_after()
     }
 
     /// The settings, unless the room does not exist or was deleted.
@@ -185,7 +196,7 @@ impl RoomState {
             self.move_position(*user, *position);
         }
         if let Some(message) = &change.touched {
-            self.replace(message);
+            self.tail.replace(message);
         }
     }
 
@@ -210,7 +221,7 @@ impl RoomState {
                 self.info = Some(Arc::clone(info));
                 self.join(members, event);
             }
-            EventBody::Message(message) => self.push(Arc::clone(message)),
+            EventBody::Message(message) => self.tail.push(Arc::clone(message)),
             EventBody::Joined { members } => self.join(members, event),
             EventBody::Left { users, heir, .. } => {
                 for user in users {
@@ -240,29 +251,5 @@ impl RoomState {
 
     fn join(&mut self, members: &[(UserId, Role)], event: &Event) {
         self.members.extend(members.iter().map(|(user, role)| (*user, Member::joining(*role, event))));
-    }
-
-    fn push(&mut self, message: Arc<Message>) {
-        self.recent.insert((message.sender, message.client_id.clone()), message.seq);
-        self.tail.push_back(message);
-        while self.tail.len() > self.tail_max {
-            if let Some(old) = self.tail.pop_front() {
-                self.tail_after = old.seq;
-                self.cooled.push_back((old.sender, old.client_id.clone()));
-            }
-        }
-        while self.cooled.len() > self.tail_max.saturating_mul(IDS_PER_WARM) {
-            if let Some(seq) = self.cooled.pop_front().and_then(|k| self.recent.remove(&k)) {
-                self.known_after = seq;
-            }
-        }
-    }
-
-    fn replace(&mut self, message: &Arc<Message>) {
-        if let Ok(i) = self.tail.binary_search_by_key(&message.seq, |m| m.seq)
-            && let Some(slot) = self.tail.get_mut(i)
-        {
-            *slot = Arc::clone(message);
-        }
     }
 }

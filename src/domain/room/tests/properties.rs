@@ -1,18 +1,21 @@
 //! What holds in every room after every step of every life.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use proptest::prelude::*;
 
 use super::{
     life::{a_command, a_draft, a_life, an_author},
-    world::{Done, World},
+    world::{Done, Step, World},
 };
 use crate::domain::{
     event::{Event, EventBody},
     ids::{MessageId, Seq, UserId},
     position::Position,
-    room::{Batch, Change, Role, RoomState, RoomType, Subject},
+    room::{Author, Batch, Change, Role, RoomState, RoomType, Send, Sent, Subject},
 };
 
 fn lives() -> ProptestConfig {
@@ -113,6 +116,26 @@ fn check(world: &World, done: &Done) {
     assert!(done.change.events.iter().all(|e| e.room == world.state.id));
 }
 
+/// Whoever looked a client id up as far as the room says is told of a message behind that, or to look again.
+fn check_known(world: &World) {
+    for message in world.messages.values().filter(|m| m.seq > world.state.known_after()) {
+        assert_eq!(world.state.recent(message.sender, &message.client_id), Some(message.seq));
+        let mut batch = Batch::new(&world.state, 0);
+        let again = Send {
+            author: Author { user: message.sender, admin: true },
+            draft: Arc::clone(&message.draft),
+            client_id: message.client_id.clone(),
+            hash: message.hash,
+            absent_until: world.state.known_after(),
+        };
+        match batch.send(&again, |id| id) {
+            Ok(Sent::Before(found)) => assert_eq!(&found, message),
+            Ok(Sent::LookAgain) => assert!(message.seq <= world.state.tail_after()),
+            other => panic!("{} is sent again: {other:?}", message.client_id),
+        }
+    }
+}
+
 /// The room as the log alone tells it, with the messages' present states beside it.
 fn replayed(world: &World) -> RoomState {
     let mut state = RoomState::empty(world.state.id, world.state.epoch, usize::MAX);
@@ -155,6 +178,39 @@ proptest! {
             prop_assert_eq!(position.sent_n, live.sent_n);
             prop_assert_eq!(live.merge(*position), live);
         }
+    }
+
+    /// A room that keeps few bytes warm, and lets all of them go now and then, does what a room does that keeps all.
+    #[test]
+    fn a_budget_of_bytes_changes_no_answer(
+        (room_type, tail_max, steps) in a_life(),
+        bytes in 0usize..6_000,
+        cool_every in 1usize..8,
+    ) {
+        let (mut all, _) = World::new(room_type, usize::MAX);
+        let (few, _) = World::new(room_type, tail_max);
+        let mut few = few.with_tail_bytes(bytes);
+        for (i, step) in steps.into_iter().enumerate() {
+            // What the one that keeps all would forget by sleeping is not compared.
+            if !matches!(step, Step::Reload(_)) {
+                all.step(step.clone());
+            }
+            few.step(step);
+            check_messages(&few);
+            let tail = few.state.tail();
+            prop_assert!(few.state.tail_bytes() <= bytes || tail.len() == 1, "{} of {bytes}", few.state.tail_bytes());
+            prop_assert!(few.state.bytes() > few.state.tail_bytes());
+            check_known(&few);
+            if i % cool_every == 0 {
+                few.state.cool();
+                prop_assert_eq!(few.state.tail_bytes(), 0);
+                prop_assert_eq!(few.state.tail_after(), few.state.head.message_seq);
+                check_known(&few);
+            }
+        }
+        prop_assert_eq!(&all.log, &few.log);
+        prop_assert_eq!(&all.messages, &few.messages);
+        prop_assert_eq!(&all.state.positions, &few.state.positions);
     }
 
     /// Also with a subject that has nothing to do with the command, and before the room was made.

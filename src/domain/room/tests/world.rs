@@ -59,6 +59,7 @@ pub(crate) struct World {
     ids: Snowflakes,
     now_ms: i64,
     tail_max: usize,
+    tail_bytes: usize,
 }
 
 /// What one append does, and the state it is done to.
@@ -80,6 +81,7 @@ impl World {
             ids: Snowflakes::new(1),
             now_ms: NOW_MS,
             tail_max,
+            tail_bytes: usize::MAX,
         };
         let mut members = vec![(OWNER, Role::Owner), (UserId(2), Role::Member)];
         if room_type != RoomType::P2p {
@@ -89,6 +91,11 @@ impl World {
         let author = Author { user: OWNER, admin: false };
         let done = world.command(author, command).unwrap();
         (world, done)
+    }
+
+    /// The same world, whose room keeps about so many bytes of messages warm.
+    pub(crate) fn with_tail_bytes(self, tail_bytes: usize) -> Self {
+        Self { state: self.state.with_tail_bytes(tail_bytes), tail_bytes, ..self }
     }
 
     /// Does a step; returns what was written, if anything was.
@@ -285,6 +292,7 @@ impl World {
             Some(last) => *self.messages.keys().nth(last).unwrap(),
             None => Seq(0),
         };
+        let mut state = state.with_tail_bytes(self.tail_bytes);
         state.warm(after, self.messages.values().skip(skip).cloned());
         self.tail_max = tail_max;
         self.state = state;
