@@ -4,6 +4,7 @@ use super::{Node, RoomSummary};
 use crate::{
     actors::{
         error::{Call, CallError},
+        fair_share::Spent,
         user::{ListFilter, ListKey},
     },
     domain::{
@@ -15,6 +16,11 @@ use crate::{
     },
     storage::{Listing, codec},
 };
+
+/// Rooms of a list that are looked at for as much as one row costs.
+const ROOMS_PER_ROW: usize = 32;
+/// Putting together what is shown of a room costs as much as so many rows.
+const ROWS_PER_ROOM: usize = 8;
 
 /// A page of a user's rooms.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +36,8 @@ pub struct RoomPage {
 }
 
 impl Node {
-    /// A page of the author's rooms: pinned first, then by last activity.
+    /// A page of the author's rooms: pinned first, then by last activity. All rooms are looked at for it, in the
+    /// author's share of the node.
     ///
     /// # Errors
     /// [`CallError`].
@@ -43,6 +50,26 @@ impl Node {
         limit: usize,
     ) -> Call<RoomPage> {
         text("query", query, 0, limits::NAME_BYTES_MAX)?;
+        let mut share = self.share(author.user).await?;
+        // Read beside the share: a turn is not for waiting.
+        let all = self.users.warm(author.user).await?.list.lock().rooms.len();
+        let (node, filter, query) = (self.clone(), filter.clone(), query.to_owned());
+        let page = async move {
+            let page = node.list_page(author, &filter, &query, after, limit).await?;
+            let spent = Spent::rows(all / ROOMS_PER_ROW + page.rooms.len() * ROWS_PER_ROOM);
+            Ok((page, spent))
+        };
+        share.run(page).await
+    }
+
+    async fn list_page(
+        &self,
+        author: Author,
+        filter: &ListFilter,
+        query: &str,
+        after: Option<ListKey>,
+        limit: usize,
+    ) -> Call<RoomPage> {
         let shared = self.users.warm(author.user).await?;
         let mut rooms: Vec<(ListKey, Listing)> =
             shared.list.lock().filtered(filter).map(|listed| (listed.key(), listed.listing)).collect();

@@ -11,6 +11,7 @@ mod history;
 mod join_all;
 mod list;
 mod members;
+mod participants;
 mod parts;
 mod people;
 mod rooms;
@@ -28,6 +29,7 @@ pub use admin::{NodeStatus, StoredRoom};
 pub use history::{Page, PageAt, Receipt, Receipts};
 pub use join_all::JoinProgress;
 pub use list::RoomPage;
+pub use participants::People;
 pub use parts::Parts;
 pub use people::{Device, SyncState, UserProfile};
 pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
@@ -66,6 +68,7 @@ pub struct Node {
     users: Users,
     user_locks: Arc<[tokio::sync::Mutex<()>]>,
     profiles: Arc<people::ProfileCache>,
+    totals: Arc<history::TotalsCache>,
 }
 
 impl Node {
@@ -98,7 +101,7 @@ impl Node {
         let users = Users::start(Arc::clone(&context)).await?;
         let rooms = Rooms::start(Arc::clone(&context), users.clone()).await?;
         let user_locks = std::iter::repeat_with(Default::default).take(USER_LOCKS).collect();
-        Ok(Self { context, rooms, users, user_locks, profiles: Arc::default() })
+        Ok(Self { context, rooms, users, user_locks, profiles: Arc::default(), totals: Arc::default() })
     }
 
     /// The rooms.

@@ -9,7 +9,6 @@ use crate::{
         room::{Applied, RoomHandle, RoomMsg},
     },
     domain::{
-        fold::fold,
         ids::{Ordinal, RoomId, UserId},
         limits,
         message::Message,
@@ -205,48 +204,11 @@ impl Node {
         })
     }
 
-    async fn people(&self, members: Vec<(UserId, Member, Position)>) -> Call<Vec<Person>> {
+    pub(super) async fn people(&self, members: Vec<(UserId, Member, Position)>) -> Call<Vec<Person>> {
         let users: Vec<UserId> = members.iter().map(|(user, ..)| *user).collect();
         let profiles = self.profiles(&users).await?;
         let person = |((user, member, position), profile)| Person { user, member: Some(member), position, profile };
         Ok(members.into_iter().zip(profiles).map(person).collect())
-    }
-
-    /// Members with a greater id than `after` whose name or nickname contains `query`, and whether there are more.
-    ///
-    /// # Errors
-    /// [`crate::actors::error::CallError`].
-    pub async fn participants(
-        &self,
-        author: Author,
-        room: RoomId,
-        after: UserId,
-        limit: usize,
-        query: &str,
-    ) -> Call<(Vec<Person>, bool, u32)> {
-        text("query", query, 0, limits::NAME_BYTES_MAX)?;
-        let access = self.access(author, room).await?;
-        let needle = fold(query);
-        let (mut found, mut last) = (Vec::new(), after);
-        loop {
-            let members = self.members_page(&access, last, limit + 1).await?;
-            let read = members.len();
-            for person in self.people(members).await? {
-                last = person.user;
-                let nickname = person.member.as_ref().map_or("", |m| m.nickname.as_str());
-                let matches = |name: &str| fold(name).contains(&needle);
-                if needle.is_empty() || matches(&person.profile.name) || matches(nickname) {
-                    found.push(person);
-                }
-            }
-            if found.len() > limit {
-                found.truncate(limit);
-                return Ok((found, true, access.head.members));
-            }
-            if read <= limit {
-                return Ok((found, false, access.head.members));
-            }
-        }
     }
 
     /// Where a user's unread number comes from; others' for the admin role alone.

@@ -240,9 +240,9 @@ impl Node {
             None => ReadTo::Head,
             Some(seq) => ReadTo::At { seq, n: self.ordinal_at(&access, seq).await? },
         };
-        let position =
-            self.with_room(author, room, false, |handle| async move { handle.mark(author, to, delivered_only).await })
-                .await?;
+        let position = self
+            .with_room(author, room, false, |handle| async move { handle.mark(author, to, delivered_only).await })
+            .await?;
         let head = match self.rooms.awake(room) {
             Some(handle) => handle.read(|s| s.head.n),
             None => access.head.n,

@@ -205,5 +205,74 @@ async fn a_search_ends_where_the_rate_does_and_goes_on_from_there() {
         assert_eq!(found.len(), places, "each once");
         assert!(calls > 2, "{calls} calls");
     }
-    assert!(*purse.0.lock() >= 12, "4,500 rows and more");
+    assert!(*purse.0.lock() >= 8, "a call's worth for each 250 of 4,500 rows, but the first of each call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_found_by_name_page_by_page_whatever_a_page_may_cost() {
+    let town = Town::new().await;
+    let many: Vec<UserId> = (10..2_510).map(UserId).collect();
+    let room = town.room(RoomType::Channel, "many", &many[..900]).await;
+    for more in many[900..].chunks(900) {
+        town.node.add_members(ANA, room, more.to_vec()).await.unwrap();
+    }
+    for user in &many {
+        let name = if user.0 % 500 == 0 { "Zoë" } else { "Someone" };
+        town.node.seen(*user, name, "").await.unwrap();
+    }
+    let purse = Arc::new(Empty::default());
+    town.node.charge_to(Arc::<Empty>::clone(&purse));
+    for asleep in [false, true] {
+        if asleep {
+            town.sleep(room).await;
+        }
+        let (mut after, mut found, mut short) = (UserId(0), Vec::new(), 0);
+        loop {
+            let page = town.node.participants(ANA, room, after, 3, "zoe").await.unwrap();
+            assert!(page.people.len() <= 3);
+            assert_eq!(page.members, 2_501);
+            found.extend(page.people.iter().map(|person| person.user.0));
+            let Some(next) = page.next else { break };
+            assert!(next > after, "every page goes on");
+            short += usize::from(page.people.len() < 3);
+            after = next;
+        }
+        assert_eq!(found, [500, 1_000, 1_500, 2_000, 2_500], "each once");
+        assert!(short > 1, "a page ends where the rate does, also without a full page");
+        let whole = town.node.participants(ANA, room, UserId(0), 1_000, "").await.unwrap();
+        assert_eq!(whole.people.len(), 1_000);
+        assert_eq!(whole.next, Some(whole.people[999].user));
+        let last = town.node.participants(ANA, room, UserId(2_500), 9, "").await.unwrap();
+        assert_eq!((last.people.len(), last.next), (9, None));
+    }
+    assert!(*purse.0.lock() > 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_of_a_large_room_are_counted_once_in_a_while() {
+    let town = Town::new().await;
+    let many: Vec<UserId> = (10..5_210).map(UserId).collect();
+    let room = town.room(RoomType::Channel, "many", &many[..900]).await;
+    for more in many[900..].chunks(900) {
+        town.node.add_members(ANA, room, more.to_vec()).await.unwrap();
+    }
+    let said = town.say(ANA, room, "hello").await;
+    let receipts = async |after: i64| town.node.receipts(ANA, said.message.id, UserId(after), 100).await.unwrap();
+    let read = |user: UserId| town.node.mark(Author { user, admin: false }, room, None, false);
+    read(many[0]).await.unwrap();
+    let first = receipts(0).await;
+    assert_eq!((first.read, first.delivered, first.receipts.len(), first.has_more), (1, 1, 100, true));
+    assert!(first.receipts[0].read && !first.receipts[1].read);
+    let purse = Arc::new(Empty::default());
+    town.node.charge_to(Arc::<Empty>::clone(&purse));
+    read(many[1]).await.unwrap();
+    let second = receipts(0).await;
+    assert_eq!(second.read, 1, "as of a moment ago");
+    assert!(second.receipts[1].read, "the page itself is of now");
+    assert_eq!(*purse.0.lock(), 0, "and costs no more than a page");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(receipts(0).await.read, 2);
+    assert!(*purse.0.lock() >= 19, "the members were walked");
+    let last = receipts(5_208).await;
+    assert_eq!((last.receipts.len(), last.has_more), (1, false));
 }

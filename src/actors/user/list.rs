@@ -103,6 +103,8 @@ impl RoomList {
             if page.len() < PAGE {
                 return Ok(list);
             }
+            // A long list is read at one go: let others have their turn.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -90,11 +90,11 @@ impl ChatService {
         let limit = convert::limit(request.limit, MEMBERS_DEFAULT, MEMBERS_MAX)?;
         let after = UserId(request.after_user_id);
         let found = self.door.node.participants(caller.author, id, after, limit, &request.query).await?;
-        let (people, has_more, total) = found;
         encoded(&pb::GetRoomParticipantsResponse {
-            participants: people.iter().map(convert::person).collect(),
-            has_more,
-            total: i32::try_from(total).unwrap_or(i32::MAX),
+            participants: found.people.iter().map(convert::person).collect(),
+            has_more: found.next.is_some(),
+            total: i32::try_from(found.members).unwrap_or(i32::MAX),
+            next_after_user_id: found.next.unwrap_or_default().0,
         })
     }
 

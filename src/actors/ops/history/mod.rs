@@ -7,6 +7,7 @@ mod receipts;
 
 use std::sync::Arc;
 
+pub(in crate::actors::ops) use receipts::TotalsCache;
 pub use receipts::{Receipt, Receipts};
 
 use super::{Access, Node};

@@ -1,20 +1,58 @@
 //! Who has got and who has read a message.
 
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
 use crate::{
     actors::{
         error::Call,
+        fair_share::{Share, Spent},
         ops::{Access, Node},
     },
     domain::{
         ids::{MessageId, Seq, UserId},
+        message::Message,
         position::Position,
         reject::Reject,
-        room::Author,
+        room::{Author, Member},
     },
 };
 
 /// Members beyond which a message's status is not worked out of all their positions.
 const STATUS_MEMBERS_MAX: usize = 5_000;
+/// Members walked at a time.
+const AT_ONCE: usize = 512;
+/// In a room with more than [`STATUS_MEMBERS_MAX`] members, receipts are counted anew after this time.
+const TOTALS_FOR_MS: i64 = 10_000;
+/// Messages whose totals are remembered; beyond, the memory is cleared.
+const TOTALS_MAX: usize = 1_024;
+
+/// How many have got and read a message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    read: usize,
+    delivered: usize,
+}
+
+/// What was counted lately of messages in large rooms.
+#[derive(Debug, Default)]
+pub(in crate::actors::ops) struct TotalsCache(Mutex<HashMap<MessageId, (i64, Totals)>>);
+
+impl TotalsCache {
+    fn get(&self, id: MessageId, now_ms: i64) -> Option<Totals> {
+        let known = self.0.lock().get(&id).copied();
+        known.filter(|(at_ms, _)| (0..TOTALS_FOR_MS).contains(&(now_ms - at_ms))).map(|(_, totals)| totals)
+    }
+
+    fn put(&self, id: MessageId, now_ms: i64, totals: Totals) {
+        let mut known = self.0.lock();
+        if known.len() >= TOTALS_MAX {
+            known.clear();
+        }
+        known.insert(id, (now_ms, totals));
+    }
+}
 
 /// How far a member has come with a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,26 +105,76 @@ impl Node {
     pub async fn receipts(&self, author: Author, id: MessageId, after: UserId, limit: usize) -> Call<Receipts> {
         let (access, found) = self.locate(author, id).await?;
         let message = self.message_at(&access, found.seq).await?.ok_or(Reject::MessageNotFound)?;
+        let mut share = self.share(author.user).await?;
+        let far = Far { message: Arc::clone(&message), access: Arc::new(access) };
         let mut receipts = Receipts::default();
-        let mut last = UserId(0);
+        // Two more than are wanted: one may be the sender, one tells whether there are more.
+        let (mut last, mut wanted) = (after, limit + 2);
+        while wanted > 0 {
+            let (node, far) = (self.clone(), far.clone());
+            let page = share.run(async move { far.page(&node, last, wanted.min(AT_ONCE)).await }).await?;
+            let is_last = page.read < wanted.min(AT_ONCE);
+            wanted = if is_last { 0 } else { wanted - page.read };
+            last = page.last;
+            receipts.receipts.extend(page.receipts);
+        }
+        receipts.has_more = receipts.receipts.len() > limit;
+        receipts.receipts.truncate(limit);
+        let totals = self.totals_of(&far, &mut share).await?;
+        (receipts.read, receipts.delivered) = (totals.read, totals.delivered);
+        Ok(receipts)
+    }
+
+    /// How many have got and read a message: all members are walked, in a large room once in a while.
+    async fn totals_of(&self, far: &Far, share: &mut Share) -> Call<Totals> {
+        let is_large = far.access.head.members as usize > STATUS_MEMBERS_MAX;
+        if is_large && let Some(known) = self.totals.get(far.message.id, self.now_ms()) {
+            return Ok(known);
+        }
+        let (mut totals, mut last) = (Totals::default(), UserId(0));
         loop {
-            let members = self.members_page(&access, last, 1_000).await?;
-            for (user, _, position) in members.iter().filter(|(user, ..)| *user != message.sender) {
-                let read = position.read_seq >= message.seq || position.sent_n >= message.n;
-                let delivered = read || position.delivered_seq >= message.seq;
-                receipts.read += usize::from(read);
-                receipts.delivered += usize::from(delivered);
-                if *user > after {
-                    receipts.has_more = receipts.receipts.len() == limit;
-                    if !receipts.has_more {
-                        receipts.receipts.push(Receipt { user: *user, delivered, read });
-                    }
-                }
-            }
-            match members.last() {
-                Some((user, ..)) if members.len() == 1_000 => last = *user,
-                _ => return Ok(receipts),
+            let (node, far) = (self.clone(), far.clone());
+            let page = share.run(async move { far.page(&node, last, AT_ONCE).await }).await?;
+            totals.read += page.receipts.iter().filter(|receipt| receipt.read).count();
+            totals.delivered += page.receipts.iter().filter(|receipt| receipt.delivered).count();
+            last = page.last;
+            if page.read < AT_ONCE {
+                break;
             }
         }
+        if is_large {
+            self.totals.put(far.message.id, self.now_ms(), totals);
+        }
+        Ok(totals)
+    }
+}
+
+/// Whose receipts are asked for.
+#[derive(Clone, Debug)]
+struct Far {
+    message: Arc<Message>,
+    access: Arc<Access>,
+}
+
+/// Some members' receipts.
+#[derive(Debug)]
+struct Part {
+    receipts: Vec<Receipt>,
+    /// Members read, the sender too.
+    read: usize,
+    last: UserId,
+}
+
+impl Far {
+    async fn page(&self, node: &Node, after: UserId, limit: usize) -> Call<(Part, Spent)> {
+        let members = node.members_page(&self.access, after, limit).await?;
+        let others = members.iter().filter(|(user, ..)| *user != self.message.sender);
+        let receipt = |(user, _, position): &(UserId, Member, Position)| {
+            let read = position.read_seq >= self.message.seq || position.sent_n >= self.message.n;
+            Receipt { user: *user, delivered: read || position.delivered_seq >= self.message.seq, read }
+        };
+        let last = members.last().map_or(after, |(user, ..)| *user);
+        let page = Part { receipts: others.map(receipt).collect(), read: members.len(), last };
+        Ok((page, Spent::rows(members.len())))
     }
 }
