@@ -65,15 +65,16 @@ impl Rooms {
         self.active.iter().map(|entry| entry.value().clone()).collect()
     }
 
-    /// The room, awake. A room that does not exist is woken only to be made.
+    /// The room, awake. A room that does not exist is woken only to be made; one that is known to be there, or to be made,
+    /// is not looked for.
     ///
     /// # Errors
     /// [`Reject::RoomNotFound`]; [`CallError`] when it cannot be woken.
-    pub async fn wake(&self, room: RoomId, to_create: bool) -> Call<RoomHandle> {
+    pub async fn wake(&self, room: RoomId, is_there: bool) -> Call<RoomHandle> {
         if let Some(handle) = self.awake(room) {
             return Ok(handle);
         }
-        if !to_create && self.context.store.head(room).await?.is_none() {
+        if !is_there && self.context.store.head(room).await?.is_none() {
             return Err(Reject::RoomNotFound.into());
         }
         let (reply, answer) = oneshot::channel();

@@ -26,10 +26,15 @@ impl Node {
         if let Some(handle) = self.rooms.awake(room) {
             return Ok(handle);
         }
-        if !to_create && !author.admin && self.context.store.member(room, author.user).await?.is_none() {
-            return Err(Reject::RoomNotFound.into());
+        let mut is_there = to_create;
+        if !to_create && !author.admin {
+            // A room with a member is there: no need to look.
+            is_there = self.context.store.member(room, author.user).await?.is_some();
+            if !is_there {
+                return Err(Reject::RoomNotFound.into());
+            }
         }
-        let handle = self.rooms.wake(room, to_create).await?;
+        let handle = self.rooms.wake(room, is_there).await?;
         self.context.shares.charge(author.user, Spent::rows(handle.read(|s| s.members.len())));
         Ok(handle)
     }

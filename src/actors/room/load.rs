@@ -97,6 +97,9 @@ async fn tail(
     let mut at_once = RowsAtOnce::new(PAGE, PAGE_BYTES);
     let is_full = |messages: usize, bytes: usize| messages >= messages_max || (messages > 0 && bytes >= bytes_max);
     while !is_full(sent.len(), bytes) && read < TAIL_EVENTS_MAX && before.0 > 1 {
+        if read > 0 {
+            tokio::task::yield_now().await;
+        }
         let page = store.read_log(id, before, Direction::Backward, at_once.get()).await?;
         if page.is_empty() {
             break;
@@ -120,7 +123,6 @@ async fn tail(
                 break;
             }
         }
-        tokio::task::yield_now().await;
     }
     sent.reverse();
     let after = Seq(before.0.saturating_sub(1));
