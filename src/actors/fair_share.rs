@@ -100,9 +100,8 @@ impl RowsAtOnce {
 
     /// Learns from a page. Grows slowly: the rows before small ones may be large.
     pub(crate) fn learn(&mut self, rows: usize, bytes: usize) {
-        if rows > 0 {
-            let each = (bytes / rows).max(1);
-            self.rows = (self.bytes / each).clamp(1, self.rows_max.min(self.rows.saturating_mul(4)));
+        if let Some(each) = bytes.checked_div(rows) {
+            self.rows = (self.bytes / each.max(1)).clamp(1, self.rows_max.min(self.rows.saturating_mul(4)));
         }
     }
 }

@@ -68,7 +68,7 @@ async fn a_users_third_call_waits_while_anothers_first_goes() {
     let shares = shares(2, 8);
     let first = shares.enter(ANA).await.unwrap();
     let _second = shares.enter(ANA).await.unwrap();
-    let third = tokio::spawn({
+    let third = tasks::spawn(TaskKind::Scan, {
         let shares = Arc::clone(&shares);
         async move { shares.enter(ANA).await }
     });
@@ -129,7 +129,7 @@ async fn one_user_can_have_so_many_wait_and_no_more() {
     let first = shares.enter(ANA).await.unwrap();
     let enter = |user| {
         let shares = Arc::clone(&shares);
-        tokio::spawn(async move { shares.enter(user).await.map(drop) })
+        tasks::spawn(TaskKind::Scan, async move { shares.enter(user).await.map(drop) })
     };
     let waiting: Vec<_> = (0..WAITING_PER_USER_MAX).map(|_| enter(ANA)).collect();
     turn_of_others().await;
@@ -146,7 +146,7 @@ async fn one_user_can_have_so_many_wait_and_no_more() {
 async fn a_panic_in_a_slice_gives_its_turn_back() {
     let shares = shares(1, 1);
     let mut share = shares.enter(ANA).await.unwrap();
-    let panics = tokio::spawn(async move {
+    let panics = tasks::spawn(TaskKind::Scan, async move {
         let panics = async {
             assert!(tokio::time::Instant::now().elapsed().as_secs() > 9, "as scripted");
             Ok(((), Spent::default()))

@@ -43,7 +43,7 @@ struct Keyed<K: Hash + Eq + Clone + std::fmt::Debug> {
 
 impl<K: Hash + Eq + Clone + std::fmt::Debug> Keyed<K> {
     fn new(per_s: u32, burst: u32) -> Self {
-        let burst = NonZeroU32::new(burst).or(NonZeroU32::new(per_s));
+        let burst = NonZeroU32::new(burst).or_else(|| NonZeroU32::new(per_s));
         let quota = NonZeroU32::new(per_s).zip(burst).map(|(per_s, burst)| Quota::per_second(per_s).allow_burst(burst));
         Self {
             limiter: quota.map(RateLimiter::keyed),

@@ -6,6 +6,7 @@ use super::Node;
 use crate::{
     actors::{
         error::{Call, CallError},
+        fair_share::Spent,
         room::Applied,
     },
     domain::{
@@ -22,6 +23,10 @@ use crate::{
 
 /// Users added by one event.
 const BATCH: usize = 500;
+/// Users counted at a time.
+const COUNTED_AT_ONCE: usize = 2_000;
+/// Keys without bodies that cost as much as one row.
+const KEYS_PER_ROW: usize = 8;
 /// Pause before a batch that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The server itself adds them.
@@ -161,7 +166,7 @@ impl Node {
         let job = self.join_job(room).await?.filter(|_| access.info.join_all_users).ok_or(Reject::WrongRoomType)?;
         let mut total = job.processed;
         if !job.done {
-            total += self.users_after(job.after).await?;
+            total += self.users_after(author, job.after).await?;
         }
         let stopped = job.stop.map(|stop| match stop {
             JoinStop::RoomFull => Reject::TooManyMembers,
@@ -170,14 +175,21 @@ impl Node {
         Ok(JoinProgress { processed: job.processed, total, done: job.done, stopped })
     }
 
-    /// How many users are known with a greater id than `after`.
-    async fn users_after(&self, mut after: UserId) -> StoreResult<u64> {
+    /// How many users are known with a greater id than `after`: all are walked, in the author's share of the node.
+    async fn users_after(&self, author: Author, mut after: UserId) -> Call<u64> {
+        let mut share = self.share(author.user).await?;
         let mut count = 0;
         loop {
-            let users = self.context.store.known_users(after, 10_000).await?;
+            let store = Arc::clone(&self.context.store);
+            let users = async move {
+                let users = store.known_users(after, COUNTED_AT_ONCE).await?;
+                let spent = Spent::rows(users.len() / KEYS_PER_ROW);
+                Ok((users, spent))
+            };
+            let users = share.run(users).await?;
             count += users.len() as u64;
             match users.last() {
-                Some(last) if users.len() == 10_000 => after = *last,
+                Some(last) if users.len() == COUNTED_AT_ONCE => after = *last,
                 _ => return Ok(count),
             }
         }

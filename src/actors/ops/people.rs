@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Node;
 use crate::{
-    actors::{error::Call, room::RoomMsg},
+    actors::{error::Call, fair_share::Spent, room::RoomMsg},
     domain::{
         ids::{RoomId, UserId},
         limits,
@@ -20,6 +20,9 @@ use crate::{
 
 /// Profiles remembered; beyond, the memory is cleared.
 const PROFILES_MAX: usize = 100_000;
+
+/// Blocked users that are told of.
+const BLOCKED_MAX: usize = 10_000;
 
 /// A user's name and picture, from the product's tokens.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -160,9 +163,15 @@ impl Node {
     /// # Errors
     /// [`crate::actors::error::CallError`].
     pub async fn blocked_users(&self, author: Author) -> Call<Vec<(UserId, UserProfile)>> {
-        let users = self.context.store.blocks(author.user, UserId(0), 10_000).await?;
-        let profiles = self.profiles(&users).await?;
-        Ok(users.into_iter().zip(profiles).collect())
+        let mut share = self.share(author.user).await?;
+        let node = self.clone();
+        let blocked = async move {
+            let users = node.context.store.blocks(author.user, UserId(0), BLOCKED_MAX).await?;
+            let profiles = node.profiles(&users).await?;
+            let spent = Spent::rows(users.len());
+            Ok((users.into_iter().zip(profiles).collect(), spent))
+        };
+        share.run(blocked).await
     }
 
     /// Registers a device.

@@ -279,3 +279,20 @@ async fn receipts_of_a_large_room_are_counted_once_in_a_while() {
     let last = receipts(5_208).await;
     assert_eq!((last.receipts.len(), last.has_more), (1, false));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_wakes_a_large_room_pays_for_reading_it() {
+    let town = Town::new().await;
+    let many: Vec<UserId> = (10..910).map(UserId).collect();
+    let room = town.room(RoomType::Channel, "many", &many).await;
+    let purse = Arc::new(Empty::default());
+    town.node.charge_to(Arc::<Empty>::clone(&purse));
+    let read = || town.node.mark(BEN_OF_MANY, room, None, false);
+    read().await.unwrap();
+    assert_eq!(*purse.0.lock(), 0, "it is awake");
+    town.sleep(room).await;
+    read().await.unwrap();
+    assert_eq!(*purse.0.lock(), 3, "901 members");
+}
+
+const BEN_OF_MANY: Author = author(11);
