@@ -11,8 +11,11 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering::AcqRel},
+        Arc, OnceLock,
+        atomic::{
+            AtomicBool, AtomicU8,
+            Ordering::{AcqRel, Acquire, Release},
+        },
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -42,6 +45,20 @@ pub(super) struct Streams {
 struct Started {
     /// Started and not yet taken over by the connection.
     new: Mutex<Vec<Stream>>,
+    /// The connection is to end as it is.
+    given_up: AtomicBool,
+    /// Of the connection, once it runs.
+    turn: OnceLock<Arc<Turn>>,
+}
+
+impl Streams {
+    /// Ends the connection at once, with all that waits in it.
+    pub(super) fn give_up(&self) {
+        self.shared.given_up.store(true, Release);
+        if let Some(turn) = self.shared.turn.get() {
+            turn.wake(CONNECTION);
+        }
+    }
 }
 
 impl<F> Executor<F> for Streams
@@ -61,6 +78,7 @@ where
     D: Future<Output = ()> + Send + 'static,
 {
     let turn = Arc::new(Turn { task: AtomicWaker::new(), due: AtomicU8::new(CONNECTION | STREAMS | DRAIN) });
+    let _ = streams.shared.turn.set(Arc::clone(&turn));
     Connection {
         connection: Box::pin(connection),
         for_connection: Side::waker(&turn, CONNECTION),
@@ -92,6 +110,9 @@ impl<C: GracefulConnection> Connection<C> {
     }
 
     fn poll_connection(&mut self) -> Poll<C::Output> {
+        if self.streams.shared.given_up.load(Acquire) {
+            return Poll::Ready(Ok(()));
+        }
         let ended = self.connection.as_mut().poll(&mut Context::from_waker(&self.for_connection));
         for stream in self.streams.shared.new.lock().drain(..) {
             if self.within.len() < WITHIN_MAX {
@@ -169,6 +190,15 @@ impl Turn {
         self.due.fetch_and(!what, AcqRel) & what != 0
     }
 
+    /// Has something done, in this turn or the next.
+    fn wake(&self, what: u8) {
+        let before = self.set(what);
+        // Who found it not due wakes the task, or has.
+        if before & (ON | what) == 0 {
+            self.task.wake();
+        }
+    }
+
     /// Ends the turn; whether nothing is due. A wake that saw the turn on is seen here, one that comes later sees it off.
     fn ends(&self) -> bool {
         self.due.fetch_and(!ON, AcqRel) == ON
@@ -193,11 +223,7 @@ impl Wake for Side {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let before = self.turn.set(self.what);
-        // Who found it not due wakes the task, or has.
-        if before & (ON | self.what) == 0 {
-            self.turn.task.wake();
-        }
+        self.turn.wake(self.what);
     }
 }
 

@@ -17,17 +17,19 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame};
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, MethodDescriptor, prost_types::method_options::IdempotencyLevel};
 use tokio::time::{Instant, Sleep};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::status::ApiError;
+use super::{deadline::Begun, status::ApiError};
 
 /// Wraps gRPC services in [`GrpcRules`].
 #[derive(Debug, Clone)]
 pub struct GrpcRulesLayer {
     single_request: Arc<HashSet<String>>,
+    /// Those that change nothing.
+    reads: Arc<HashSet<String>>,
     max_request_bytes: usize,
 }
 
@@ -36,12 +38,17 @@ impl GrpcRulesLayer {
     /// services' own limit is only for what a message decompresses to.
     #[must_use]
     pub fn new(pool: &DescriptorPool, max_request_bytes: usize) -> Self {
-        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        let single_request = methods
-            .filter(|method| !method.is_client_streaming())
-            .map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()))
-            .collect();
-        Self { single_request: Arc::new(single_request), max_request_bytes }
+        let paths = |which: fn(&MethodDescriptor) -> bool| {
+            let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+            let paths = methods.filter(which);
+            Arc::new(
+                paths.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name())).collect(),
+            )
+        };
+        let single_request = paths(|method| !method.is_client_streaming());
+        // A stream of events is a read too, though not one that may be asked for by GET.
+        let reads = paths(|method| is_safe(method) || method.is_server_streaming() && !method.is_client_streaming());
+        Self { single_request, reads, max_request_bytes }
     }
 }
 
@@ -73,7 +80,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let outcome = Outcome {
+            is_read: self.layer.reads.contains(request.uri().path()),
+            begun: Begun::of(request.extensions_mut()),
+        };
+        // Unless the service says more.
+        outcome.begun.begin();
         let deadline = timeout(request.headers()).map(|timeout| Instant::now() + timeout);
         let single = self.layer.single_request.contains(request.uri().path());
         let max_bytes = self.layer.max_request_bytes;
@@ -84,8 +97,8 @@ where
         };
         Box::pin(async move {
             match tokio::time::timeout_at(deadline, answer).await {
-                Ok(response) => Ok(response?.map(|body| Body::new(Timed::new(body, deadline)))),
-                Err(_) => Ok(expired().into_http()),
+                Ok(response) => Ok(response?.map(|body| Body::new(Timed::new(body, deadline, outcome)))),
+                Err(_) => Ok(outcome.expired().into_http()),
             }
         })
     }
@@ -96,8 +109,22 @@ fn not_one() -> Status {
     plain(ApiError::new(Code::Unimplemented, "malformed", "the method takes exactly one request message"))
 }
 
-fn expired() -> Status {
-    plain(ApiError::deadline())
+/// Whether a method is declared to change nothing.
+fn is_safe(method: &MethodDescriptor) -> bool {
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
+}
+
+/// What is known of a call that runs into its deadline.
+struct Outcome {
+    is_read: bool,
+    begun: Begun,
+}
+
+impl Outcome {
+    fn expired(&self) -> Status {
+        ApiError::deadline(!self.is_read && self.begun.may_have_happened()).into()
+    }
 }
 
 /// The reason goes as metadata alone: what details a service tells is not known here.
@@ -201,11 +228,12 @@ impl HttpBody for Counted {
 struct Timed {
     body: Option<Body>,
     sleep: Pin<Box<Sleep>>,
+    outcome: Outcome,
 }
 
 impl Timed {
-    fn new(body: Body, deadline: Instant) -> Self {
-        Self { body: Some(body), sleep: Box::pin(tokio::time::sleep_until(deadline)) }
+    fn new(body: Body, deadline: Instant, outcome: Outcome) -> Self {
+        Self { body: Some(body), sleep: Box::pin(tokio::time::sleep_until(deadline)), outcome }
     }
 }
 
@@ -214,15 +242,19 @@ impl HttpBody for Timed {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Some(body) = &mut self.body else {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
-            return Poll::Ready(frame);
+        // The deadline first: a body that always has something would never reach it.
+        if this.sleep.as_mut().poll(cx).is_pending() {
+            return Pin::new(body).poll_frame(cx);
         }
-        ready!(self.sleep.as_mut().poll(cx));
-        self.body = None;
-        let trailers = expired().into_http::<()>().headers().clone();
+        this.body = None;
+        let mut trailers = HeaderMap::new();
+        if this.outcome.expired().add_header(&mut trailers).is_err() {
+            trailers.insert("grpc-status", http::HeaderValue::from_static("4"));
+        }
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
@@ -235,6 +267,7 @@ impl HttpBody for Timed {
 mod tests {
     use std::convert::Infallible;
 
+    use futures_util::StreamExt as _;
     use http_body_util::BodyExt as _;
     use tower::{ServiceExt as _, service_fn};
 
@@ -321,6 +354,53 @@ mod tests {
         let request = Request::post(WATCH).header("grpc-timeout", "50000u");
         let response = service.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.headers()["grpc-status"], "4");
+    }
+
+    /// What a call is told on its deadline, whether it waits for its answer or for the rest of it.
+    async fn told(method: &'static str, at_the_door: bool, answered: bool) -> HeaderMap {
+        let service = layer().layer(service_fn(move |mut request: Request<Body>| async move {
+            if at_the_door {
+                Begun::of(request.extensions_mut()).wait();
+            }
+            if !answered {
+                std::future::pending::<()>().await;
+            }
+            // It always has something to say.
+            let body = futures_util::stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b"x")));
+            let body = body.then(|piece| async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                piece
+            });
+            Ok::<_, Infallible>(Response::new(Body::from_stream(body)))
+        }));
+        let request = Request::post(method).header("grpc-timeout", "50m").body(Body::from(message(0)));
+        let response = service.oneshot(request.unwrap()).await.unwrap();
+        if !answered {
+            return response.headers().clone();
+        }
+        response.into_body().collect().await.unwrap().trailers().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_says_whether_the_call_may_have_happened() {
+        let cases = [
+            ("/chat.v1.ChatService/SendMessage", false, "unknown"),
+            ("/chat.v1.ChatService/SendMessage", true, "not_applied"),
+            ("/chat.v1.ChatService/GetRooms", false, "not_applied"),
+            ("/chat.v1.ChatService/StreamMessages", false, "not_applied"),
+            ("/chat.v1.ChatService/Session", false, "unknown"),
+            ("/tokens.v1.TokensService/RegisterToken", false, "unknown"),
+            ("/admin.v1.AdminService/ReadLog", false, "not_applied"),
+        ];
+        for (method, at_the_door, outcome) in cases {
+            for answered in [false, true] {
+                let told = told(method, at_the_door, answered).await;
+                let said =
+                    ["grpc-status", "tertulia-reason", "tertulia-outcome"].map(|name| told[name].to_str().unwrap());
+                assert_eq!(said, ["4", "deadline", outcome], "{method}, {at_the_door}, {answered}");
+                assert!(told.contains_key("grpc-status-details-bin"));
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The outside face of the server: what clients call, and who they are.
 
 mod admin;
+pub mod answers;
 pub mod auth;
 mod caller;
 mod chat;
 pub mod connect;
 mod connection;
 mod convert;
+mod deadline;
 pub mod grpc_rules;
 pub mod grpc_web;
 mod health;

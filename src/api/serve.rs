@@ -27,6 +27,7 @@ use tower_http::cors::AllowOrigin;
 
 use super::{
     admin::Admin,
+    answers::{AnswerOptions, Answers, ReserveLayer, Watched},
     auth::Verifier,
     caller::Door,
     chat::ChatService,
@@ -54,6 +55,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Calls of one connection at a time.
 const CONCURRENT_STREAMS: u32 = 1_000;
+/// What a page of a log may come to.
+const LOG_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// What a user's devices may come to.
+const DEVICES_BYTES: usize = 128 * 1024;
 /// Responses of at least this many bytes are compressed for Connect clients that ask for it.
 const COMPRESS_MIN: usize = 1_024;
 
@@ -73,6 +78,8 @@ pub struct Options {
     pub message_bytes_max: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections_max: u32,
+    /// How answers go out.
+    pub answers: AnswerOptions,
 }
 
 /// The API of a node, ready to be served.
@@ -83,6 +90,7 @@ pub struct Api {
     draining: Arc<AtomicBool>,
     connections: Arc<Semaphore>,
     connections_max: u32,
+    write_timeout: Duration,
 }
 
 /// The descriptions of the services that are built in cannot be used.
@@ -101,6 +109,7 @@ pub enum DescriptorsError {
 struct Plain {
     node: Node,
     metrics: Arc<Metrics>,
+    answers: Arc<Answers>,
 }
 
 impl Api {
@@ -118,12 +127,19 @@ impl Api {
         let max = options.message_bytes_max;
         let limits = Arc::new(Limits::new(options.rates, node.ephemera()));
         node.charge_to(Arc::clone(&limits) as _);
+        let answers = options.answers.answers();
         let door = Door {
             node: node.clone(),
             verifier: verifier.clone(),
             limits,
             metrics: Arc::clone(&metrics),
+            answers: Arc::clone(&answers),
         };
+        let reserve = |bytes| ReserveLayer { door: door.clone(), bytes };
+        let admin_server =
+            |admin| reserve(LOG_PAGE_BYTES).layer(AdminServiceServer::new(admin).max_decoding_message_size(max));
+        let tokens = Tokens { door: door.clone() };
+        let tokens = reserve(DEVICES_BYTES).layer(TokensServiceServer::new(tokens).max_decoding_message_size(max));
         let admin = Admin { started_at_ms: node.now_ms(), door: door.clone(), draining: Arc::clone(&draining) };
         let (health, health_service) = tonic_health::server::health_reporter();
         health
@@ -139,8 +155,8 @@ impl Api {
         };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         let inner = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
-            .add_service(TokensServiceServer::new(Tokens { door }).max_decoding_message_size(max))
-            .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max))
+            .add_service(tokens)
+            .add_service(admin_server(admin))
             .add_service(health_service)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
@@ -151,7 +167,7 @@ impl Api {
         let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
         let health =
             Health { node: node.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
-        let plain = Plain { node, metrics: Arc::clone(&metrics) };
+        let plain = Plain { node, metrics: Arc::clone(&metrics), answers };
         let router = Router::new()
             .route("/metrics", get(show_metrics))
             .with_state(plain)
@@ -161,7 +177,9 @@ impl Api {
             );
         let connections_max = options.connections_max;
         let permits = usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS);
-        Ok(Self { router, metrics, draining, connections: Arc::new(Semaphore::new(permits)), connections_max })
+        let connections = Arc::new(Semaphore::new(permits));
+        let write_timeout = options.answers.write_timeout;
+        Ok(Self { router, metrics, draining, connections, connections_max, write_timeout })
     }
 
     /// Serves until `stop`, then lets open calls end within `drain` and returns. `quiesce` is run once no new
@@ -182,9 +200,10 @@ impl Api {
             let service =
                 self.router.clone().map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
             let streams = Streams::default();
-            let connection = http(streams.clone())
-                .serve_connection(Socket::new(socket), TowerToHyperService::new(service))
-                .into_owned();
+            let watched = Watched::new(streams.clone(), self.write_timeout);
+            let service = watched.serve(TowerToHyperService::new(service));
+            let connection =
+                http(watched).serve_connection(Socket::new(socket, self.write_timeout), service).into_owned();
             let connection = connection::run(connection, streams, drained.clone().cancelled_owned());
             let metrics = Arc::clone(&self.metrics);
             metrics.connected();
@@ -224,7 +243,7 @@ impl Api {
     }
 }
 
-fn http(streams: Streams) -> auto::Builder<Streams> {
+fn http(streams: Watched) -> auto::Builder<Watched> {
     let mut http = auto::Builder::new(streams);
     http.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
     http.http2()
@@ -237,6 +256,7 @@ fn http(streams: Streams) -> auto::Builder<Streams> {
 }
 
 async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {
+    plain.metrics.answers_waiting(plain.answers.waiting_bytes());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(http::header::CONTENT_TYPE, kind)], plain.metrics.render(&plain.node))
 }

@@ -1,6 +1,7 @@
 //! A client's socket: its options, and how bytes go into it. Knows nothing of HTTP.
 
 use std::{
+    future::Future,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
@@ -10,7 +11,11 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, Sleep},
+};
 
 /// After this silence the other side's system is asked for a sign of life.
 const PROBE_AFTER: Duration = Duration::from_secs(30);
@@ -42,23 +47,57 @@ const GATHERED_MAX: usize = 1024;
 /// A socket as the protocol code reads and writes it. What is one piece, or small, goes out by `send`, which costs the
 /// kernel less than a gathered write; most deliveries are a frame's head and a short message.
 #[derive(Debug)]
-pub(super) struct Socket(TokioIo<TcpStream>);
+pub(super) struct Socket<S = TcpStream> {
+    io: TokioIo<S>,
+    stall: Stall,
+}
 
-impl Socket {
-    pub(super) fn new(socket: TcpStream) -> Self {
-        Self(TokioIo::new(socket))
+impl<S> Socket<S> {
+    /// A socket that fails when its other side takes nothing for `write_timeout` while there is something to write.
+    pub(super) fn new(socket: S, write_timeout: Duration) -> Self {
+        Self { io: TokioIo::new(socket), stall: Stall { limit: write_timeout, since: None, timer: None } }
     }
 }
 
-impl Read for Socket {
+/// A write that waits.
+#[derive(Debug)]
+struct Stall {
+    limit: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// What a write came to, or that it has waited for too long.
+    fn judge<T>(&mut self, cx: &mut Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if tried.is_ready() {
+            // The timer stays: the next stall may come soon.
+            self.since = None;
+            return tried;
+        }
+        let until = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= until {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
+            }
+            // It was set for an earlier stall.
+            timer.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for Socket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
+        Pin::new(&mut self.io).poll_read(cx, into)
     }
 }
 
-impl Write for Socket {
+impl<S: AsyncWrite + Unpin> Write for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, piece)
+        let tried = Pin::new(&mut self.io).poll_write(cx, piece);
+        self.stall.judge(cx, tried)
     }
 
     fn poll_write_vectored(
@@ -66,8 +105,8 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match pieces {
-            [piece] => Pin::new(&mut self.0).poll_write(cx, piece),
+        let tried = match pieces {
+            [piece] => Pin::new(&mut self.io).poll_write(cx, piece),
             pieces if pieces.iter().map(|piece| piece.len()).sum::<usize>() <= GATHERED_MAX => {
                 let mut gathered = [0; GATHERED_MAX];
                 let mut end = 0;
@@ -75,10 +114,11 @@ impl Write for Socket {
                     gathered[end..end + piece.len()].copy_from_slice(piece);
                     end += piece.len();
                 }
-                Pin::new(&mut self.0).poll_write(cx, &gathered[..end])
+                Pin::new(&mut self.io).poll_write(cx, &gathered[..end])
             }
-            pieces => Pin::new(&mut self.0).poll_write_vectored(cx, pieces),
-        }
+            pieces => Pin::new(&mut self.io).poll_write_vectored(cx, pieces),
+        };
+        self.stall.judge(cx, tried)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -86,10 +126,47 @@ impl Write for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+        let (here, mut there) = tokio::io::duplex(10);
+        let mut socket = Socket::new(here, LIMIT);
+        let client = tokio::spawn(async move {
+            let mut taken = [0; 10];
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_secs(29)).await;
+                there.read_exact(&mut taken).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        let started = Instant::now();
+        let mut written = 0;
+        let error = loop {
+            match poll_fn(|cx| Pin::new(&mut socket).poll_write(cx, &[0; 10])).await {
+                Ok(bytes) => written += bytes,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(written, 210, "what the client took, and what is under way");
+        assert_eq!(started.elapsed(), Duration::from_secs(20 * 29) + LIMIT);
+        client.abort();
     }
 }

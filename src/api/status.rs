@@ -98,10 +98,23 @@ impl ApiError {
         Self::new(Code::InvalidArgument, "client_id_needed", "client_id_needed")
     }
 
-    /// No answer before the caller's deadline.
+    /// No answer before the deadline, of a call that may have happened or has not.
     #[must_use]
-    pub fn deadline() -> Self {
-        Self::new(Code::DeadlineExceeded, "deadline", "no answer in time").unknown_if(true)
+    pub fn deadline(may_have_happened: bool) -> Self {
+        Self::new(Code::DeadlineExceeded, DEADLINE, "no answer in time").unknown_if(may_have_happened)
+    }
+
+    /// The caller's answers wait to be taken, and there is no room for another one.
+    #[must_use]
+    pub fn answers_waiting(retry_after_ms: u64) -> Self {
+        let message = "too many answers wait to be taken";
+        Self::new(Code::ResourceExhausted, "overloaded", message).retry_after(retry_after_ms)
+    }
+
+    /// The error of a call that only reads: it has changed nothing, whatever became of it.
+    #[must_use]
+    pub fn of_read(self) -> Self {
+        self.unknown_if(false)
     }
 
     /// A page cursor was not made by this server.
@@ -126,6 +139,21 @@ impl ApiError {
     #[must_use]
     pub const fn info(&self) -> &ErrorInfo {
         &self.info
+    }
+}
+
+/// The reason of errors on a deadline.
+const DEADLINE: &str = "deadline";
+/// Metadata that says whether the call may have happened.
+const OUTCOME: &str = "tertulia-outcome";
+const UNKNOWN: &str = "unknown";
+
+/// What is said of a failed call's outcome. On a deadline always something: there a client expects the worst.
+#[must_use]
+pub fn outcome(info: &ErrorInfo) -> Option<&'static str> {
+    match info.outcome_unknown {
+        true => Some(UNKNOWN),
+        false => (info.reason == DEADLINE).then_some("not_applied"),
     }
 }
 
@@ -155,8 +183,8 @@ impl From<ApiError> for Status {
         if error.info.retry_after_ms > 0 {
             metadata.insert("tertulia-retry-after-ms", error.info.retry_after_ms.into());
         }
-        if error.info.outcome_unknown {
-            metadata.insert("tertulia-outcome", MetadataValue::from_static("unknown"));
+        if let Some(outcome) = outcome(&error.info) {
+            metadata.insert(OUTCOME, MetadataValue::from_static(outcome));
         }
         status
     }
@@ -215,7 +243,7 @@ pub fn with_reason(status: Status) -> Status {
 }
 
 fn with_details(status: &Status, reason: &'static str) -> Status {
-    let unknown = status.metadata().contains_key("tertulia-outcome");
+    let unknown = status.metadata().get(OUTCOME).is_some_and(|outcome| outcome == UNKNOWN);
     ApiError::new(status.code(), reason, status.message()).unknown_if(unknown).into()
 }
 
@@ -289,7 +317,7 @@ impl From<CallError> for ApiError {
             CallError::RateLimited { retry_after_ms } => Self::rate_limited(retry_after_ms),
             CallError::Gone => Self::new(Code::Unavailable, "room_unavailable", "the room is moving").retry_after(100),
             CallError::Dropped => Self::new(Code::Unavailable, "outcome_unknown", "the room failed").retry_after(100),
-            CallError::Deadline => return Self::deadline(),
+            CallError::Deadline => return Self::deadline(true),
             CallError::Failed { retry_after_ms } => {
                 Self::new(Code::Unavailable, "room_unavailable", "the room failed too often")
                     .retry_after(retry_after_ms)

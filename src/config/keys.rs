@@ -116,6 +116,10 @@ pub const KEYS: &[Key] = &[
     int("server.worker_threads", "0", (0, 1024), "threads", "Threads that serve; 0 takes one a core."),
     int("server.request_timeout_ms", "10000", (1, 600_000), "ms", "Longest time a unary call may take; a client's own shorter deadline counts first."),
     int("server.max_message_bytes", "1048576", (4096, 64 * MIB), "bytes", "Largest request body."),
+    int("server.write_timeout_ms", "30000", (100, 3_600_000), "ms", "How long a client may take nothing of what waits for it; then the call, stream or session is reset, or the connection closed."),
+    int("server.answer_bytes", "134217728", (8 * MIB, 1 << 40), "bytes", "Most bytes of answers that are being made or wait to be taken, of all clients. One user may have half of what is free."),
+    int("server.answer_bytes_per_user", "16777216", (MIB, 1 << 40), "bytes", "The same of one user. Who is over it waits up to a second and is refused with `overloaded` then."),
+    int("server.answer_bytes_per_connection", "33554432", (MIB, 1 << 40), "bytes", "The same on one connection."),
 
     text("auth.hmac_secret", Kind::Secret, "", "HS256 secret of at least 32 bytes, the bytes of the text as they are."),
     text("auth.hmac_secret_file", Kind::Text, "", "File with the HS256 secret; instead of `auth.hmac_secret`."),

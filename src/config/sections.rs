@@ -29,6 +29,14 @@ pub struct ServerConfig {
     pub request_timeout_ms: u64,
     /// Largest request body, in bytes.
     pub max_message_bytes: usize,
+    /// How long a client may take nothing of what it is sent, in ms.
+    pub write_timeout_ms: u64,
+    /// Bytes of answers that may wait for all clients.
+    pub answer_bytes: usize,
+    /// Bytes of answers that may wait for one user.
+    pub answer_bytes_per_user: usize,
+    /// Bytes of answers that may wait on one connection.
+    pub answer_bytes_per_connection: usize,
 }
 
 impl ServerConfig {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     actors::{self, Node, ops::Parts},
     api::{
+        answers::{AnswerLimits, AnswerOptions},
         auth::Verifier,
         limits::Rates,
         serve::{self, Api},
@@ -173,5 +174,13 @@ const fn api_options(config: &Config) -> serve::Options {
         },
         message_bytes_max: config.server.max_message_bytes,
         connections_max: config.server.max_connections,
+        answers: AnswerOptions {
+            limits: AnswerLimits {
+                connection_bytes_max: config.server.answer_bytes_per_connection,
+                user_bytes_max: config.server.answer_bytes_per_user,
+                bytes_max: config.server.answer_bytes,
+            },
+            write_timeout: Duration::from_millis(config.server.write_timeout_ms),
+        },
     }
 }

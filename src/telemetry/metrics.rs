@@ -64,6 +64,7 @@ pub struct Metrics {
     users: Gauge,
     streams: Gauge,
     in_flight: Gauge,
+    answers: Gauge,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -133,6 +134,7 @@ impl Metrics {
             users: Gauge::default(),
             streams: Gauge::default(),
             in_flight: Gauge::default(),
+            answers: Gauge::default(),
         };
         Arc::new(metrics.registered())
     }
@@ -155,6 +157,7 @@ impl Metrics {
         r.register("chat_users_awake", "Users with an actor", self.users.clone());
         r.register("chat_streams_open", "Open streams", self.streams.clone());
         r.register("chat_commands_in_flight", "Commands accepted and not yet answered", self.in_flight.clone());
+        r.register("chat_answer_bytes_waiting", "Bytes of answers being made or not yet taken", self.answers.clone());
         self
     }
 
@@ -217,6 +220,11 @@ impl Metrics {
             let opened = i64::try_from(circuit.opened()).unwrap_or(i64::MAX);
             self.circuit_openings.get_or_create(&ServiceLabels { service: circuit.name() }).set(opened);
         }
+    }
+
+    /// How many bytes of answers wait.
+    pub fn answers_waiting(&self, bytes: usize) {
+        self.answers.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// All metrics as text.

@@ -91,7 +91,7 @@ async fn deadlines_are_kept() {
         assert_ne!(read, 0, "{answer}");
         answer.push_str(&String::from_utf8_lossy(&part[..read]));
     }
-    for line in ["grpc-status: 4", "tertulia-reason: deadline", "tertulia-outcome: unknown"] {
+    for line in ["grpc-status: 4", "tertulia-reason: deadline", "tertulia-outcome: not_applied"] {
         assert!(answer.contains(line), "{line} is not in {answer}");
     }
 

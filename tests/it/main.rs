@@ -7,15 +7,19 @@
 mod caller;
 mod listener;
 mod sandbox;
+mod stalled;
 mod store;
 mod web;
 
 mod admin;
+mod answers;
 mod bad_input;
 mod bad_tokens;
 mod crowd;
+mod deadlines;
 mod dialects;
 mod every_field;
+mod expiry;
 mod limits;
 mod messages;
 mod migrate;

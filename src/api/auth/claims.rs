@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::options::AuthOptions;
-use super::{AuthError, ClaimNames, Identity};
+use super::{AuthError, ClaimNames, Expiry, Identity};
 
 type Claims = Map<String, Value>;
 
@@ -36,7 +36,7 @@ impl Rules {
     /// Reads the claims of a token whose signature verified. Times are checked apart, by
     /// [`Rules::check_time`], because they are to be checked at every use.
     pub(super) fn read(&self, claims: &Claims) -> Result<Verified, AuthError> {
-        let expires_at_ms = time_ms(claims, "exp")?.ok_or_else(|| AuthError::bad_claim("exp"))?;
+        let exp_ms = time_ms(claims, "exp")?.ok_or_else(|| AuthError::bad_claim("exp"))?;
         let not_before_ms = time_ms(claims, "nbf")?.unwrap_or(i64::MIN);
         require(claims, "iss", self.issuer.as_deref())?;
         require(claims, "aud", self.audience.as_deref())?;
@@ -46,14 +46,13 @@ impl Rules {
             name: text(claims, &names.name)?,
             picture: text(claims, &names.picture)?,
             admin: find(claims, &names.admin).is_some_and(|value| is_or_holds(value, &names.admin_value)),
-            expires_at_ms,
+            expiry: Expiry::new(exp_ms, self.leeway_ms),
         };
         Ok(Verified { identity, not_before_ms })
     }
 
     pub(super) fn check_time(&self, verified: &Verified, now_ms: i64) -> Result<(), AuthError> {
-        let expires_at_ms = verified.identity.expires_at_ms;
-        if now_ms >= expires_at_ms.saturating_add(self.leeway_ms) {
+        if verified.identity.expiry.has_passed(now_ms) {
             return Err(AuthError::Expired);
         }
         if now_ms.saturating_add(self.leeway_ms) < verified.not_before_ms {

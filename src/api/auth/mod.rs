@@ -14,6 +14,7 @@ mod cache;
 mod claims;
 pub mod dev_key;
 mod error;
+mod expiry;
 mod jwks;
 mod keys;
 mod options;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use dev_key::DevKey;
 pub use error::{AuthError, KeyError};
+pub use expiry::Expiry;
 pub use options::{AuthOptions, ClaimNames, KeySource};
 pub use verifier::Verifier;
 
@@ -44,8 +46,8 @@ pub struct Identity {
     pub picture: String,
     /// Whether the token carries the configured admin role.
     pub admin: bool,
-    /// When the token expires, in milliseconds since the Unix epoch. Long streams end then.
-    pub expires_at_ms: i64,
+    /// When the token ends. Long streams end then.
+    pub expiry: Expiry,
 }
 
 /// Names and pictures are personal data: they stay out of logs.
@@ -54,7 +56,7 @@ impl fmt::Debug for Identity {
         f.debug_struct("Identity")
             .field("user_id", &self.user_id)
             .field("admin", &self.admin)
-            .field("expires_at_ms", &self.expires_at_ms)
+            .field("expiry", &self.expiry)
             .finish_non_exhaustive()
     }
 }

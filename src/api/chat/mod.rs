@@ -3,6 +3,8 @@
 //! The service is routed by hand rather than by the generated trait, for two reasons: a session carries the same
 //! commands, and answers that hold messages are put together from bytes that exist already (see [`super::wire`]).
 
+mod expiring;
+mod kinds;
 mod messages;
 mod people;
 mod rooms;
@@ -13,6 +15,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -23,7 +26,9 @@ use tonic::{Code, Status, body::Body, server::NamedService};
 use tonic_prost::ProstCodec;
 
 use super::{
+    answers::{ConnectionUse, Held},
     caller::{Caller, Door},
+    deadline::Begun,
     raw::{RawCodec, RawReply},
     status::ApiError,
 };
@@ -52,12 +57,28 @@ macro_rules! commands {
         impl ChatService {
             async fn call(self, method: &str, request: http::Request<Body>) -> http::Response<axum::body::Body> {
                 match method {
-                    $($method => self.unary(request, |chat, caller, request| async move {
+                    $($method => self.unary($method, request, |chat, caller, request| async move {
                         chat.$handler(&caller, request).await
                     }).await,)*
                     "StreamMessages" => self.stream_messages(request).await,
                     "Session" => self.session(request).await,
                     _ => Status::unimplemented("no such method").into_http(),
+                }
+            }
+
+            /// The method that a session's command is.
+            const fn method_of(command: &Command) -> &'static str {
+                match command {
+                    $(Command::$variant(_) => $method,)*
+                    Command::Open(_) => "Open",
+                }
+            }
+
+            /// Bytes of a session's command.
+            fn bytes_of(command: &Command) -> usize {
+                match command {
+                    $(Command::$variant(request) => request.encoded_len(),)*
+                    Command::Open(_) => 0,
                 }
             }
 
@@ -110,26 +131,63 @@ commands! {
 
 impl ChatService {
     /// Serves one call with one request and one answer.
-    async fn unary<Req, F, R>(self, request: http::Request<Body>, handle: F) -> http::Response<axum::body::Body>
+    async fn unary<Req, F, R>(
+        self,
+        method: &'static str,
+        mut request: http::Request<Body>,
+        handle: F,
+    ) -> http::Response<axum::body::Body>
     where
         Req: Message + Default + Send + 'static,
         F: Fn(Self, Caller, Req) -> R + Clone + Send + 'static,
         R: Future<Output = Reply> + Send + 'static,
     {
         let max = self.message_bytes_max;
+        let connection = request.extensions().get::<ConnectionUse>().cloned().unwrap_or_default();
+        let begun = Begun::of(request.extensions_mut());
         let mut grpc =
             tonic::server::Grpc::new(RawCodec::<Req>::default()).apply_max_message_size_config(Some(max), None);
         let serve = tower::service_fn(move |request: tonic::Request<Req>| {
             let (chat, handle) = (self.clone(), handle.clone());
+            let (connection, begun) = (connection.clone(), begun.clone());
             async move {
                 let (metadata, _, request) = request.into_parts();
                 let caller = chat.door.enter(&metadata.into_headers()).await?;
-                let answer = handle(chat, caller, request).await?;
-                Ok::<_, Status>(tonic::Response::new(RawReply(answer)))
+                let held = chat.reserve(&connection, &caller, method, request.encoded_len()).await?;
+                begun.begin();
+                let answer = settled(method, &held, handle(chat, caller, request).await)?;
+                let mut response = tonic::Response::new(RawReply(answer));
+                response.extensions_mut().insert(Arc::new(held));
+                Ok::<_, Status>(response)
             }
         });
         grpc.unary(serve, request).await.map(axum::body::Body::new)
     }
+
+    /// Makes room for an answer before it is made.
+    async fn reserve(
+        &self,
+        connection: &ConnectionUse,
+        caller: &Caller,
+        method: &str,
+        request_bytes: usize,
+    ) -> Result<Held, ApiError> {
+        let bytes = kinds::answer_bytes(method, request_bytes);
+        self.door.answers.reserve(connection, caller.author.user, bytes).await
+    }
+}
+
+/// The answer, if there is room for it now that its size is known. What was done is told in any case.
+fn settled(method: &str, held: &Held, reply: Reply) -> Reply {
+    if !kinds::is_read(method) {
+        if let Ok(answer) = &reply {
+            held.grow_to(answer.len());
+            held.settle(answer.len());
+        }
+        return reply;
+    }
+    let answer = reply.map_err(ApiError::of_read)?;
+    if held.settle(answer.len()) { Ok(answer) } else { Err(ApiError::answers_waiting(1_000)) }
 }
 
 /// A codec for the requests of a stream.
@@ -144,8 +202,10 @@ impl tower::Service<http::Request<Body>> for ChatService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let chat = self.clone();
+        // Until a command begins, nothing has happened.
+        Begun::of(request.extensions_mut()).wait();
         Box::pin(async move {
             let path = request.uri().path().to_owned();
             let method = path.rsplit('/').next().unwrap_or_default();

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -21,12 +21,17 @@ use tonic::{
 
 use super::{
     Caller, ChatService, Reply, RequestCodec,
+    expiring::Expiring,
+    kinds, settled,
     stream::{Chunk, Pump, grpc_response, open_stream, trailers},
 };
 use crate::{
     actors::ops::{Turn, Turns},
     api::{
+        answers::{ConnectionUse, Held},
+        auth::AuthError,
         convert,
+        deadline::Begun,
         status::{ApiError, with_reason},
         wire::{self, Dialect},
     },
@@ -34,6 +39,8 @@ use crate::{
 
 /// Commands of one session under way at a time; beyond, it is not read from.
 const COMMANDS_MAX: usize = 256;
+/// Larger answers count until they are taken.
+const HELD_MIN: usize = 16 * 1024;
 /// `SessionReply.error` in chat.v1.
 const REPLY_ERROR: u32 = 2;
 /// `SessionReply.send_message`.
@@ -41,26 +48,47 @@ const SENT: u32 = 30;
 
 type Input = Streaming<pb::SessionRequest>;
 type Opening = Pin<Box<dyn Future<Output = Result<(Pump, Input), Status>> + Send>>;
-type Running = Pin<Box<dyn Future<Output = (u64, u32, Reply)> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// A command that was done or refused.
+struct Done {
+    request_id: u64,
+    tag: u32,
+    reply: Reply,
+    held: Option<Held>,
+}
 
 enum State {
     Opening(Opening),
-    Open { pump: Box<Pump>, input: Option<Box<Input>>, running: FuturesUnordered<Running>, turns: Box<Turns> },
+    Open {
+        pump: Box<Pump>,
+        input: Option<Box<Input>>,
+        running: FuturesUnordered<Running>,
+        turns: Box<Turns>,
+    },
+    /// Nothing is read or told any more; the commands that were begun are answered, then comes the status.
+    Closing {
+        running: FuturesUnordered<Running>,
+        status: Status,
+    },
     Ending(Status),
     Ended,
 }
 
 /// The body of a session's answer.
 struct SessionBody {
-    chat: ChatService,
-    caller: Caller,
+    commands: Commands,
     chunk: Chunk,
+    /// While the session is not open yet; then its pump looks.
+    expiring: Expiring,
     state: State,
 }
 
 impl ChatService {
     pub(super) async fn session(self, request: http::Request<Body>) -> http::Response<axum::body::Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let connection = parts.extensions.get::<ConnectionUse>().cloned().unwrap_or_default();
+        let begun = Begun::of(&mut parts.extensions);
         let caller = match self.door.enter(&parts.headers).await {
             Ok(caller) => caller,
             Err(error) => return Status::from(error).into_http(),
@@ -68,7 +96,10 @@ impl ChatService {
         let decoder = RequestCodec::<pb::SessionRequest>::default().decoder();
         let input = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
         let opening: Opening = Box::pin(open(self.clone(), caller.clone(), parts.headers, input));
-        grpc_response(SessionBody { chat: self, caller, chunk: Chunk::default(), state: State::Opening(opening) })
+        let expiring = Expiring::new(caller.expiry);
+        let (chunk, state) = (Chunk::default(), State::Opening(opening));
+        let commands = Commands { chat: self, caller, connection, begun };
+        grpc_response(SessionBody { commands, chunk, expiring, state })
     }
 }
 
@@ -104,41 +135,102 @@ fn turn(turns: &mut Turns, request: &pb::SessionRequest) -> Turn {
     convert::room_id(&send.room_id).map_or_else(|_| Turn::default(), |room| turns.take(room))
 }
 
-/// Does one request of a session.
-async fn run(chat: ChatService, caller: Caller, request: pb::SessionRequest, turn: Turn) -> (u64, u32, Reply) {
-    let id = request.request_id;
-    let Some(command) = request.command else {
-        return (id, 0, Err(ApiError::new(Code::InvalidArgument, "unknown_command", "no command")));
-    };
-    if let Err(error) = chat.door.limits.user(caller.author.user).await {
-        return (id, 0, Err(error));
-    }
-    let (tag, reply) = match command {
-        Command::SendMessage(send) => (SENT, chat.send_message_in_turn(&caller, send, turn).await),
-        command => chat.command(&caller, command).await,
-    };
-    (id, tag, reply)
+/// What the commands of a session share.
+#[derive(Clone)]
+struct Commands {
+    chat: ChatService,
+    caller: Caller,
+    connection: ConnectionUse,
+    begun: Begun,
 }
 
-fn put_reply(chunk: &mut Chunk, (id, tag, reply): (u64, u32, Reply)) {
+impl Commands {
+    /// Does one request of a session.
+    async fn run(self, request: pb::SessionRequest, turn: Turn) -> Done {
+        let request_id = request.request_id;
+        let refused = |error| Done { request_id, tag: 0, reply: Err(error), held: None };
+        let Some(command) = request.command else {
+            return refused(ApiError::new(Code::InvalidArgument, "unknown_command", "no command"));
+        };
+        let held = match self.admit(&command).await {
+            Ok(held) => held,
+            Err(error) => return refused(error),
+        };
+        let method = ChatService::method_of(&command);
+        if !kinds::is_read(method) {
+            self.begun.begin();
+        }
+        let (tag, reply) = match command {
+            Command::SendMessage(send) => (SENT, self.chat.send_message_in_turn(&self.caller, send, turn).await),
+            command => self.chat.command(&self.caller, command).await,
+        };
+        Done { request_id, tag, reply: settled(method, &held, reply), held: Some(held) }
+    }
+
+    /// Lets a command in, as the door does with a call. The token may have ended while the command waited.
+    async fn admit(&self, command: &Command) -> Result<Held, ApiError> {
+        let Self { chat, caller, connection, .. } = self;
+        chat.door.limits.user(caller.author.user).await?;
+        let (method, bytes) = (ChatService::method_of(command), ChatService::bytes_of(command));
+        let held = chat.reserve(connection, caller, method, bytes).await?;
+        if caller.expiry.has_passed(chat.door.node.now_ms()) {
+            return Err(AuthError::Expired.into());
+        }
+        Ok(held)
+    }
+}
+
+fn put_reply(chunk: &mut Chunk, done: Done) {
+    let Done { request_id, tag, reply, held } = done;
     match reply {
-        Ok(bytes) => wire::put_reply_frame(chunk.buffer(), id, tag, &bytes),
+        Ok(bytes) => {
+            wire::put_reply_frame(chunk.buffer(), request_id, tag, &bytes);
+            // A chunk may hold small ones as it may hold events.
+            chunk.hold(held.filter(|_| bytes.len() > HELD_MIN));
+        }
         Err(error) => {
             let told = pb::SessionError {
                 code: error.code(),
                 message: error.message().to_owned(),
                 info: Some(error.info().clone()),
             };
-            wire::put_reply_frame(chunk.buffer(), id, REPLY_ERROR, &told.encode_to_vec());
+            wire::put_reply_frame(chunk.buffer(), request_id, REPLY_ERROR, &told.encode_to_vec());
         }
     }
 }
 
 impl SessionBody {
+    /// Ends what the token no longer opens: commands that are under way are answered yet.
+    fn close_if_expired(&mut self, cx: &mut Context<'_>) {
+        match &mut self.state {
+            State::Opening(_) => {
+                if self.expiring.poll(cx, self.commands.chat.door.node.now_ms()).is_ready() {
+                    self.state = State::Ending(ApiError::from(AuthError::Expired).into());
+                }
+            }
+            State::Open { pump, running, .. } => {
+                if let Poll::Ready(status) = pump.poll_expired(cx) {
+                    self.state = State::Closing { running: std::mem::take(running), status };
+                }
+            }
+            State::Closing { .. } | State::Ending(_) | State::Ended => {}
+        }
+    }
+
     /// Moves everything that can move. Ready when the session must end.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        let State::Open { pump, input, running, turns } = &mut self.state else {
-            return Poll::Pending;
+        let (pump, input, running, turns) = match &mut self.state {
+            State::Open { pump, input, running, turns } => (pump, input, running, turns),
+            State::Closing { running, status } => {
+                while !self.chunk.is_full() {
+                    match ready!(running.poll_next_unpin(cx)) {
+                        Some(done) => put_reply(&mut self.chunk, done),
+                        None => return Poll::Ready(status.clone()),
+                    }
+                }
+                return Poll::Pending;
+            }
+            State::Opening(_) | State::Ending(_) | State::Ended => return Poll::Pending,
         };
         loop {
             while running.len() < COMMANDS_MAX {
@@ -146,7 +238,7 @@ impl SessionBody {
                 match Pin::new(requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => {
                         let turn = turn(turns, &request);
-                        running.push(Box::pin(run(self.chat.clone(), self.caller.clone(), request, turn)));
+                        running.push(Box::pin(self.commands.clone().run(request, turn)));
                     }
                     Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
                     Poll::Ready(None) => *input = None,
@@ -173,6 +265,7 @@ impl http_body::Body for SessionBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        this.close_if_expired(cx);
         if let State::Opening(opening) = &mut this.state {
             match opening.as_mut().poll(cx) {
                 Poll::Ready(Ok((pump, input))) => {
@@ -196,7 +289,7 @@ impl http_body::Body for SessionBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             State::Ended => Poll::Ready(None),
-            State::Opening(_) | State::Open { .. } => Poll::Pending,
+            State::Opening(_) | State::Open { .. } | State::Closing { .. } => Poll::Pending,
         }
     }
 }

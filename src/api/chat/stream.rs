@@ -19,7 +19,7 @@ use tonic::{
     codec::{Codec as _, Streaming},
 };
 
-use super::{Caller, ChatService, RequestCodec};
+use super::{Caller, ChatService, RequestCodec, expiring::Expiring};
 use crate::{
     actors::{
         Node,
@@ -28,6 +28,8 @@ use crate::{
         user::{Attempt, OpenStream, Output, StreamReader},
     },
     api::{
+        answers::Held,
+        auth::AuthError,
         caller::Door,
         convert,
         status::ApiError,
@@ -54,6 +56,20 @@ const GONE: [&str; 2] = ["room_not_found", "room_deleted"];
 pub(super) struct Chunk {
     first: Option<Bytes>,
     more: BytesMut,
+    /// For answers among them; given back when the chunk is taken.
+    held: Vec<Held>,
+}
+
+/// A chunk, and what it holds.
+struct HeldBytes {
+    bytes: Bytes,
+    _held: Vec<Held>,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Chunk {
@@ -81,8 +97,17 @@ impl Chunk {
         &mut self.more
     }
 
+    /// Notes that room was made for what was put.
+    pub(super) fn hold(&mut self, held: Option<Held>) {
+        self.held.extend(held);
+    }
+
     pub(super) fn take(&mut self) -> Bytes {
-        self.first.take().unwrap_or_else(|| self.more.split().freeze())
+        let bytes = self.first.take().unwrap_or_else(|| self.more.split().freeze());
+        if self.held.is_empty() {
+            return bytes;
+        }
+        Bytes::from_owner(HeldBytes { bytes, _held: std::mem::take(&mut self.held) })
     }
 }
 
@@ -93,7 +118,7 @@ type Announcing = Pin<Box<dyn Future<Output = Result<pb::Event, ApiError>> + Sen
 pub(super) struct Pump {
     node: Node,
     author: Author,
-    expires_at_ms: i64,
+    expiring: Expiring,
     dialect: Dialect,
     reader: StreamReader,
     announcing: Option<Announcing>,
@@ -114,7 +139,7 @@ impl Pump {
             node: door.node.clone(),
             _client: door.metrics.client(dialect.name()),
             author: caller.author,
-            expires_at_ms: caller.expires_at_ms,
+            expiring: Expiring::new(caller.expiry),
             dialect,
             reader,
             announcing: None,
@@ -122,9 +147,21 @@ impl Pump {
         }
     }
 
+    /// Ready with the reason when the token has ended. To be asked before anything is read or handed out.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        self.expiring
+            .poll(cx, self.node.now_ms())
+            .map(|()| AuthError::Expired)
+            .map(|error| ApiError::from(error).into())
+    }
+
     /// Gathers what there is, until the chunk is full. Ready with the reason when the stream must end.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, chunk: &mut Chunk) -> Poll<Status> {
         while !chunk.is_full() {
+            // Before whatever is said: what happened while the token counted is for it no more once it has ended.
+            if let Poll::Ready(expired) = self.poll_expired(cx) {
+                return Poll::Ready(expired);
+            }
             if let Some(announcing) = &mut self.announcing {
                 let Poll::Ready(event) = announcing.as_mut().poll(cx) else {
                     return Poll::Pending;
@@ -136,6 +173,10 @@ impl Pump {
                     Err(error) if GONE.contains(&error.info().reason.as_str()) => {}
                     Err(error) => return Poll::Ready(error.into()),
                 }
+                self.say_read(chunk);
+                continue;
+            }
+            if !self.read.is_empty() {
                 self.say_read(chunk);
                 continue;
             }
@@ -168,9 +209,6 @@ impl Pump {
                 self.put(chunk, Some(room), Happened::ResyncRequired(resync));
             }
             Output::Heartbeat => {
-                if self.node.now_ms() >= self.expires_at_ms {
-                    return Some(ApiError::new(Code::Unauthenticated, "token_expired", "the token has expired").into());
-                }
                 let interval_s = i32::try_from(self.node.options().heartbeat.as_secs()).unwrap_or(i32::MAX);
                 self.put(chunk, None, Happened::Connected(pb::Connected { interval_s }));
             }
@@ -188,6 +226,9 @@ impl Pump {
                 return;
             }
             self.dialect.put(chunk.buffer(), &wire::event(&event));
+            if chunk.is_full() {
+                return;
+            }
         }
     }
 

@@ -14,11 +14,13 @@ use serde::Serialize;
 use tertulia_proto::chat::v1::ErrorInfo;
 
 use super::compression;
+use crate::api::status::outcome;
 
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 const REASON: HeaderName = HeaderName::from_static("tertulia-reason");
+const OUTCOME: HeaderName = HeaderName::from_static("tertulia-outcome");
 /// The message that carries a reason; an API whose descriptors lack it has none.
 const ERROR_INFO: &str = "chat.v1.ErrorInfo";
 
@@ -145,6 +147,8 @@ pub(super) struct ConnectError {
     details: Vec<Any>,
     /// Of what is refused here, before a service is asked.
     reason: Option<&'static str>,
+    /// Whether the call may have happened all the same.
+    outcome_unknown: bool,
 }
 
 impl ConnectError {
@@ -157,28 +161,37 @@ impl ConnectError {
             Code::Internal => Some("internal"),
             _ => None,
         };
-        Self { code, message: message.into(), details: Vec::new(), reason }
+        Self { code, message: message.into(), details: Vec::new(), reason, outcome_unknown: false }
     }
 
-    /// The reason and the detail that carries it, for APIs that know of reasons.
-    fn own_detail(&self, pool: &DescriptorPool) -> Option<(&'static str, Any)> {
+    /// The reason and what carries it, for APIs that know of reasons.
+    fn own_info(&self, pool: &DescriptorPool) -> Option<(&'static str, ErrorInfo)> {
         let reason = self.reason?;
-        let info = ErrorInfo {
-            reason: reason.to_owned(),
-            outcome_unknown: self.code == Code::DeadlineExceeded,
-            ..ErrorInfo::default()
-        };
         pool.get_message_by_name(ERROR_INFO)?;
-        let detail = Any { type_url: format!("type.googleapis.com/{ERROR_INFO}"), value: info.encode_to_vec() };
-        Some((reason, detail))
+        let outcome_unknown = self.outcome_unknown;
+        Some((reason, ErrorInfo { reason: reason.to_owned(), outcome_unknown, ..ErrorInfo::default() }))
+    }
+
+    /// What an error of our own says beside its JSON, as the services' errors do.
+    pub(super) fn own_metadata(&self, pool: &DescriptorPool) -> HeaderMap {
+        let mut metadata = HeaderMap::new();
+        if let Some((reason, info)) = self.own_info(pool) {
+            metadata.insert(REASON, HeaderValue::from_static(reason));
+            if let Some(outcome) = outcome(&info) {
+                metadata.insert(OUTCOME, HeaderValue::from_static(outcome));
+            }
+        }
+        metadata
     }
 
     pub(super) fn too_large(max_bytes: usize) -> Self {
         Self::new(Code::ResourceExhausted, format!("message is larger than {max_bytes} bytes"))
     }
 
-    pub(super) fn deadline() -> Self {
-        Self::new(Code::DeadlineExceeded, "the call's deadline has passed")
+    /// The deadline of a call that may have happened or has not.
+    pub(super) fn deadline(may_have_happened: bool) -> Self {
+        let error = Self::new(Code::DeadlineExceeded, "the call's deadline has passed");
+        Self { outcome_unknown: may_have_happened, ..error }
     }
 
     /// For an answer that is not gRPC at all.
@@ -200,12 +213,21 @@ impl ConnectError {
             .and_then(|value| BASE64.decode(value.as_bytes()).ok())
             .and_then(|bytes| RpcStatus::decode(bytes.as_slice()).ok())
             .map_or_else(Vec::new, |status| status.details);
-        Some(Err(Self { code: Code::from_grpc(status.as_bytes()), message, details, reason: None }))
+        Some(Err(Self {
+            code: Code::from_grpc(status.as_bytes()),
+            message,
+            details,
+            reason: None,
+            outcome_unknown: false,
+        }))
     }
 
     /// The JSON object.
     pub(super) fn to_wire<'a>(&'a self, pool: &DescriptorPool) -> WireError<'a> {
-        let own = self.own_detail(pool).map(|(_, detail)| detail);
+        let own = self.own_info(pool).map(|(_, info)| Any {
+            type_url: format!("type.googleapis.com/{ERROR_INFO}"),
+            value: info.encode_to_vec(),
+        });
         let details = self.details.iter().chain(&own).map(|detail| WireDetail::new(detail, pool)).collect();
         WireError { code: self.code.name(), message: &self.message, details }
     }
@@ -223,9 +245,7 @@ impl ConnectError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(compression::ACCEPTED));
-        if let Some((reason, _)) = self.own_detail(pool) {
-            headers.insert(REASON, HeaderValue::from_static(reason));
-        }
+        headers.extend(self.own_metadata(pool));
         response
     }
 }

@@ -33,6 +33,9 @@ use super::{
 const CONTENT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
 
+/// Streams from the server are reads: one that ran into its deadline has changed nothing.
+const MAY_HAVE_HAPPENED: bool = false;
+
 /// Answers a streaming call; the response streams on after this returns. Dropping its body drops the inner stream.
 pub(super) async fn serve<S>(
     inner: S,
@@ -52,7 +55,7 @@ where
             let opening = open(inner, &shared, &call, codec, request, Some(deadline));
             match tokio::time::timeout_at(deadline.at(), opening).await {
                 Ok(opened) => opened?,
-                Err(_) => Err(ConnectError::deadline()),
+                Err(_) => Err(ConnectError::deadline(MAY_HAVE_HAPPENED)),
             }
         }
         Err(error) => Err(error.clone()),
@@ -177,7 +180,7 @@ impl http_body::Body for Translator {
         loop {
             if this.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
                 this.deadline = None;
-                this.end(Err(ConnectError::deadline()), HeaderMap::new());
+                this.end(Err(ConnectError::deadline(MAY_HAVE_HAPPENED)), HeaderMap::new());
             }
             let Source::Open(body) = &mut this.source else {
                 let last = this.finish();
@@ -269,11 +272,14 @@ impl Translator {
 
     /// The last envelope; empty when it has been sent.
     fn finish(&mut self) -> Bytes {
-        let Source::Ended(status, trailers) = std::mem::replace(&mut self.source, Source::Done) else {
+        let Source::Ended(status, mut trailers) = std::mem::replace(&mut self.source, Source::Done) else {
             return Bytes::new();
         };
         self.deadline = None;
         let error = status.as_ref().err().map(|error| error.to_wire(self.shared.methods.pool()));
+        if let Err(error) = &status {
+            trailers.extend(error.own_metadata(self.shared.methods.pool()));
+        }
         let end = EndStream { error, metadata: metadata::to_json(&trailers) };
         let json = serde_json::to_vec(&end).unwrap_or_else(|_| b"{}".to_vec());
         let mut out = BytesMut::new();

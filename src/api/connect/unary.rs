@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
 use tower::Service;
 
@@ -18,17 +18,21 @@ use super::{
     request::{self, Message},
     route::Call,
 };
+use crate::api::deadline::Begun;
 
 /// What the inner service answered: metadata and, if all went well, the message.
 struct Answer {
     headers: HeaderMap,
+    /// Goes on with what is made of the answer.
+    extensions: Extensions,
     trailers: HeaderMap,
     outcome: Result<Bytes, ConnectError>,
 }
 
 impl Answer {
     fn failed(error: ConnectError) -> Self {
-        Self { headers: HeaderMap::new(), trailers: HeaderMap::new(), outcome: Err(error) }
+        let (headers, trailers) = (HeaderMap::new(), HeaderMap::new());
+        Self { headers, extensions: Extensions::new(), trailers, outcome: Err(error) }
     }
 }
 
@@ -37,11 +41,12 @@ pub(super) async fn serve<S>(
     inner: S,
     shared: Arc<Shared>,
     call: Call,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
+    let begun = Begun::of(request.extensions_mut());
     let by_get = request.method() == http::Method::GET;
     let accepted = accepted(request.headers());
     let deadline = match Deadline::from_headers(request.headers()) {
@@ -54,7 +59,7 @@ where
         None => exchange.await?,
         Some(deadline) => match tokio::time::timeout_at(deadline.at(), exchange).await {
             Ok(answer) => answer?,
-            Err(_) => Answer::failed(ConnectError::deadline()),
+            Err(_) => Answer::failed(ConnectError::deadline(!call.method.safe && begun.may_have_happened())),
         },
     };
     let mut response = respond(&shared, &call, codec, accepted, answer);
@@ -103,7 +108,8 @@ async fn read_answer(response: Response<Body>) -> Answer {
     }
     let in_headers = ConnectError::from_grpc(&parts.headers);
     metadata::keep_metadata(&mut parts.headers);
-    let mut answer = Answer { headers: parts.headers, trailers: HeaderMap::new(), outcome: Ok(Bytes::new()) };
+    let (headers, extensions) = (parts.headers, parts.extensions);
+    let mut answer = Answer { headers, extensions, trailers: HeaderMap::new(), outcome: Ok(Bytes::new()) };
     // The service holds its one response message in memory anyway, so collecting it needs no bound of its own.
     let collected = match body.collect().await {
         Ok(collected) => collected,
@@ -152,6 +158,7 @@ fn respond(shared: &Shared, call: &Call, codec: Codec, accepted: Compression, an
         }
         Err(error) => error.to_response(shared.methods.pool()),
     };
+    *response.extensions_mut() = answer.extensions;
     let headers = response.headers_mut();
     for (name, value) in &answer.headers {
         headers.append(name, value.clone());

@@ -32,7 +32,7 @@ fn mints_what_its_verifier_accepts() {
         name: "Eva".to_owned(),
         picture: "https://p".to_owned(),
         admin: true,
-        expires_at_ms: NOW_MS + 60_000,
+        expiry: Expiry::new(NOW_MS + 60_000, 30_000),
     };
     assert_eq!(identity, expected);
 }

@@ -1,0 +1,198 @@
+//! An answer's body in pieces, and how much of it was taken. Knows nothing of time.
+
+use std::{
+    io::IoSlice,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+
+use axum::body::Body;
+use bytes::{Buf, Bytes};
+use futures_util::task::AtomicWaker;
+use http::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::Held;
+
+/// A frame of HTTP/2. The protocol takes a piece when it may send a byte of it, and then holds all of it.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// What was handed to the protocol of one answer, and what of that it has sent.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    handed: AtomicU64,
+    taken: AtomicU64,
+    all_taken: AtomicWaker,
+    /// Given back with the last piece.
+    held: OnceLock<Arc<Held>>,
+}
+
+impl Progress {
+    /// Bytes that the protocol holds.
+    pub(super) fn outstanding(&self) -> u64 {
+        self.handed.load(Acquire).saturating_sub(self.taken())
+    }
+
+    /// Bytes that were sent, or dropped with their stream.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Acquire)
+    }
+
+    /// Ready once the protocol holds nothing.
+    pub(super) fn poll_all_taken(&self, waker: &Waker) -> Poll<()> {
+        self.all_taken.register(waker);
+        if self.outstanding() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn hand(self: &Arc<Self>, bytes: Bytes) -> Piece {
+        self.handed.fetch_add(bytes.len() as u64, AcqRel);
+        Piece { bytes, progress: Arc::clone(self) }
+    }
+
+    fn take(&self, bytes: usize) {
+        let taken = self.taken.fetch_add(bytes as u64, AcqRel) + bytes as u64;
+        if taken == self.handed.load(Acquire) {
+            self.all_taken.wake();
+        }
+    }
+}
+
+/// A part of an answer in the protocol's hands.
+#[derive(Debug)]
+pub(in crate::api) struct Piece {
+    bytes: Bytes,
+    progress: Arc<Progress>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        self.bytes.chunks_vectored(into)
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.bytes.advance(bytes);
+        self.progress.take(bytes);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if self.bytes.has_remaining() {
+            self.progress.take(self.bytes.len());
+        }
+    }
+}
+
+/// A body that is handed out in pieces.
+#[derive(Debug)]
+pub(in crate::api) struct Outgoing {
+    inner: Body,
+    rest: Bytes,
+    progress: Arc<Progress>,
+}
+
+impl Outgoing {
+    /// Wraps the body of an answer, and takes over what was reserved for it.
+    pub(super) fn of(mut response: Response<Body>, progress: Arc<Progress>) -> Response<Self> {
+        if let Some(held) = response.extensions_mut().remove::<Arc<Held>>() {
+            let _ = progress.held.set(held);
+        }
+        response.map(|inner| Self { inner, rest: Bytes::new(), progress })
+    }
+
+    fn piece(&mut self) -> Frame<Piece> {
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
+        Frame::data(self.progress.hand(piece))
+    }
+}
+
+impl HttpBody for Outgoing {
+    type Data = Piece;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
+        let this = &mut *self;
+        if !this.rest.is_empty() {
+            return Poll::Ready(Some(Ok(this.piece())));
+        }
+        let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)?) else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => {
+                if let Some(held) = this.progress.held.get() {
+                    // JSON and base64 are larger than what was answered.
+                    held.grow_to(data.len());
+                }
+                this.rest = data;
+                this.piece()
+            }
+            Err(frame) => Frame::trailers(frame.into_trailers().unwrap_or_default()),
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (mut hint, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_goes_out_whole_whatever_its_size() {
+        for len in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 100_000] {
+            let whole: Vec<u8> = (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect();
+            let progress = Arc::<Progress>::default();
+            let mut out = Outgoing::of(Response::new(Body::from(whole.clone())), Arc::clone(&progress)).into_body();
+            let mut seen = Vec::new();
+            while let Some(frame) = out.frame().await {
+                let hint = out.size_hint().exact().unwrap();
+                let mut piece = frame.unwrap().into_data().unwrap();
+                assert!(piece.remaining() <= PIECE_BYTES);
+                assert_eq!(progress.outstanding(), piece.remaining() as u64);
+                seen.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+                assert_eq!(hint + seen.len() as u64, len as u64, "the size is known throughout");
+            }
+            assert_eq!(seen, whole);
+            assert!(out.is_end_stream());
+            assert_eq!((progress.outstanding(), progress.taken()), (0, len as u64));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_is_dropped_is_out_of_the_protocols_hands() {
+        let progress = Arc::<Progress>::default();
+        let mut out = Outgoing::of(Response::new(Body::from(vec![0; 9])), Arc::clone(&progress)).into_body();
+        let mut piece = out.frame().await.unwrap().unwrap().into_data().unwrap();
+        piece.advance(4);
+        assert_eq!((progress.outstanding(), progress.taken()), (5, 4));
+        assert!(progress.poll_all_taken(Waker::noop()).is_pending());
+        drop(piece);
+        assert!(progress.poll_all_taken(Waker::noop()).is_ready());
+    }
+}
