@@ -141,6 +141,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
+    use crate::tasks::{self, TaskKind};
 
     const LIMIT: Duration = Duration::from_secs(30);
 
@@ -148,7 +149,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
         let (here, mut there) = tokio::io::duplex(10);
         let mut socket = Socket::new(here, LIMIT);
-        let client = tokio::spawn(async move {
+        let client = tasks::spawn(TaskKind::Client, async move {
             let mut taken = [0; 10];
             for _ in 0..20 {
                 tokio::time::sleep(Duration::from_secs(29)).await;

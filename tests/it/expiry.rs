@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use serde_json::json;
+use tertulia::tasks::{self, TaskKind};
 use tertulia_proto::chat::v1::{
     self as pb, event::Event as Happened, session_reply::Result as Answer, session_request::Command,
     session_response::Frame,
@@ -79,7 +80,7 @@ async fn an_idle_stream_ends_with_its_token_not_with_a_heartbeat() {
 /// Commands as fast as the session takes them.
 fn flood(command: impl Fn(u64) -> Command + Send + 'static) -> ReceiverStream<pb::SessionRequest> {
     let (requests, received) = mpsc::channel(1_024);
-    tokio::spawn(async move {
+    tasks::spawn(TaskKind::Client, async move {
         let open = pb::SessionOpen { client_id: "flood".to_owned(), commands_only: true, ..Default::default() };
         let first = pb::SessionRequest { request_id: 0, command: Some(Command::Open(open)) };
         let mut sent = requests.send(first).await;

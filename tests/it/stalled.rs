@@ -9,6 +9,7 @@ use h2::{
 };
 use http::{HeaderMap, Request, Response};
 use parking_lot::Mutex;
+use tertulia::tasks::{self, TaskKind};
 use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle, time::timeout};
 
 use crate::{
@@ -43,7 +44,7 @@ impl Stalled {
             .await
             .unwrap();
         let (windows, mut wanted) = mpsc::channel(1);
-        let driver = tokio::spawn(async move {
+        let driver = tasks::spawn(TaskKind::Client, async move {
             loop {
                 tokio::select! {
                     _ = &mut connection => return,

@@ -111,7 +111,10 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::api::answers::pieces::{Outgoing, Piece};
+    use crate::{
+        api::answers::pieces::{Outgoing, Piece},
+        tasks::{self, TaskKind},
+    };
 
     const LIMIT: Duration = Duration::from_secs(30);
 
@@ -169,7 +172,7 @@ mod tests {
         let (progress, mut out) = answer(10);
         let held = piece(&mut out).await;
         assert_eq!(watch(async {}, Arc::clone(&progress), LIMIT).await, Ended::Stuck);
-        let taking = tokio::spawn(async move {
+        let taking = tasks::spawn(TaskKind::Client, async move {
             sleep(Duration::from_secs(20)).await;
             drop(held);
         });
