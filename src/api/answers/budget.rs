@@ -18,6 +18,8 @@ use crate::{api::status::ApiError, domain::ids::UserId};
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// When one who was refused may try again, ms.
 const RETRY_AFTER_MS: u64 = 1_000;
+/// Bytes that may wait on a connection of what is answered without a token: health, metrics, reflection, refusals.
+const UNASKED_BYTES_MAX: usize = 512 * 1024;
 /// Parts of the users' counts, so that calls of different users seldom meet.
 const SHARDS: usize = 16;
 
@@ -60,7 +62,34 @@ impl AnswerLimits {
 
 /// Bytes that wait on one connection. In the extensions of each of its requests.
 #[derive(Clone, Debug, Default)]
-pub(in crate::api) struct ConnectionUse(Arc<AtomicUsize>);
+pub(in crate::api) struct ConnectionUse(Arc<AtomicUsize>, Arc<AtomicUsize>);
+
+impl ConnectionUse {
+    /// Counts bytes of an answer for which nobody's token asked: they are few, and kept apart from all others. `None` if
+    /// too many of them wait already.
+    pub(super) fn unasked(&self, bytes: usize) -> Option<Unasked> {
+        let before = self.1.fetch_add(bytes, SeqCst);
+        let unasked = Unasked { connection: self.clone(), bytes };
+        (before == 0 || before + bytes <= UNASKED_BYTES_MAX).then_some(unasked)
+    }
+}
+
+/// Bytes for which nobody's token asked; given back when they are dropped.
+#[derive(Debug)]
+pub(super) struct Unasked {
+    connection: ConnectionUse,
+    bytes: usize,
+}
+
+impl Drop for Unasked {
+    fn drop(&mut self) {
+        self.connection.1.fetch_sub(self.bytes, SeqCst);
+    }
+}
+
+/// In the extensions of an answer whose size has a bound of its own.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::api) struct BoundElsewhere;
 
 /// The budget of a node.
 #[derive(Debug)]
@@ -262,6 +291,18 @@ mod tests {
             }
         }
         assert!(total < LIMITS.bytes_max, "one who comes now gets something: {total}");
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_little_on_a_connection() {
+        let connection = ConnectionUse::default();
+        let huge = connection.unasked(UNASKED_BYTES_MAX * 2).expect("the only one");
+        assert!(connection.unasked(1).is_none());
+        drop(huge);
+        let most = connection.unasked(UNASKED_BYTES_MAX - 1).unwrap();
+        assert!(connection.unasked(2).is_none());
+        drop((connection.unasked(1).unwrap(), most));
+        assert_eq!(connection.1.load(SeqCst), 0);
     }
 
     #[tokio::test(start_paused = true)]

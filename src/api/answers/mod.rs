@@ -7,7 +7,8 @@
 //! the protocol's hands can only go with its connection. Sockets are watched in [`super::socket`].
 //!
 //! The module knows nothing of what is answered. Streams of events are not in the budget: each holds a chunk and what its
-//! own queue may hold, and there are as many as a user may have.
+//! own queue may hold, and there are as many as a user may have. What is answered without a token has a small budget on
+//! each connection, so that nobody's health check waits for somebody else's.
 
 mod budget;
 mod layer;
@@ -18,7 +19,7 @@ mod watch;
 use std::{sync::Arc, time::Duration};
 
 pub(super) use self::{
-    budget::{Answers, ConnectionUse, Held},
+    budget::{Answers, BoundElsewhere, ConnectionUse, Held},
     layer::ReserveLayer,
     serve::Watched,
 };

@@ -15,8 +15,9 @@ use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
 use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
 
-use super::Held;
+use super::{BoundElsewhere, ConnectionUse, Held, budget::Unasked};
 
 /// A frame of HTTP/2. The protocol takes a piece when it may send a byte of it, and then holds all of it.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -29,6 +30,7 @@ pub(super) struct Progress {
     all_taken: AtomicWaker,
     /// Given back with the last piece.
     held: OnceLock<Arc<Held>>,
+    unasked: Mutex<Option<Unasked>>,
 }
 
 impl Progress {
@@ -101,15 +103,41 @@ pub(in crate::api) struct Outgoing {
     inner: Body,
     rest: Bytes,
     progress: Arc<Progress>,
+    /// Where it counts if nothing was reserved for it.
+    unasked: Option<ConnectionUse>,
 }
 
 impl Outgoing {
     /// Wraps the body of an answer, and takes over what was reserved for it.
-    pub(super) fn of(mut response: Response<Body>, progress: Arc<Progress>) -> Response<Self> {
-        if let Some(held) = response.extensions_mut().remove::<Arc<Held>>() {
+    pub(super) fn of(
+        mut response: Response<Body>,
+        progress: Arc<Progress>,
+        connection: &ConnectionUse,
+    ) -> Response<Self> {
+        let extensions = response.extensions_mut();
+        let mut unasked = extensions.remove::<BoundElsewhere>().is_none().then(|| connection.clone());
+        if let Some(held) = extensions.remove::<Arc<Held>>() {
             let _ = progress.held.set(held);
+            unasked = None;
         }
-        response.map(|inner| Self { inner, rest: Bytes::new(), progress })
+        response.map(|inner| Self { inner, rest: Bytes::new(), progress, unasked })
+    }
+
+    /// Counts what was made. Whether it may wait.
+    fn count(&self, bytes: usize) -> bool {
+        if let Some(held) = self.progress.held.get() {
+            // JSON and base64 are larger than what was answered.
+            held.grow_to(bytes);
+        }
+        let Some(connection) = &self.unasked else {
+            return true;
+        };
+        // What was counted before is in the protocol's hands, which are small.
+        self.progress.unasked.lock().take();
+        let counted = connection.unasked(bytes);
+        let may_wait = counted.is_some();
+        *self.progress.unasked.lock() = counted;
+        may_wait
     }
 
     fn piece(&mut self) -> Frame<Piece> {
@@ -132,9 +160,8 @@ impl HttpBody for Outgoing {
         };
         Poll::Ready(Some(Ok(match frame.into_data() {
             Ok(data) => {
-                if let Some(held) = this.progress.held.get() {
-                    // JSON and base64 are larger than what was answered.
-                    held.grow_to(data.len());
+                if !this.count(data.len()) {
+                    return Poll::Ready(Some(Err(axum::Error::new("too many answers wait on the connection"))));
                 }
                 this.rest = data;
                 this.piece()
@@ -168,7 +195,12 @@ mod tests {
         for len in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 100_000] {
             let whole: Vec<u8> = (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect();
             let progress = Arc::<Progress>::default();
-            let mut out = Outgoing::of(Response::new(Body::from(whole.clone())), Arc::clone(&progress)).into_body();
+            let mut out = Outgoing::of(
+                Response::new(Body::from(whole.clone())),
+                Arc::clone(&progress),
+                &ConnectionUse::default(),
+            )
+            .into_body();
             let mut seen = Vec::new();
             while let Some(frame) = out.frame().await {
                 let hint = out.size_hint().exact().unwrap();
@@ -187,7 +219,9 @@ mod tests {
     #[tokio::test]
     async fn a_piece_that_is_dropped_is_out_of_the_protocols_hands() {
         let progress = Arc::<Progress>::default();
-        let mut out = Outgoing::of(Response::new(Body::from(vec![0; 9])), Arc::clone(&progress)).into_body();
+        let mut out =
+            Outgoing::of(Response::new(Body::from(vec![0; 9])), Arc::clone(&progress), &ConnectionUse::default())
+                .into_body();
         let mut piece = out.frame().await.unwrap().unwrap().into_data().unwrap();
         piece.advance(4);
         assert_eq!((progress.outstanding(), progress.taken()), (5, 4));

@@ -82,7 +82,7 @@ where
             // Before HTTP/2 a connection has one answer at a time, and its socket tells whether that is taken.
             *self.next.lock() = Some(Arc::clone(&progress));
         }
-        let answer = self.inner.call(request);
-        Box::pin(async move { Ok(Outgoing::of(answer.await?, progress)) })
+        let (answer, used) = (self.inner.call(request), self.used.clone());
+        Box::pin(async move { Ok(Outgoing::of(answer.await?, progress, &used)) })
     }
 }

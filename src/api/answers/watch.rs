@@ -112,7 +112,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::answers::pieces::{Outgoing, Piece},
+        api::answers::{
+            ConnectionUse,
+            pieces::{Outgoing, Piece},
+        },
         tasks::{self, TaskKind},
     };
 
@@ -121,7 +124,7 @@ mod tests {
     fn answer(bytes: usize) -> (Arc<Progress>, Outgoing) {
         let progress = Arc::<Progress>::default();
         let body = Body::from(Bytes::from(vec![0; bytes]));
-        (Arc::clone(&progress), Outgoing::of(Response::new(body), progress).into_body())
+        (Arc::clone(&progress), Outgoing::of(Response::new(body), progress, &ConnectionUse::default()).into_body())
     }
 
     async fn piece(out: &mut Outgoing) -> Piece {

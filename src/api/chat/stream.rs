@@ -28,7 +28,7 @@ use crate::{
         user::{Attempt, OpenStream, Output, StreamReader},
     },
     api::{
-        answers::Held,
+        answers::{BoundElsewhere, Held},
         auth::AuthError,
         caller::Door,
         convert,
@@ -367,6 +367,8 @@ where
     let mut response = http::Response::new(axum::body::Body::new(body));
     let value = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(http::header::CONTENT_TYPE, value);
+    // A chunk, and what the stream's queue may hold.
+    response.extensions_mut().insert(BoundElsewhere);
     response
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Frame;
 use prost_reflect::MessageDescriptor;
 use serde::Serialize;
@@ -60,9 +60,13 @@ where
         }
         Err(error) => Err(error.clone()),
     };
-    let (headers, source) = match opened {
-        Ok(response) => begin(response),
-        Err(error) => (HeaderMap::new(), Source::Ended(Err(error), HeaderMap::new())),
+    let (headers, extensions, source) = match opened {
+        Ok(mut response) => {
+            let extensions = std::mem::take(response.extensions_mut());
+            let (headers, source) = begin(response);
+            (headers, extensions, source)
+        }
+        Err(error) => (HeaderMap::new(), Extensions::new(), Source::Ended(Err(error), HeaderMap::new())),
     };
     let body = Translator {
         source,
@@ -73,7 +77,9 @@ where
         accepted,
         shared,
     };
-    Ok(respond(headers, codec, accepted, body))
+    let mut response = respond(headers, codec, accepted, body);
+    *response.extensions_mut() = extensions;
+    Ok(response)
 }
 
 /// Reads the request message and calls the inner service.
