@@ -68,6 +68,8 @@ fn room(members: usize) -> RoomState {
         history_visible: false,
         encryption_data: String::new(),
         deleted: false,
+        denied: Vec::new(),
+        creation: Default::default(),
     };
     let members: BTreeMap<UserId, Role> =
         (1..=i64::try_from(members).unwrap_or(i64::MAX)).map(|user| (UserId(user), Role::Owner)).collect();

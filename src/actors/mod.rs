@@ -27,7 +27,12 @@ pub use ops::Node;
 
 use crate::{
     clock::SharedClock,
-    domain::{event::Event, ids::RoomId, room::RoomType, snowflake::Snowflakes},
+    domain::{
+        event::Event,
+        ids::RoomId,
+        room::{Referrers, RoomType},
+        snowflake::Snowflakes,
+    },
     ephemera::Ephemera,
     events::EventBus,
     storage::{Durability, Store},
@@ -50,6 +55,10 @@ pub struct Options {
     pub batch_max: usize,
     /// Members of a room.
     pub members_max: usize,
+    /// Whether anyone may make a channel to which everyone is added; otherwise the admin role alone.
+    pub anyone_joins_all: bool,
+    /// Who may give messages twins in other systems.
+    pub referrers: Referrers,
     /// Commands the node takes before it answers `Overloaded`.
     pub in_flight_max: usize,
     /// Streams of a user.
@@ -82,6 +91,8 @@ impl Default for Options {
             queue_max: 1_024,
             batch_max: 256,
             members_max: 100_000,
+            anyone_joins_all: false,
+            referrers: Referrers::Admin,
             in_flight_max: 65_536,
             streams_per_user_max: 32,
             stream_queue_bytes_max: 1 << 20,

@@ -6,7 +6,7 @@ use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 use dashmap::DashMap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 
-use super::status::ApiError;
+use super::{adding::Adding, status::ApiError};
 use crate::{
     actors::fair_share::Purse,
     domain::ids::{RoomId, UserId},
@@ -30,6 +30,8 @@ pub struct Rates {
     pub room_per_s: u32,
     /// Sends to one room at once.
     pub room_burst: u32,
+    /// Users whom one user may add to rooms in an hour.
+    pub adds_per_h: u32,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,7 @@ pub struct Limits {
     cluster: Arc<dyn Ephemera>,
     users: Keyed<UserId>,
     rooms: Keyed<RoomId>,
+    adding: Adding,
 }
 
 impl Limits {
@@ -136,6 +139,7 @@ impl Limits {
             cluster,
             users: Keyed::new(rates.user_per_s, rates.user_burst),
             rooms: Keyed::new(rates.room_per_s, rates.room_burst),
+            adding: Adding::new(rates.adds_per_h),
         }
     }
 
@@ -155,6 +159,14 @@ impl Limits {
     pub async fn room(&self, room: RoomId) -> Result<(), ApiError> {
         self.rooms.check(&room)?;
         self.in_cluster(Bucket::Room(room), self.rates.room_per_s, self.rates.room_burst).await
+    }
+
+    /// Counts users whom a user is about to add to rooms: all of them, or none.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time to wait.
+    pub fn adding(&self, user: UserId, count: usize) -> Result<(), ApiError> {
+        self.adding.take(user, count).map_err(rate_limited)
     }
 
     async fn in_cluster(&self, bucket: Bucket, per_s: u32, burst: u32) -> Result<(), ApiError> {
@@ -184,7 +196,10 @@ mod tests {
     use crate::ephemera::Alone;
 
     fn limits(user_per_s: u32, user_burst: u32) -> Limits {
-        Limits::new(Rates { user_per_s, user_burst, room_per_s: 0, room_burst: 1 }, Arc::new(Alone::default()))
+        Limits::new(
+            Rates { user_per_s, user_burst, room_per_s: 0, room_burst: 1, adds_per_h: 0 },
+            Arc::new(Alone::default()),
+        )
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The outside face of the server: what clients call, and who they are.
 
+mod adding;
 mod admin;
 pub mod answers;
 pub mod auth;

@@ -18,6 +18,7 @@ pub const REASONS: &[&str] = &[
     "auth_unavailable",
     "client_id_needed",
     "client_message_id_reused",
+    "client_room_id_reused",
     "cursor_malformed",
     "deadline",
     "draining",
@@ -29,6 +30,7 @@ pub const REASONS: &[&str] = &[
     "message_deleted",
     "message_not_found",
     "missing_field",
+    "not_addable",
     "not_allowed_here",
     "not_your_message",
     "out_of_range",
@@ -275,8 +277,11 @@ impl From<Reject> for ApiError {
             | Reject::NotYourMessage
             | Reject::SendNotAllowed
             | Reject::PartnerBlocked
+            | Reject::NotAddable
             | Reject::AdminOnly => Code::PermissionDenied,
-            Reject::ClientMessageIdReused | Reject::ExternalRefTaken => Code::AlreadyExists,
+            Reject::ClientMessageIdReused | Reject::ClientRoomIdReused | Reject::ExternalRefTaken => {
+                Code::AlreadyExists
+            }
             Reject::RoomDeleted
             | Reject::MessageDeleted
             | Reject::WrongRoomType

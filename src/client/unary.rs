@@ -247,6 +247,8 @@ unary! {
     leave_room(LeaveRoomRequest) -> LeaveRoomResponse;
     set_room_preferences(SetRoomPreferencesRequest) -> SetRoomPreferencesResponse;
     get_join_progress(GetJoinProgressRequest) -> GetJoinProgressResponse;
+    get_privacy(GetPrivacyRequest) -> GetPrivacyResponse;
+    set_privacy(SetPrivacyRequest) -> SetPrivacyResponse;
     block_user(BlockUserRequest) -> BlockUserResponse;
     unblock_user(UnblockUserRequest) -> UnblockUserResponse;
     get_blocked_users(GetBlockedUsersRequest) -> GetBlockedUsersResponse;

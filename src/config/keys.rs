@@ -183,6 +183,8 @@ pub const KEYS: &[Key] = &[
     int("rooms.queue_max", "1024", (1, 1_048_576), "commands", "Commands waiting for one room; more are refused."),
     int("rooms.batch_max", "256", (1, 1000), "events", "Events of one room written at once."),
     int("rooms.max_members", "100000", (2, 10_000_000), "members", "Most members of a room."),
+    text("rooms.join_all_users", Kind::Choice(&["admin", "anyone"]), "admin", "Who may make a channel to which everyone is added: tokens with the admin role, or anyone."),
+    text("rooms.external_refs", Kind::Choice(&["admin", "room_admins"]), "admin", "Who may set `external_ref`, a message's twin in another system: tokens with the admin role (a bridge's), or also a room's OWNERs and ADMINs. A reference is taken once for all rooms: with `room_admins` whoever makes a room can take those that a bridge needs."),
 
     int("streams.per_user_max", "32", (1, 10_000), "streams", "Open streams of one user."),
     int("streams.queue_bytes_max", "1048576", (65_536, 1024 * MIB), "bytes", "Bytes waiting for one slow client; what comes beyond is read from the log when it has caught up."),
@@ -193,6 +195,7 @@ pub const KEYS: &[Key] = &[
     int("limits.user_burst", "200", BURST, "calls", "Calls a user may make at once after a pause."),
     int("limits.room_per_s", "2000", RATE, "commands/s", "Commands to one room; 0 is without limit."),
     int("limits.room_burst", "4000", BURST, "commands", "Commands a room takes at once after a pause."),
+    int("limits.adds_per_h", "2000", RATE, "users/h", "Users whom one user may add to rooms, by making them or later, on each node; so many at once after a pause. 0 is without limit. Tokens with the admin role are not counted."),
     int("limits.in_flight_max", "65536", (1, 16_777_216), "commands", "Commands being worked on in the process."),
 
     text("log.level", Kind::LogFilter, "info", "Level, or filter directives such as `info,tertulia=debug`."),

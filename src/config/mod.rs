@@ -33,8 +33,8 @@ pub use keys::{KEYS, Key, SECTIONS, Section};
 pub use raw::RawConfig;
 pub use reference::{example_file, reference_table};
 pub use sections::{
-    AuthConfig, Backend, EncryptionConfig, Fsync, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys, Place,
-    PostgresConfig, RoomsConfig, ScyllaConfig, ServerConfig, StorageConfig, StreamsConfig,
+    AuthConfig, Backend, EncryptionConfig, Fsync, JoinAllBy, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys,
+    Place, PostgresConfig, RefsBy, RoomsConfig, ScyllaConfig, ServerConfig, StorageConfig, StreamsConfig,
 };
 pub use value::Kind;
 

@@ -241,6 +241,26 @@ pub struct ScyllaConfig {
     pub request_timeout_ms: u64,
 }
 
+/// Who may make a channel to which everyone is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinAllBy {
+    /// The admin role.
+    Admin,
+    /// Anyone.
+    Anyone,
+}
+
+/// Who may give messages twins in other systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefsBy {
+    /// The admin role.
+    Admin,
+    /// Also a room's OWNERs and ADMINs.
+    RoomAdmins,
+}
+
 /// `[rooms]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -259,6 +279,10 @@ pub struct RoomsConfig {
     pub batch_max: usize,
     /// Most members of a room.
     pub max_members: usize,
+    /// Who may make a channel to which everyone is added.
+    pub join_all_users: JoinAllBy,
+    /// Who may give messages twins in other systems.
+    pub external_refs: RefsBy,
 }
 
 /// `[streams]`
@@ -287,6 +311,8 @@ pub struct LimitsConfig {
     pub room_per_s: u32,
     /// Commands a room takes at once after a pause, at least 1.
     pub room_burst: u32,
+    /// Users whom one user may add to rooms in an hour; 0 is without limit.
+    pub adds_per_h: u32,
     /// Most commands being worked on in the process.
     pub in_flight_max: usize,
 }

@@ -36,6 +36,8 @@ pub const REACTIONS_MAX: usize = 50;
 pub const EDITS_MAX: usize = 100;
 /// Most pinned messages of a room.
 pub const PINS_MAX: usize = 100;
+/// Most members who left with DENY that a room remembers; beyond, the oldest are forgotten.
+pub const DENIED_MAX: usize = 1_000;
 /// Most users named in one call.
 pub const USERS_PER_CALL_MAX: usize = 1_000;
 /// Most devices of a user.

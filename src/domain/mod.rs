@@ -1,5 +1,6 @@
 //! The rules of a chat, pure: no I/O, no clock, no async. What happens is decided here and nowhere else.
 
+pub mod emoji;
 pub mod event;
 pub mod fold;
 pub mod ids;
@@ -7,6 +8,7 @@ pub mod invariants;
 pub mod limits;
 pub mod message;
 pub mod position;
+pub mod privacy;
 pub mod reject;
 pub mod room;
 pub mod snowflake;

@@ -58,7 +58,8 @@ impl RoomHead {
 pub struct Position {
     /// Read up to here.
     pub read_seq: Seq,
-    /// Ordinal of the newest message at or before `read_seq`.
+    /// Ordinal of the newest message at or before `read_seq`; or of a later one that was read without showing it (across
+    /// a block).
     pub read_n: Ordinal,
     /// Delivered up to here.
     pub delivered_seq: Seq,
@@ -66,7 +67,7 @@ pub struct Position {
     pub sent_n: Ordinal,
     /// Ordinal of the newest message that does not count for the member (sent before joining or clearing).
     pub floor_n: Ordinal,
-    /// The member sees only events after this one.
+    /// Greatest floor of all memberships and clearings: [`crate::domain::room::Member::floor`] says what holds now.
     pub floor_seq: Seq,
 }
 

@@ -63,6 +63,12 @@ pub enum Reject {
     /// The client message id was used for another message.
     #[error("this client message id belongs to another message")]
     ClientMessageIdReused,
+    /// The client room id was used for another room.
+    #[error("this client room id belongs to another room")]
+    ClientRoomIdReused,
+    /// The user does not let the caller add them to a room, or has blocked the caller.
+    #[error("the user does not want to be added")]
+    NotAddable,
     /// Another message has this external reference.
     #[error("another message has this external reference")]
     ExternalRefTaken,
@@ -116,6 +122,8 @@ impl Reject {
             Self::PartnerBlocked => "partner_blocked",
             Self::WrongRoomType => "wrong_room_type",
             Self::ClientMessageIdReused => "client_message_id_reused",
+            Self::ClientRoomIdReused => "client_room_id_reused",
+            Self::NotAddable => "not_addable",
             Self::ExternalRefTaken => "external_ref_taken",
             Self::TooManyMembers => "too_many_members",
             Self::TooManyPins => "too_many_pins",

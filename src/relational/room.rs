@@ -142,6 +142,8 @@ impl Bring<'_> {
             history_visible: true,
             encryption_data,
             deleted: false,
+            denied: Vec::new(),
+            creation: Default::default(),
         };
         let body = EventBody::Created { info: Arc::new(info), members: founders };
         self.writer.create(creator, self.members.began_ms, body);

@@ -38,14 +38,14 @@ pub fn rows(before: &RoomState, change: &Change) -> (Vec<Record>, Projection) {
 }
 
 fn event_rows(before: &RoomState, event: &Event, rows: &mut Projection) {
+    if let Some(info) = before.info_after(event) {
+        rows.room = Some(codec::encode_info(&info));
+    }
     match &event.body {
-        EventBody::Message(_) | EventBody::Edited(_) => {}
-        EventBody::Created { info, members } => {
-            rows.room = Some(codec::encode_info(info));
-            rows.members = joined(info, members, event);
-        }
+        EventBody::Message(_) | EventBody::Edited(_) | EventBody::InfoChanged(_) | EventBody::Closed => {}
+        EventBody::Created { info, members } => rows.members = joined(before, info, members, event),
         EventBody::Joined { members } => {
-            rows.members = before.info.as_deref().map(|info| joined(info, members, event)).unwrap_or_default();
+            rows.members = before.info.as_deref().map(|info| joined(before, info, members, event)).unwrap_or_default();
         }
         EventBody::Left { users, heir, .. } => {
             rows.removed.extend_from_slice(users);
@@ -59,8 +59,6 @@ fn event_rows(before: &RoomState, event: &Event, rows: &mut Projection) {
             let partner = before.members.keys().copied().find(|other| other != user).unwrap_or_default();
             rows.members.extend(before.info.as_deref().map(|info| member_row(info, *user, partner, member)));
         }
-        EventBody::InfoChanged(info) => rows.room = Some(codec::encode_info(info)),
-        EventBody::Closed => rows.room = before.info.as_deref().map(|info| codec::encode_info(&info.closed())),
         EventBody::Deleted(target) => rows.unpinned.push(target.seq),
         EventBody::Reacted { target, reaction, removed } => {
             let row = ReactionRow { seq: target.seq, user: event.actor, reaction: reaction.clone() };
@@ -71,10 +69,12 @@ fn event_rows(before: &RoomState, event: &Event, rows: &mut Projection) {
     }
 }
 
-fn joined(info: &RoomInfo, members: &[(UserId, Role)], event: &Event) -> Vec<MemberRow> {
+fn joined(before: &RoomState, info: &RoomInfo, members: &[(UserId, Role)], event: &Event) -> Vec<MemberRow> {
     let partner =
         |user: UserId| members.iter().map(|(other, _)| *other).find(|other| *other != user).unwrap_or_default();
-    members.iter().map(|(user, role)| member_row(info, *user, partner(*user), &Member::joining(*role, event))).collect()
+    let row =
+        |(user, role): &(UserId, Role)| member_row(info, *user, partner(*user), &before.joining(*user, *role, event));
+    members.iter().map(row).collect()
 }
 
 /// `partner` counts in p2p rooms alone.

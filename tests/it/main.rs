@@ -29,6 +29,7 @@ mod relational;
 mod restart;
 mod rooms;
 mod session;
+mod speak;
 mod streams;
 mod surface;
 mod tokens;

@@ -41,6 +41,7 @@ async fn presence_and_streams_are_those_of_all_nodes() {
         let answer = ben_there.ok("GetPresence", json!({"userIds": ["1", "3"]})).await;
         each(&answer, "/presences", "online")
     };
+    group(&ana_there, &[2, 3]).await;
     assert_eq!(online().await, [json!(false), json!(false)]);
     let phone = ana.listen("phone", &[]).await;
     assert_eq!(online().await, [json!(true), json!(false)]);

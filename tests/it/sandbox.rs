@@ -62,6 +62,9 @@ pub(crate) fn config(dir: &Path, flags: &[(String, String)]) -> Config {
         ("server.drain_timeout_ms", "5000"),
         ("limits.user_per_s", "0"),
         ("limits.room_per_s", "0"),
+        ("limits.adds_per_h", "0"),
+        ("rooms.join_all_users", "anyone"),
+        ("rooms.external_refs", "room_admins"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();

@@ -182,6 +182,7 @@ impl TestServer {
         for set in [
             "limits.user_per_s=0",
             "limits.room_per_s=0",
+            "limits.adds_per_h=0",
             // So small that a slow reader's queue does overflow.
             "streams.queue_bytes_max=65536",
         ] {

@@ -231,7 +231,8 @@ async fn check_history(world: &World, node: &Node, log: &Log, history: &HistoryC
     };
     let author = Author { user: UserId(user), admin: false };
     let position = world.inner.position(log.room, UserId(user)).await;
-    let floor = position.expect("no faults here").floor_seq;
+    let member = world.inner.member(log.room, UserId(user)).await.expect("no faults here").expect("a member has a row");
+    let floor = codec::decode_member(&member).expect("a row").floor(position.expect("no faults here"));
     let hidden: BTreeSet<Seq> = world
         .inner
         .hidden_messages(UserId(user), log.room, Seq(0), Seq(u64::MAX / 2))

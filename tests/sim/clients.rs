@@ -181,7 +181,9 @@ impl Talker {
         let hash = draft.hash(room);
         let id = ClientMessageId(client_id.as_str().into());
         self.note(format_args!("sends {client_id}"));
-        let answer = self.world.call(patience, node.send(self.author(), room, draft, id)).await;
+        // References are for bridges.
+        let author = Author { admin: draft.external.is_some(), ..self.author() };
+        let answer = self.world.call(patience, node.send(author, room, draft, id)).await;
         match answer {
             Answer::Done(ack) => {
                 let message = &ack.message;
@@ -377,6 +379,7 @@ impl Talker {
             join_all_users: room_type == RoomType::Channel && self.random.random_bool(0.7),
             members_can_send: Some(self.random.random_bool(0.9)),
             history_visible: pick(&mut self.random, &[None, Some(true), Some(false)]),
+            client_room_id: String::new(),
         };
         let patience = self.patience();
         let answer = self.world.call(patience, node.create_room(self.author(), new)).await;

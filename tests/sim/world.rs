@@ -71,6 +71,8 @@ impl Plan {
             queue_max: pick(r, &[2, 8, 64]),
             batch_max: pick(r, &[1, 3, 16, 256]),
             members_max: 50,
+            anyone_joins_all: true,
+            referrers: Default::default(),
             in_flight_max: pick(r, &[8, 64, 4_096]),
             streams_per_user_max: 3,
             stream_queue_bytes_max: pick(r, &[300, 1_200, 1 << 20]),

@@ -13,7 +13,7 @@ use crate::{
         message::Message,
         position::{Position, RoomHead},
         reject::Reject,
-        room::{Author, Member, RoomInfo},
+        room::{Author, Member, RoomInfo, RoomType},
     },
     storage::{MessageRef, codec},
 };
@@ -38,8 +38,8 @@ pub struct Access {
 impl Access {
     /// The caller sees events after this one.
     #[must_use]
-    pub const fn floor(&self) -> Seq {
-        self.position.floor_seq
+    pub fn floor(&self) -> Seq {
+        self.member.as_ref().map_or(Seq(0), |member| member.floor(self.position))
     }
 }
 
@@ -71,6 +71,22 @@ impl Node {
         }
         let position = if member.is_some() { position } else { Position::default() };
         Ok(Access { room, info, head, member, position, awake })
+    }
+
+    /// Whether either side of a p2p room has blocked the other; false in other rooms.
+    pub(super) async fn is_blocked(&self, author: Author, access: &Access) -> Call<bool> {
+        if access.info.room_type != RoomType::P2p {
+            return Ok(false);
+        }
+        if let Some(handle) = &access.awake {
+            return Ok(handle.read(|s| s.blocked));
+        }
+        let members = self.context.store.members(access.room, UserId(0), 2).await?;
+        let partner = members.into_iter().map(|(user, _)| user).find(|user| *user != author.user);
+        match partner {
+            Some(partner) => Ok(self.either_blocks(author.user, partner).await?),
+            None => Ok(false),
+        }
     }
 
     /// Where a message is, and the author's view into its room.

@@ -11,15 +11,6 @@ use crate::{
 };
 
 impl Node {
-    /// Adds members; returns who was added.
-    ///
-    /// # Errors
-    /// [`crate::actors::error::CallError`].
-    pub async fn add_members(&self, author: Author, room: RoomId, users: Vec<UserId>) -> Call<Vec<UserId>> {
-        self.access(author, room).await?;
-        Ok(self.command(author, room, Command::Join(users)).await?.0.users)
-    }
-
     /// Removes members; returns who was removed.
     ///
     /// # Errors

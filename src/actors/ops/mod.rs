@@ -4,16 +4,19 @@
 //! nothing: rules are the domain's.
 
 mod access;
+mod acquaintance;
 mod admin;
 mod ask;
 mod hidden;
 mod history;
 mod join_all;
 mod list;
+mod making;
 mod members;
 mod participants;
 mod parts;
 mod people;
+mod recover;
 mod rooms;
 mod search;
 mod send;
@@ -29,34 +32,27 @@ pub use admin::{NodeStatus, StoredRoom};
 pub use history::{Page, PageAt, Receipt, Receipts};
 pub use join_all::JoinProgress;
 pub use list::RoomPage;
+pub use making::{AddPlan, MadeRoom, RoomPlan};
 pub use participants::People;
 pub use parts::Parts;
 pub use people::{Device, SyncState, UserProfile};
-pub use rooms::{NewRoom, Person, RoomSummary, UnreadExplained};
+pub use rooms::{Person, RoomSummary, UnreadExplained};
 pub use search::Found;
 pub use turns::{Turn, Turns};
 
 use super::{
     Context, Options, TAILS_AT_ONCE,
     directory::Rooms,
-    error::{Call, CallError},
+    error::Call,
     fair_share::{Bounds, FairShare, Purse, Share},
     hub::Hubs,
     presence::Presence,
     user::Users,
     warmth::Warmth,
 };
-use crate::{
-    domain::ids::UserId,
-    ephemera::Ephemera,
-    storage::Result as StoreResult,
-    tasks::{self, TaskKind},
-};
+pub use crate::domain::room::NewRoom;
+use crate::{domain::ids::UserId, ephemera::Ephemera};
 
-/// Rooms woken at once after a crash.
-const RECOVER_AT_ONCE: usize = 16;
-/// Pause before a room is tried again that could not be woken after a crash.
-const RECOVER_PAUSE: Duration = Duration::from_secs(1);
 /// Locks for what belongs to users; a user always has the same one.
 const USER_LOCKS: usize = 64;
 
@@ -69,6 +65,7 @@ pub struct Node {
     user_locks: Arc<[tokio::sync::Mutex<()>]>,
     profiles: Arc<people::ProfileCache>,
     totals: Arc<history::TotalsCache>,
+    acquaintances: Arc<acquaintance::Acquaintances>,
 }
 
 impl Node {
@@ -101,7 +98,15 @@ impl Node {
         let users = Users::start(Arc::clone(&context)).await?;
         let rooms = Rooms::start(Arc::clone(&context), users.clone()).await?;
         let user_locks = std::iter::repeat_with(Default::default).take(USER_LOCKS).collect();
-        Ok(Self { context, rooms, users, user_locks, profiles: Arc::default(), totals: Arc::default() })
+        Ok(Self {
+            context,
+            rooms,
+            users,
+            user_locks,
+            profiles: Arc::default(),
+            totals: Arc::default(),
+            acquaintances: Arc::default(),
+        })
     }
 
     /// The rooms.
@@ -138,45 +143,6 @@ impl Node {
     #[must_use]
     pub fn newest_id_ms(&self) -> i64 {
         self.context.ids.lock().newest_ms()
-    }
-
-    /// Wakes the rooms that were awake when their process died, so that what they had not published goes out, and goes
-    /// on with unfinished background work. Returns how many rooms it found.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn recover(&self) -> StoreResult<usize> {
-        let mut after = None;
-        let mut found = 0;
-        let at_once = Arc::new(Semaphore::new(RECOVER_AT_ONCE));
-        loop {
-            let page = self.context.store.active_rooms(after, 1_000).await?;
-            let Some(last) = page.last().copied() else {
-                break;
-            };
-            after = Some(last);
-            for room in page {
-                found += 1;
-                let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else {
-                    break;
-                };
-                let rooms = self.rooms.clone();
-                tasks::spawn(TaskKind::Recover, async move {
-                    loop {
-                        match rooms.wake(room, true).await {
-                            Ok(_) | Err(CallError::Draining | CallError::Rejected(_)) => break,
-                            Err(error) => {
-                                tracing::warn!(%room, error = %crate::error::Chain(&error), "room not recovered, will be tried again");
-                                tokio::time::sleep(RECOVER_PAUSE).await;
-                            }
-                        }
-                    }
-                    drop(permit);
-                });
-            }
-        }
-        self.resume_join_jobs().await?;
-        Ok(found)
     }
 
     /// Says where the price of calls that walk many rows is taken from.

@@ -1,6 +1,6 @@
 //! What belongs to users: profiles, blocks, devices, preferences, presence; and a room's synchronisation state.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use dashmap::DashMap;
 use sha2::{Digest as _, Sha256};
@@ -37,9 +37,16 @@ pub struct UserProfile {
 #[derive(Debug, Default)]
 pub(super) struct ProfileCache {
     known: DashMap<UserId, Arc<UserProfile>>,
+    /// A profile is read and written again under its user's lock: what a token says of it and what the user sets.
+    locks: [tokio::sync::Mutex<()>; 32],
 }
 
 impl ProfileCache {
+    /// The lock for the profile of `user`.
+    pub(super) fn lock(&self, user: UserId) -> &tokio::sync::Mutex<()> {
+        &self.locks[usize::try_from(user.0.unsigned_abs()).unwrap_or(0) % self.locks.len()]
+    }
+
     fn put(&self, user: UserId, profile: Arc<UserProfile>) {
         if self.known.len() >= PROFILES_MAX {
             self.known.clear();
@@ -80,10 +87,13 @@ impl Node {
         if known.is_some_and(|known| known.name == name && known.picture == picture) {
             return Ok(());
         }
-        let stored = self.profiles_from_store(&[user]).await?.pop().flatten();
+        let _lock = self.profiles.lock(user).lock().await;
+        let body = self.context.store.profiles(&[user]).await?.pop().flatten();
         let profile = UserProfile { name: name.to_owned(), picture: picture.to_owned() };
-        if stored.as_ref() != Some(&profile) {
-            self.context.store.put_profile(user, codec::encode_profile(name, picture)).await?;
+        let stored = body.as_deref().map(codec::decode_profile).transpose()?;
+        if stored.is_none_or(|(name, picture)| UserProfile { name, picture } != profile) {
+            let body = codec::with_names(body.as_deref().unwrap_or_default(), name, picture)?;
+            self.context.store.put_profile(user, body).await?;
         }
         self.profiles.put(user, Arc::new(profile));
         Ok(())
@@ -168,8 +178,13 @@ impl Node {
         let blocked = async move {
             let users = node.context.store.blocks(author.user, UserId(0), BLOCKED_MAX).await?;
             let profiles = node.profiles(&users).await?;
+            let sharing: HashSet<UserId> =
+                if author.admin { users.iter().copied().collect() } else { node.sharing(author, &users).await? };
+            // To block somebody is not to learn their name.
+            let named =
+                |(user, profile)| (user, if sharing.contains(&user) { profile } else { UserProfile::default() });
             let spent = Spent::rows(users.len());
-            Ok((users.into_iter().zip(profiles).collect(), spent))
+            Ok((users.into_iter().zip(profiles).map(named).collect(), spent))
         };
         share.run(blocked).await
     }
@@ -272,6 +287,24 @@ impl Node {
 
     pub(super) async fn unhide(&self, user: UserId, room: RoomId) -> Call<()> {
         self.change_prefs(user, room, |prefs| prefs.hidden_at = None).await.map(drop)
+    }
+
+    /// [`Node::presence`] as far as the author is told of it; the others as if they were never seen.
+    ///
+    /// # Errors
+    /// [`crate::actors::error::CallError`].
+    pub async fn presence_for(&self, author: Author, users: &[UserId]) -> Call<Vec<(UserId, bool, Option<i64>)>> {
+        let mut presence = self.presence(users).await;
+        let seen = |(_, online, last_seen): &&(UserId, bool, Option<i64>)| *online || last_seen.is_some();
+        // Of who was never seen there is nothing to tell, and nothing to look up.
+        let seen: Vec<UserId> = presence.iter().filter(seen).map(|(user, ..)| *user).collect();
+        let told: HashSet<UserId> = self.watchable(author, &seen).await?.into_iter().collect();
+        for (user, online, last_seen) in &mut presence {
+            if !told.contains(user) {
+                (*online, *last_seen) = (false, None);
+            }
+        }
+        Ok(presence)
     }
 
     /// Who is online on any node, and since when those who are not are gone (milliseconds since the Unix epoch, if

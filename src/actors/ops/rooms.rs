@@ -1,19 +1,15 @@
-//! Rooms as a user sees them: making them, one of them, who is in it, and where unread comes from.
+//! Rooms as a user sees them: one of them, who is in it, and where unread comes from.
 
 use std::sync::Arc;
 
 use super::{Access, Node, UserProfile};
 use crate::{
-    actors::{
-        error::Call,
-        room::{Applied, RoomHandle, RoomMsg},
-    },
+    actors::{error::Call, room::RoomHandle},
     domain::{
         ids::{Ordinal, RoomId, UserId},
-        limits,
         message::Message,
         position::{Position, RoomHead},
-        reject::{Flaw, Reject, count, text},
+        reject::Reject,
         room::{Author, Command, InfoPatch, Member, Role, RoomInfo, RoomType},
     },
     storage::RoomPrefs,
@@ -21,27 +17,6 @@ use crate::{
 
 /// Participants shown with a room.
 const SHOWN_MAX: usize = 5;
-
-/// What a room is made with.
-#[derive(Clone, Debug)]
-pub struct NewRoom {
-    /// What it is for.
-    pub room_type: RoomType,
-    /// The others.
-    pub participants: Vec<UserId>,
-    /// Name.
-    pub name: String,
-    /// Description.
-    pub description: String,
-    /// Picture URL.
-    pub picture: String,
-    /// Add everyone (channels).
-    pub join_all_users: bool,
-    /// Whether MEMBERs may send; by default in a group, not in a channel.
-    pub members_can_send: Option<bool>,
-    /// Whether later members see what came before; by default in a channel, not in a group.
-    pub history_visible: Option<bool>,
-}
 
 /// A member, with what is known of the user.
 #[derive(Clone, Debug)]
@@ -93,77 +68,6 @@ pub struct UnreadExplained {
 }
 
 impl Node {
-    /// Makes a room, or finds the p2p room of the pair. Returns it and whether it was made.
-    ///
-    /// # Errors
-    /// [`crate::actors::error::CallError`].
-    pub async fn create_room(&self, author: Author, new: NewRoom) -> Call<(RoomSummary, bool)> {
-        let others = checked(author, &new)?;
-        let fresh = self.context.keys.fresh_room_id();
-        let (id, partner) = match (new.room_type, others.first()) {
-            (RoomType::P2p, Some(other)) => {
-                (self.context.store.p2p_room(author.user, *other, fresh).await?, Some(*other))
-            }
-            _ => (fresh, None),
-        };
-        let mut members = vec![(author.user, Role::Owner)];
-        members.extend(others.iter().map(|user| (*user, Role::Member)));
-        let info = Arc::new(self.info(author, id, &new));
-        let blocked = match partner {
-            Some(other) => self.either_blocks(author.user, other).await?,
-            None => false,
-        };
-        let applied = if new.join_all_users {
-            self.make_for_everyone(author, info, members).await?
-        } else {
-            self.make(author, info, members, blocked).await?
-        };
-        if let Some(other) = partner.filter(|_| applied.seq.is_some()) {
-            self.tell_blocks(author.user, other, id).await?;
-        }
-        if partner.is_some() && applied.seq.is_none() {
-            self.unhide(author.user, id).await?;
-        }
-        Ok((self.room(author, id).await?, applied.seq.is_some()))
-    }
-
-    /// Has the room made.
-    pub(super) async fn make(
-        &self,
-        author: Author,
-        info: Arc<RoomInfo>,
-        members: Vec<(UserId, Role)>,
-        blocked: bool,
-    ) -> Call<Applied> {
-        self.with_room(author, info.id, true, |handle| {
-            if blocked {
-                // A room that is not made yet has no sides whose blocks it could have read.
-                let _ = handle.tell(RoomMsg::Blocked(true));
-            }
-            let command = Command::Create { info: Arc::clone(&info), members: members.clone() };
-            async move { handle.command(author, command).await }
-        })
-        .await
-    }
-
-    fn info(&self, author: Author, id: RoomId, new: &NewRoom) -> RoomInfo {
-        let channel = new.room_type == RoomType::Channel;
-        RoomInfo {
-            id,
-            room_type: new.room_type,
-            name: new.name.clone(),
-            description: new.description.clone(),
-            picture: new.picture.clone(),
-            created_at_ms: self.now_ms(),
-            creator: author.user,
-            members_can_send: new.members_can_send.unwrap_or(!channel),
-            join_all_users: new.join_all_users,
-            history_visible: new.history_visible.unwrap_or(channel || new.room_type == RoomType::P2p),
-            encryption_data: self.context.keys.fresh(id),
-            deleted: false,
-        }
-    }
-
     /// One room as the author sees it.
     ///
     /// # Errors
@@ -264,34 +168,4 @@ impl Node {
         }
         self.command(author, room, Command::Leave).await.map(drop)
     }
-}
-
-/// Checks what a room is to be made with; returns the other members.
-fn checked(author: Author, new: &NewRoom) -> Result<Vec<UserId>, Reject> {
-    let mut others: Vec<UserId> = new.participants.iter().copied().filter(|user| *user != author.user).collect();
-    others.sort_unstable();
-    others.dedup();
-    if new.participants.iter().any(|user| user.0 < 1) {
-        return Err(Reject::invalid("participants", Flaw::OutOfRange));
-    }
-    count("participants", others.len(), limits::USERS_PER_CALL_MAX)?;
-    if new.join_all_users && new.room_type != RoomType::Channel {
-        return Err(Reject::invalid("join_all_users", Flaw::NotAllowedHere));
-    }
-    if others.is_empty() && !new.join_all_users {
-        return Err(Reject::invalid("participants", Flaw::Missing));
-    }
-    text("description", &new.description, 0, limits::DESCRIPTION_BYTES_MAX)?;
-    text("picture", &new.picture, 0, limits::URL_BYTES_MAX)?;
-    if new.room_type == RoomType::P2p {
-        if others.len() > 1 {
-            return Err(Reject::invalid("participants", Flaw::TooMany));
-        }
-        if !new.name.is_empty() {
-            return Err(Reject::invalid("name", Flaw::NotAllowedHere));
-        }
-    } else {
-        text("name", &new.name, 1, limits::NAME_BYTES_MAX)?;
-    }
-    Ok(others)
 }

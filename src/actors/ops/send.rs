@@ -15,10 +15,10 @@ use crate::{
     },
     domain::{
         ids::{BodyHash, ClientMessageId, MessageId, Ordinal, RoomId, Seq},
-        message::{Draft, Message},
+        message::{Draft, ForwardedFrom, Message},
         position::Position,
         reject::{Flaw, Reject},
-        room::{Author, Command, ReadTo, Send},
+        room::{Author, Command, ReadTo, Send, Speech, may_speak},
     },
     storage::{MessageRef, Outcome},
 };
@@ -94,10 +94,14 @@ impl Node {
             return self.sent_before(sending, &handle, found).await;
         }
         let id_in_use = sending.id_in_use.clone().ok_or(Reject::ClientMessageIdReused)?;
-        self.check_references(sending, &handle).await?;
+        if !sending.author.admin {
+            // Before what the send refers to: who is no member is not told what there is.
+            handle.read(|s| s.member(sending.author).map(drop))?;
+        }
+        let draft = self.check_references(sending, &handle).await?;
         let send = Send {
             author: sending.author,
-            draft: Arc::clone(&sending.draft),
+            draft,
             client_id: sending.client_id.clone(),
             hash: sending.hash,
             absent_until,
@@ -137,9 +141,14 @@ impl Node {
         Ok(SendAck { message, duplicate: true, durability: self.context.options.durability, epoch })
     }
 
-    /// Checks what a send refers to: facts that never change once they are true.
-    async fn check_references(&self, sending: &Sending, handle: &RoomHandle) -> Call<()> {
-        let draft = &sending.draft;
+    /// Checks what a send refers to: facts that never change once they are true. Returns the draft as it is to be
+    /// stored: it says of a forwarded message who really sent it.
+    async fn check_references(&self, sending: &Sending, handle: &RoomHandle) -> Call<Arc<Draft>> {
+        let mut draft = Arc::clone(&sending.draft);
+        if draft.external.is_some() {
+            let role = handle.read(|s| s.members.get(&sending.author.user).map(|member| member.role));
+            self.context.options.referrers.may_refer(sending.author, role)?;
+        }
         if draft.reply_to.0 != 0 {
             let warm = handle.read(|s| s.tail().iter().rev().find(|m| m.id == draft.reply_to).map(|m| m.seq));
             let seq = match warm {
@@ -149,15 +158,19 @@ impl Node {
                     found.filter(|found| found.room == sending.room).map(|found| found.seq)
                 }
             };
-            let floor = handle.read(|s| s.position(sending.author.user).floor_seq);
+            let floor = handle.read(|s| s.floor(sending.author.user));
             if seq.is_none_or(|seq| seq <= floor && !sending.author.admin) {
                 return Err(Reject::MessageNotFound.into());
             }
         }
-        if let Some(from) = &draft.forwarded_from {
-            let (access, _) = self.locate(sending.author, from.message).await?;
+        if let Some(from) = draft.forwarded_from {
+            let (access, found) = self.locate(sending.author, from.message).await?;
             if access.room != from.room {
                 return Err(Reject::MessageNotFound.into());
+            }
+            let original = self.message_at(&access, found.seq).await?.ok_or(Reject::MessageNotFound)?;
+            if original.sender != from.sender {
+                Arc::make_mut(&mut draft).forwarded_from = Some(ForwardedFrom { sender: original.sender, ..from });
             }
         }
         if let Some(external) = &draft.external
@@ -165,7 +178,22 @@ impl Node {
         {
             return Err(Reject::ExternalRefTaken.into());
         }
-        Ok(())
+        Ok(draft)
+    }
+
+    /// Whether the author belongs to a room, or stands above it: who does not uses nothing of the room's up, its rate
+    /// neither.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn belongs(&self, author: Author, room: RoomId) -> Call<bool> {
+        if author.admin {
+            return Ok(true);
+        }
+        match self.rooms.awake(room) {
+            Some(handle) => Ok(handle.read(|s| s.members.contains_key(&author.user))),
+            None => Ok(self.context.store.member(room, author.user).await?.is_some()),
+        }
     }
 
     /// Does something to a message that the author may see.
@@ -202,7 +230,28 @@ impl Node {
     /// # Errors
     /// [`CallError`].
     pub async fn delete(&self, author: Author, id: MessageId) -> Call<()> {
-        self.on_message(author, id, |message| Command::Delete { message }).await.map(drop)
+        match self.on_message(author, id, |message| Command::Delete { message }).await {
+            Err(CallError::Rejected(Reject::MessageNotFound)) => self.withdraw(author, id).await,
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Deletes a message of the author's own that they no longer see, for they have left, or joined again since.
+    async fn withdraw(&self, author: Author, id: MessageId) -> Call<()> {
+        let store = &self.context.store;
+        let found = store.find_message(id).await?.ok_or(Reject::MessageNotFound)?;
+        let message = load::message(&**store, found.room, found.seq).await?;
+        if message.is_none_or(|message| message.sender != author.user) {
+            return Err(Reject::MessageNotFound.into());
+        }
+        // Their words are there: that is enough to wake the room for them.
+        let waker = Author { admin: true, ..author };
+        let delete =
+            |handle: RoomHandle| async move { handle.command(author, Command::Delete { message: found.seq }).await };
+        match self.with_room(waker, found.room, false, delete).await {
+            Err(CallError::Rejected(Reject::RoomNotFound)) => Err(Reject::MessageNotFound.into()),
+            answer => answer.map(drop),
+        }
     }
 
     /// Gives or takes back a reaction; returns the message as it is now.
@@ -275,7 +324,9 @@ impl Node {
     /// # Errors
     /// [`CallError`].
     pub async fn typing(&self, author: Author, room: RoomId, typing: bool) -> Call<()> {
-        self.access(author, room).await?.member.ok_or(Reject::RoomNotFound)?;
+        let access = self.access(author, room).await?;
+        let member = access.member.as_ref().ok_or(Reject::RoomNotFound)?;
+        may_speak(author, &access.info, Some(member), self.is_blocked(author, &access).await?, Speech::Words)?;
         self.context.ephemera.set_typing(room, author.user, typing).await;
         let moment = Moment::new(Some(room), author.user, self.now_ms(), MomentBody::Typing(typing));
         self.context.hubs.get(room).tell_moment(&Arc::new(moment), None, Some(author.user));

@@ -29,7 +29,7 @@ use crate::{
         ids::{ClientMessageId, RoomId, Seq, UserId},
         message::Draft,
         reject::Reject,
-        room::{Author, RoomType},
+        room::{Author, Referrers, RoomType},
         snowflake::Snowflakes,
     },
     events::InProcessBus,
@@ -87,7 +87,7 @@ impl Town {
     }
 
     pub(crate) async fn with(set: impl FnOnce(&mut Options)) -> Self {
-        let mut options = Options::default();
+        let mut options = Options { anyone_joins_all: true, referrers: Referrers::RoomAdmins, ..Options::default() };
         set(&mut options);
         let store = Arc::new(ScriptedStore::new());
         let bus = Arc::new(InProcessBus::new(10_000));
@@ -184,6 +184,7 @@ pub(crate) fn new_room(room_type: RoomType, name: &str, others: &[UserId]) -> Ne
         join_all_users: false,
         members_can_send: None,
         history_visible: None,
+        client_room_id: String::new(),
     }
 }
 

@@ -46,9 +46,41 @@ async fn a_block_of_both_sides_ends_with_the_second() {
 async fn a_block_older_than_the_room_counts() {
     let town = Town::new().await;
     town.node.block(BEN, ANA.user, true).await.unwrap();
-    let room = town.room(RoomType::P2p, "", &[BEN.user]).await;
+    let operator = Author { admin: true, ..ANA };
+    let made = town.node.create_room(operator, new_room(RoomType::P2p, "", &[BEN.user])).await.unwrap();
+    let room = made.0.info.id;
     assert_eq!(rejected(town.try_say(ANA, room, "c", "x").await), Reject::PartnerBlocked);
     assert!(town.node.room(ANA, room).await.unwrap().blocked);
+}
+
+/// Also in a room that sleeps: nothing that the block silences wakes it.
+#[tokio::test(start_paused = true)]
+async fn nobody_types_across_a_block() {
+    let town = Town::new().await;
+    let room = town.room(RoomType::P2p, "", &[BEN.user]).await;
+    town.node.typing(BEN, room, true).await.unwrap();
+    town.node.block(ANA, BEN.user, true).await.unwrap();
+    settle().await;
+    assert_eq!(rejected(town.node.typing(BEN, room, true).await), Reject::PartnerBlocked);
+    town.sleep(room).await;
+    for who in [ANA, BEN] {
+        assert_eq!(rejected(town.node.typing(who, room, true).await), Reject::PartnerBlocked);
+    }
+    assert!(town.node.rooms().awake(room).is_none());
+}
+
+/// Who shares no room in memory is looked up in the store; a block of theirs counts at once.
+#[tokio::test(start_paused = true)]
+async fn presence_is_told_to_those_who_share_a_room() {
+    let town = Town::new().await;
+    let room = town.room(RoomType::Group, "g", &[BEN.user]).await;
+    town.sleep(room).await;
+    let all = [ANA.user, BEN.user, EVA.user];
+    assert_eq!(town.node.watchable(ANA, &all).await.unwrap(), [ANA.user, BEN.user]);
+    assert_eq!(town.node.watchable(EVA, &all).await.unwrap(), [EVA.user]);
+    assert_eq!(town.node.watchable(ROOT, &all).await.unwrap(), all);
+    town.node.block(BEN, ANA.user, true).await.unwrap();
+    assert_eq!(town.node.watchable(ANA, &all).await.unwrap(), [ANA.user]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -272,3 +272,21 @@ async fn adding_everyone_stops_at_a_full_room_and_says_so() {
     let all = JoinProgress { processed: 1_200, total: 1_200, done: true, stopped: None };
     assert_eq!(node.join_progress(ANA, room).await.unwrap(), all);
 }
+
+/// A creation whose answer was lost with the process is found by its maker's own id.
+#[tokio::test(start_paused = true)]
+async fn a_creation_is_repeated_after_a_crash() {
+    let town = Town::new().await;
+    let new = || NewRoom { client_room_id: String::from("g"), ..new_room(RoomType::Group, "g", &[BEN.user]) };
+    let (first, made) = town.node.create_room(ANA, new()).await.unwrap();
+    assert!(made);
+    town.node.kill();
+    let node = town.another_node().await;
+    let (again, made) = node.create_room(ANA, new()).await.unwrap();
+    assert_eq!((again.info.id, made), (first.info.id, false));
+    let other = NewRoom { description: String::from("x"), ..new() };
+    assert_eq!(rejected(node.create_room(ANA, other).await), Reject::ClientRoomIdReused);
+    let theirs = NewRoom { participants: vec![ANA.user], ..new() };
+    let theirs = node.create_room(BEN, theirs).await.unwrap().0;
+    assert_ne!(theirs.info.id, first.info.id);
+}

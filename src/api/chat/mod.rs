@@ -109,6 +109,8 @@ commands! {
     "UnblockUser" UnblockUser 22 unblock_user;
     "GetBlockedUsers" GetBlockedUsers 23 get_blocked_users;
     "GetJoinProgress" GetJoinProgress 24 get_join_progress;
+    "GetPrivacy" GetPrivacy 25 get_privacy;
+    "SetPrivacy" SetPrivacy 26 set_privacy;
     "SendMessage" SendMessage 30 send_message;
     "GetMessage" GetMessage 31 get_message;
     "GetMessageHistory" GetMessageHistory 32 get_message_history;

@@ -38,10 +38,21 @@ impl ChatService {
             join_all_users: request.join_all_users,
             members_can_send: request.members_can_send,
             history_visible: request.history_visible,
+            client_room_id: request.client_room_id,
         };
-        let (room, created) = self.door.node.create_room(caller.author, new).await?;
-        let room = Some(convert::room(caller.author.user, &room));
-        encoded(&pb::CreateRoomResponse { room, created })
+        let plan = self.door.node.plan_room(caller.author, new).await?;
+        self.count_adding(caller, plan.adds())?;
+        let made = self.door.node.make_room(caller.author, plan).await?;
+        encoded(&pb::CreateRoomResponse {
+            room: Some(convert::room(caller.author.user, &made.room)),
+            created: made.created,
+            not_added: made.not_added.into_iter().map(|user| user.0).collect(),
+        })
+    }
+
+    /// Counts whom the caller adds to rooms; the admin role is free.
+    fn count_adding(&self, caller: &Caller, count: usize) -> Result<(), ApiError> {
+        if caller.author.admin { Ok(()) } else { self.door.limits.adding(caller.author.user, count) }
     }
 
     pub(super) async fn get_room(&self, caller: &Caller, request: pb::GetRoomRequest) -> Reply {
@@ -101,8 +112,13 @@ impl ChatService {
     pub(super) async fn add_participants(&self, caller: &Caller, request: pb::AddParticipantsRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
         let users = request.user_ids.into_iter().map(UserId).collect();
-        let added = self.door.node.add_members(caller.author, id, users).await?;
-        encoded(&pb::AddParticipantsResponse { added: added.into_iter().map(|user| user.0).collect() })
+        let plan = self.door.node.plan_adding(caller.author, id, users).await?;
+        self.count_adding(caller, plan.adds())?;
+        let (added, not_added) = self.door.node.add_planned(caller.author, plan).await?;
+        encoded(&pb::AddParticipantsResponse {
+            added: added.into_iter().map(|user| user.0).collect(),
+            not_added: not_added.into_iter().map(|user| user.0).collect(),
+        })
     }
 
     pub(super) async fn remove_participants(&self, caller: &Caller, request: pb::RemoveParticipantsRequest) -> Reply {

@@ -333,10 +333,11 @@ pub(super) fn open_stream(request: pb::StreamMessagesRequest, headers: &HeaderMa
 
 impl ChatService {
     /// Opens a stream for a caller; a single room must be one the caller belongs to.
-    pub(super) async fn open_reader(&self, caller: &Caller, open: OpenStream) -> Result<StreamReader, ApiError> {
+    pub(super) async fn open_reader(&self, caller: &Caller, mut open: OpenStream) -> Result<StreamReader, ApiError> {
         if let Some(room) = open.room {
             self.door.node.access(caller.author, room).await?.member.ok_or(Reject::RoomNotFound)?;
         }
+        open.presence_of = self.door.node.watchable(caller.author, &open.presence_of).await?;
         Ok(self.door.node.users().open(caller.author.user, open).await?)
     }
 

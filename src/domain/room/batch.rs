@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Author, Change, ReadTo, Role, RoomState, RoomType};
+use super::{Author, Change, ReadTo, RoomState, RoomType, Speech};
 use crate::domain::{
     event::{Event, EventBody},
     ids::{BodyHash, ClientMessageId, MessageId, Ordinal, Seq, UserId},
@@ -156,7 +156,10 @@ impl<'a> Batch<'a> {
             return Err(Reject::invalid("up_to_seq", Flaw::OutOfRange));
         }
         let before = self.positions.get(&author.user).copied().unwrap_or_else(|| self.state.position(author.user));
-        let step = if delivered_only {
+        let step = if !self.state.shows_reading() {
+            // Nobody is shown it: the author's own unread number is all that changes.
+            Position { read_n: if delivered_only { Ordinal(0) } else { n }, ..Position::default() }
+        } else if delivered_only {
             Position { delivered_seq: seq, ..Position::default() }
         } else {
             Position { read_seq: seq, read_n: n, delivered_seq: seq, ..Position::default() }
@@ -210,22 +213,14 @@ impl RoomState {
         if special && !author.admin {
             return Err(Reject::AdminOnly);
         }
-        let Some(info) = self.live_info() else {
-            return Err(if self.members.contains_key(&author.user) {
-                Reject::RoomDeleted
-            } else {
-                Reject::RoomNotFound
-            });
-        };
-        if draft.message_type != MessageType::System {
-            let member = self.member(author)?;
-            let rule = info.members_can_send || member.role != Role::Member;
-            if info.room_type != RoomType::P2p && !member.can_send.unwrap_or(rule) {
-                return Err(Reject::SendNotAllowed);
+        if draft.message_type == MessageType::System {
+            // Said by the server or a sibling, whoever's token carries it.
+            if self.live_info().is_none() {
+                self.member(author)?;
             }
-            if info.room_type == RoomType::P2p && self.blocked {
-                return Err(Reject::PartnerBlocked);
-            }
+        } else {
+            self.member(author)?;
+            self.may_speak(author, Speech::Words)?;
         }
         self.may_mention(&draft.mentions)
     }

@@ -127,6 +127,14 @@ pub struct Subject {
     pub has_reaction: bool,
 }
 
+impl Subject {
+    /// Whether it is a message that the user sent.
+    #[must_use]
+    pub fn is_by(&self, user: UserId) -> bool {
+        self.message.as_ref().is_some_and(|message| message.sender == user)
+    }
+}
+
 /// How far to move a position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadTo {

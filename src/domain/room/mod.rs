@@ -6,6 +6,8 @@
 mod batch;
 mod command;
 mod decide;
+mod making;
+mod speak;
 mod state;
 mod tail;
 #[cfg(test)]
@@ -15,11 +17,13 @@ use std::str::FromStr;
 
 pub use batch::{Batch, Send, Sent};
 pub use command::{Author, Command, InfoPatch, MemberPatch, ReadTo, Subject};
+pub use making::{MakingRules, NewRoom, may_add_members, users_in_call};
+pub use speak::{Referrers, Speech, may_speak};
 pub use state::{Change, RoomState};
 
 use super::{
-    event::Event,
-    ids::{RoomId, Seq, UserId},
+    ids::{BodyHash, RoomId, Seq, UserId},
+    position::Position,
 };
 
 /// What a room is for.
@@ -115,6 +119,11 @@ pub struct RoomInfo {
     pub encryption_data: String,
     /// Whether it was deleted.
     pub deleted: bool,
+    /// Who left with DENY, oldest first, at most [`limits::DENIED_MAX`](crate::domain::limits::DENIED_MAX): it is theirs
+    /// again when they come back.
+    pub denied: Vec<UserId>,
+    /// What its maker asked for under an id of their own; zero if they gave none.
+    pub creation: BodyHash,
 }
 
 /// A member of a room.
@@ -130,6 +139,9 @@ pub struct Member {
     pub joined_at_ms: i64,
     /// The event that made them a member.
     pub joined_seq: Seq,
+    /// The member sees only events after this one, by the room's rule when they joined. None for the first members and
+    /// for those written before this was kept here: then their position alone says it.
+    pub floor_seq: Option<Seq>,
 }
 
 impl RoomInfo {
@@ -141,10 +153,10 @@ impl RoomInfo {
 }
 
 impl Member {
-    /// A member as they join.
+    /// The member sees only events after this one.
     #[must_use]
-    pub const fn joining(role: Role, event: &Event) -> Self {
-        Self { role, can_send: None, nickname: String::new(), joined_at_ms: event.at_ms, joined_seq: event.seq }
+    pub fn floor(&self, position: Position) -> Seq {
+        self.floor_seq.unwrap_or(position.floor_seq)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Member, Role, RoomInfo, tail::Tail};
 use crate::domain::{
     event::{Event, EventBody},
     ids::{ClientMessageId, Epoch, RoomId, Seq, UserId},
+    limits,
     message::Message,
     position::{Position, RoomHead},
 };
@@ -170,6 +171,50 @@ impl RoomState {
         (member.role != Role::Owner).then_some(*user)
     }
 
+    /// The member sees only events after this one; 0 for who is no member.
+    #[must_use]
+    pub fn floor(&self, user: UserId) -> Seq {
+        self.members.get(&user).map_or(Seq(0), |member| member.floor(self.position(user)))
+    }
+
+    /// The settings as an event leaves them; none if it leaves them as they are.
+    #[must_use]
+    pub fn info_after(&self, event: &Event) -> Option<Arc<RoomInfo>> {
+        let before = self.info.as_deref();
+        match &event.body {
+            EventBody::Created { info, .. } | EventBody::InfoChanged(info) => Some(Arc::clone(info)),
+            EventBody::Closed => before.map(|info| Arc::new(info.closed())),
+            EventBody::Left { users, .. } => {
+                let is_denied = |user: &&UserId| self.members.get(user).is_some_and(|m| m.can_send == Some(false));
+                let denied: Vec<UserId> = users.iter().filter(is_denied).copied().collect();
+                let mut info = before.filter(|_| !denied.is_empty())?.clone();
+                info.denied.extend(denied);
+                let too_many = info.denied.len().saturating_sub(limits::DENIED_MAX);
+                info.denied.drain(..too_many);
+                Some(Arc::new(info))
+            }
+            EventBody::Joined { members } => {
+                let returns = |user: &UserId| members.iter().any(|(who, _)| who == user);
+                let mut info = before.filter(|info| info.denied.iter().any(returns))?.clone();
+                info.denied.retain(|user| !returns(user));
+                Some(Arc::new(info))
+            }
+            _ => None,
+        }
+    }
+
+    /// A member as `event` makes them one. DENY comes back with them; the floor is by the room's rule now.
+    #[must_use]
+    pub fn joining(&self, user: UserId, role: Role, event: &Event) -> Member {
+        let (mut can_send, mut floor_seq) = (None, None);
+        if let (EventBody::Joined { .. }, Some(info)) = (&event.body, &self.info) {
+            can_send = info.denied.contains(&user).then_some(false);
+            floor_seq = Some(if info.history_visible { Seq(0) } else { Seq(event.seq.0 - 1) });
+        }
+        let (joined_at_ms, joined_seq) = (event.at_ms, event.seq);
+        Member { role, can_send, nickname: String::new(), joined_at_ms, joined_seq, floor_seq }
+    }
+
     /// Positions that follow from an event: the sender's own newest message, and what does not count for new members.
     #[must_use]
     pub fn positions_of(&self, event: &Event) -> Vec<(UserId, Position)> {
@@ -216,13 +261,10 @@ impl RoomState {
             "ordinals have no gaps, and ids of a room grow"
         );
         self.head = self.head.after(event);
+        let info = self.info_after(event);
         match &event.body {
-            EventBody::Created { info, members } => {
-                self.info = Some(Arc::clone(info));
-                self.join(members, event);
-            }
+            EventBody::Created { members, .. } | EventBody::Joined { members } => self.join(members, event),
             EventBody::Message(message) => self.tail.push(Arc::clone(message)),
-            EventBody::Joined { members } => self.join(members, event),
             EventBody::Left { users, heir, .. } => {
                 for user in users {
                     self.members.remove(user);
@@ -234,13 +276,14 @@ impl RoomState {
             EventBody::MemberChanged { user, member } => {
                 self.members.insert(*user, member.clone());
             }
-            EventBody::InfoChanged(info) => self.info = Some(Arc::clone(info)),
-            EventBody::Closed => self.info = self.info.as_deref().map(|info| Arc::new(info.closed())),
             EventBody::Pinned { target, pinned: true } => self.pins.push((target.seq, event.seq)),
             EventBody::Pinned { target, pinned: false } | EventBody::Deleted(target) => {
                 self.pins.retain(|(seq, _)| *seq != target.seq);
             }
-            EventBody::Edited(_) | EventBody::Reacted { .. } => {}
+            EventBody::InfoChanged(_) | EventBody::Closed | EventBody::Edited(_) | EventBody::Reacted { .. } => {}
+        }
+        if info.is_some() {
+            self.info = info;
         }
         debug_assert_eq!(
             self.head.members as usize,
@@ -250,6 +293,8 @@ impl RoomState {
     }
 
     fn join(&mut self, members: &[(UserId, Role)], event: &Event) {
-        self.members.extend(members.iter().map(|(user, role)| (*user, Member::joining(*role, event))));
+        for (user, role) in members {
+            self.members.insert(*user, self.joining(*user, *role, event));
+        }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{bytes_of, corrupt, parse, small, stored};
 use crate::{
     domain::{
-        ids::{RoomId, Seq, UserId},
+        ids::{BodyHash, RoomId, Seq, UserId},
         room::{Member, Role, RoomInfo, RoomType},
     },
     storage::Result,
@@ -24,10 +24,16 @@ pub(super) fn info_out(info: &RoomInfo) -> stored::Info {
         history_visible: info.history_visible,
         encryption_data: info.encryption_data.clone(),
         deleted: info.deleted,
+        denied: info.denied.iter().map(|user| user.0).collect(),
+        creation: if info.creation == BodyHash::default() { Vec::new() } else { info.creation.0.to_vec() },
     }
 }
 
 pub(super) fn info_in(id: RoomId, stored: stored::Info) -> Result<RoomInfo> {
+    let creation = match stored.creation.as_slice() {
+        [] => BodyHash::default(),
+        hash => BodyHash(hash.try_into().map_err(|_| corrupt("hash of a creation"))?),
+    };
     Ok(RoomInfo {
         id,
         room_type: small(stored.room_type).and_then(RoomType::from_number).ok_or_else(|| corrupt("room type"))?,
@@ -41,6 +47,8 @@ pub(super) fn info_in(id: RoomId, stored: stored::Info) -> Result<RoomInfo> {
         history_visible: stored.history_visible,
         encryption_data: stored.encryption_data,
         deleted: stored.deleted,
+        denied: stored.denied.into_iter().map(UserId).collect(),
+        creation,
     })
 }
 
@@ -65,6 +73,7 @@ pub(super) fn member_out(member: &Member) -> stored::Member {
         nickname: member.nickname.clone(),
         joined_at_ms: member.joined_at_ms,
         joined_seq: member.joined_seq.0,
+        floor_seq: member.floor_seq.map(|seq| seq.0),
     }
 }
 
@@ -75,6 +84,7 @@ pub(super) fn member_in(stored: stored::Member) -> Result<Member> {
         nickname: stored.nickname,
         joined_at_ms: stored.joined_at_ms,
         joined_seq: Seq(stored.joined_seq),
+        floor_seq: stored.floor_seq.map(Seq),
     })
 }
 

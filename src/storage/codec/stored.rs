@@ -117,6 +117,10 @@ pub(super) struct Info {
     pub(super) encryption_data: String,
     #[prost(bool, tag = "11")]
     pub(super) deleted: bool,
+    #[prost(int64, repeated, tag = "14")]
+    pub(super) denied: Vec<i64>,
+    #[prost(bytes = "vec", tag = "15")]
+    pub(super) creation: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -131,6 +135,8 @@ pub(super) struct Member {
     pub(super) joined_at_ms: i64,
     #[prost(uint64, tag = "5")]
     pub(super) joined_seq: u64,
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) floor_seq: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -171,6 +177,8 @@ pub(super) struct Profile {
     pub(super) name: String,
     #[prost(string, tag = "2")]
     pub(super) picture: String,
+    #[prost(uint32, tag = "8")]
+    pub(super) who_may_add: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

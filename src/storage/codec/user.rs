@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::{bytes_of, corrupt, parse, small, stored};
-use crate::storage::Result;
+use crate::{domain::privacy::WhoMayAdd, storage::Result};
 
 /// A user's profile: name and picture.
 #[must_use]
 pub fn encode_profile(name: &str, picture: &str) -> Bytes {
-    bytes_of(&stored::Profile { name: name.to_owned(), picture: picture.to_owned() })
+    bytes_of(&stored::Profile { name: name.to_owned(), picture: picture.to_owned(), ..Default::default() })
 }
 
 /// Reads [`encode_profile`].
@@ -18,6 +18,33 @@ pub fn encode_profile(name: &str, picture: &str) -> Bytes {
 pub fn decode_profile(bytes: &[u8]) -> Result<(String, String)> {
     let profile: stored::Profile = parse(bytes)?;
     Ok((profile.name, profile.picture))
+}
+
+/// The profile in `body` (empty for none yet) with this name and picture; what else it holds stays.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn with_names(body: &[u8], name: &str, picture: &str) -> Result<Bytes> {
+    let profile: stored::Profile = parse(body)?;
+    Ok(bytes_of(&stored::Profile { name: name.to_owned(), picture: picture.to_owned(), ..profile }))
+}
+
+/// The profile in `body` (empty for none yet) with this setting; what else it holds stays.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn with_privacy(body: &[u8], who_may_add: WhoMayAdd) -> Result<Bytes> {
+    let profile: stored::Profile = parse(body)?;
+    Ok(bytes_of(&stored::Profile { who_may_add: who_may_add as u32, ..profile }))
+}
+
+/// Reads [`with_privacy`].
+///
+/// # Errors
+/// `Corrupt`.
+pub fn decode_privacy(body: &[u8]) -> Result<WhoMayAdd> {
+    let profile: stored::Profile = parse(body)?;
+    small(profile.who_may_add).and_then(WhoMayAdd::from_number).ok_or_else(|| corrupt("who may add"))
 }
 
 /// A device's token, its platform's number, and when it was registered (milliseconds since the Unix epoch).

@@ -8,6 +8,7 @@ use crate::{
         event::{Event, EventBody, Target},
         ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
         message::{Attachment, Draft, ForwardedFrom, Message, MessageType},
+        privacy::WhoMayAdd,
         room::{Member, Role, RoomInfo, RoomType},
     },
     storage::{
@@ -83,7 +84,14 @@ fn settings() -> RoomInfo {
         history_visible: true,
         encryption_data: String::from("d3JhcHBlZA=="),
         deleted: true,
+        denied: Vec::new(),
+        creation: Default::default(),
     }
+}
+
+/// Settings that remember who was denied, and what the room was made from.
+fn remembering() -> RoomInfo {
+    RoomInfo { denied: vec![UserId(4), UserId(300)], creation: BodyHash([7; 16]), ..settings() }
 }
 
 fn member() -> Member {
@@ -93,6 +101,7 @@ fn member() -> Member {
         nickname: String::from("Ana"),
         joined_at_ms: 1_790_000_000_000,
         joined_seq: Seq(1),
+        floor_seq: None,
     }
 }
 
@@ -128,6 +137,8 @@ fn stored_forms() -> String {
     }
     let job = JoinJob { after: UserId(7), processed: 3, done: true, stop: None };
     let stopped = JoinJob { done: false, stop: Some(codec::JoinStop::RoomFull), ..job };
+    let profile = codec::encode_profile("Ana", "https://example.org/p");
+    let private = codec::with_privacy(&profile, WhoMayAdd::Nobody).unwrap();
     let values = [
         ("message.erased", codec::message_body(&message().erased())),
         ("edit.erased", codec::edit_body(&edited().erased())),
@@ -140,6 +151,9 @@ fn stored_forms() -> String {
         ("sync", codec::encode_sync("offset 9", 1_790_000_000_000)),
         ("join_job", codec::encode_join_job(&job)),
         ("join_job.stopped", codec::encode_join_job(&stopped)),
+        ("info.made_by_id", codec::encode_info(&remembering())),
+        ("member.joined", codec::encode_member(&Member { floor_seq: Some(Seq(8)), ..member() })),
+        ("profile.private", private),
     ];
     for (name, bytes) in values {
         lines.push(format!("{name} {}", hex::encode(bytes)));
@@ -177,6 +191,14 @@ fn bytes_of_former_versions_are_read() {
     assert_eq!(codec::decode_state(ROOM, &bytes("state.erased")).unwrap(), edited().erased());
     assert_eq!(codec::decode_info(ROOM, &bytes("info")).unwrap(), settings());
     assert_eq!(codec::decode_member(&bytes("member")).unwrap(), member());
+    assert_eq!(codec::decode_info(ROOM, &bytes("info.made_by_id")).unwrap(), remembering());
+    assert_eq!(codec::decode_member(&bytes("member.joined")).unwrap().floor_seq, Some(Seq(8)));
+    assert_eq!(codec::decode_privacy(&bytes("profile")).unwrap(), WhoMayAdd::Everyone);
+    let private = bytes("profile.private");
+    assert_eq!(codec::decode_privacy(&private).unwrap(), WhoMayAdd::Nobody);
+    let renamed = codec::with_names(&private, "Eva", "").unwrap();
+    assert_eq!(codec::decode_profile(&renamed).unwrap(), (String::from("Eva"), String::new()));
+    assert_eq!(codec::decode_privacy(&renamed).unwrap(), WhoMayAdd::Nobody, "a new name changes nothing else");
     assert_eq!(codec::decode_device(&bytes("device")).unwrap(), (String::from("token"), 2, 1_790_000_000_000));
 }
 

@@ -125,6 +125,7 @@ prop_compose! {
         [name, description, picture, encryption_data] in any::<[String; 4]>(),
         (created_at_ms, creator) in any::<(i64, i64)>(),
         [members_can_send, join_all_users, history_visible, deleted] in any::<[bool; 4]>(),
+        (denied, creation) in any::<(Vec<i64>, [u8; 16])>(),
     ) -> RoomInfo {
         RoomInfo {
             id: ROOM,
@@ -139,13 +140,15 @@ prop_compose! {
             history_visible,
             encryption_data,
             deleted,
+            denied: denied.into_iter().map(UserId).collect(),
+            creation: BodyHash(creation),
         }
     }
 }
 
 prop_compose! {
-    fn a_member()(role in a_role(), can_send: Option<bool>, nickname: String, joined_at_ms: i64, joined_seq in a_seq()) -> Member {
-        Member { role, can_send, nickname, joined_at_ms, joined_seq }
+    fn a_member()(role in a_role(), can_send: Option<bool>, nickname: String, joined_at_ms: i64, joined_seq in a_seq(), floor_seq in prop::option::of(a_seq())) -> Member {
+        Member { role, can_send, nickname, joined_at_ms, joined_seq, floor_seq }
     }
 }
 

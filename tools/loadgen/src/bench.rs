@@ -137,7 +137,7 @@ impl Bench {
             name: "loadgen".into(),
             ..Default::default()
         });
-        request.metadata_mut().insert("authorization", self.minter.bearer(plan.owner)?.parse()?);
+        request.metadata_mut().insert("authorization", self.minter.admin_bearer(plan.owner)?.parse()?);
         let answer = ChatServiceClient::new(channel).create_room(request).await.map_err(|status| {
             let reason = status.metadata().get("tertulia-reason").and_then(|r| r.to_str().ok()).unwrap_or("no reason");
             anyhow!("CreateRoom: {:?}, {reason}: {}", status.code(), status.message())

@@ -19,6 +19,7 @@ pub(crate) struct Minter {
 struct Claims<'a> {
     sub: &'a str,
     name: &'a str,
+    role: &'a str,
     exp: u64,
 }
 
@@ -54,7 +55,19 @@ impl Minter {
     /// # Errors
     /// When signing fails.
     pub(crate) fn bearer(&self, user: i64) -> Result<String> {
-        let claims = Claims { sub: &user.to_string(), name: &format!("loadgen {user}"), exp: self.exp };
+        self.sign(user, "user")
+    }
+
+    /// The same with the admin role, for making rooms: how many others a user may add is limited.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub(crate) fn admin_bearer(&self, user: i64) -> Result<String> {
+        self.sign(user, "admin")
+    }
+
+    fn sign(&self, user: i64, role: &str) -> Result<String> {
+        let claims = Claims { sub: &user.to_string(), name: &format!("loadgen {user}"), role, exp: self.exp };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)?;
         Ok(format!("Bearer {token}"))
     }

@@ -104,7 +104,7 @@ pub(crate) fn a_command() -> impl Strategy<Value = Command> {
             |(message, content, encrypted, mentions)| Command::Edit { message, content, encrypted, mentions }
         ),
         2 => place().prop_map(|message| Command::Delete { message }),
-        4 => (place(), "[xy]{0,1}", any::<bool>()).prop_map(
+        4 => (place(), prop_oneof![2 => "[xy]{0,1}", 1 => Just(String::from("👍"))], any::<bool>()).prop_map(
             |(message, reaction, remove)| Command::React { message, reaction, remove }
         ),
         3 => (place(), any::<bool>()).prop_map(|(message, pinned)| Command::Pin { message, pinned }),

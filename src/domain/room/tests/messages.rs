@@ -189,7 +189,7 @@ fn a_room_has_so_many_pins() {
 
 #[test]
 fn members_react_within_bounds() {
-    let mut room = room(RoomType::Channel);
+    let mut room = room(RoomType::Group);
     let seq = room.say(user(OWNER), "hi").unwrap();
     assert_eq!(answers(&room, &react(seq, "+1")), [DONE, DONE, DONE, UNKNOWN, UNKNOWN]);
     let missing = Err(Reject::invalid("reaction", Flaw::Missing));

@@ -3,10 +3,12 @@
 mod batching;
 pub(crate) mod life;
 mod log;
+mod making;
 mod messages;
 mod permissions;
 mod positions;
 mod properties;
+mod speaking;
 pub(crate) mod world;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -54,6 +56,8 @@ pub(crate) fn info(room_type: RoomType) -> RoomInfo {
         history_visible: room_type != RoomType::Group,
         encryption_data: String::from("wrapped"),
         deleted: false,
+        denied: Vec::new(),
+        creation: Default::default(),
     }
 }
 

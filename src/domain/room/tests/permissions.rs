@@ -1,14 +1,16 @@
 //! Who may do what, as one table per rule of the wire contract.
 
+use std::sync::Arc;
+
 use super::{
     ADMIN, Command, Draft, Fixture, MEMBER, OTHER, OWNER, Role, RoomType, STRANGER, operator, room, text, user,
 };
 use crate::domain::{
-    ids::{Seq, UserId},
+    ids::{Epoch, Seq, UserId},
     limits,
     message::MessageType,
     reject::{Flaw, Reject},
-    room::{Author, InfoPatch, MemberPatch},
+    room::{Author, InfoPatch, MemberPatch, RoomState, Subject},
 };
 
 pub(super) const ROOM_TYPES: [RoomType; 3] = [RoomType::P2p, RoomType::Group, RoomType::Channel];
@@ -177,6 +179,40 @@ fn removing_all_owners_from_above_leaves_an_heir() {
     let mut room = room(RoomType::Group);
     room.act(operator(STRANGER), Command::Remove(vec![OWNER])).unwrap();
     assert_eq!(room.role(ADMIN), Some(Role::Owner));
+}
+
+/// An emptied room is the first one's who is brought back.
+#[test]
+fn a_room_that_all_have_left_gets_an_owner_with_its_first_member() {
+    let mut room = room(RoomType::Group);
+    for who in [OWNER, ADMIN, MEMBER, OTHER] {
+        room.act(user(who), Command::Leave).unwrap();
+    }
+    room.act(operator(STRANGER), Command::Join(vec![UserId(20), UserId(10)])).unwrap();
+    assert_eq!((room.role(UserId(20)), room.role(UserId(10))), (Some(Role::Owner), Some(Role::Member)));
+    room.act(operator(STRANGER), Command::Join(vec![UserId(11)])).unwrap();
+    assert_eq!(room.role(UserId(11)), Some(Role::Member));
+}
+
+#[test]
+fn everyone_may_step_down_but_the_last_owner() {
+    let mut room = room(RoomType::Group);
+    room.act(user(ADMIN), role(ADMIN, Role::Member)).unwrap();
+    assert_eq!(room.role(ADMIN), Some(Role::Member));
+    assert_eq!(room.decide(user(ADMIN), &role(ADMIN, Role::Admin)).map(drop), LOW, "and not up again");
+    assert_eq!(room.decide(user(OWNER), &role(OWNER, Role::Admin)).map(drop), Err(Reject::LastOwner));
+    room.act(user(OWNER), role(MEMBER, Role::Owner)).unwrap();
+    room.act(user(OWNER), role(OWNER, Role::Admin)).unwrap();
+    assert_eq!(room.role(OWNER), Some(Role::Admin));
+}
+
+#[test]
+fn a_room_is_not_made_too_large() {
+    let state = RoomState::empty(super::ROOM, Epoch(1), 1);
+    let members = (1..=9).map(|n| (UserId(n), Role::Member)).collect();
+    let command = Command::Create { info: Arc::new(super::info(RoomType::Group)), members };
+    let made = state.decide(user(OWNER), &command, &Subject::default(), 0, super::MEMBERS_MAX);
+    assert_eq!(made.map(drop), Err(Reject::TooManyMembers));
 }
 
 #[test]

@@ -72,9 +72,32 @@ fn the_floor_is_set_when_one_joins() {
     room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
     let patch = InfoPatch { history_visible: Some(true), ..InfoPatch::default() };
     room.act(user(OWNER), Command::Update(patch)).unwrap();
-    assert_eq!(room.state.position(STRANGER).floor_seq, Seq(2));
+    assert_eq!(room.state.floor(STRANGER), Seq(2));
     room.act(user(OWNER), Command::Join(vec![UserId(10)])).unwrap();
-    assert_eq!(room.state.position(UserId(10)).floor_seq, Seq(0));
+    assert_eq!(room.state.floor(UserId(10)), Seq(0));
+}
+
+/// A new membership is by the rule of its own time: who was there while history was hidden is no worse off than a new
+/// member, and no better.
+#[test]
+fn the_floor_goes_with_the_membership() {
+    let mut room = room(RoomType::Group);
+    room.say(user(OWNER), "before").unwrap();
+    room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
+    room.act(user(OWNER), Command::Remove(vec![STRANGER])).unwrap();
+    let visible = |visible| InfoPatch { history_visible: Some(visible), ..InfoPatch::default() };
+    room.act(user(OWNER), Command::Update(visible(true))).unwrap();
+    room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
+    assert_eq!(room.state.floor(STRANGER), Seq(0));
+    assert_eq!(room.state.unread(STRANGER), 0, "nothing of it is owed");
+    room.act(user(OWNER), Command::Remove(vec![STRANGER])).unwrap();
+    assert_eq!(room.state.floor(STRANGER), Seq(0), "no membership, no floor");
+    room.act(user(OWNER), Command::Update(visible(false))).unwrap();
+    room.act(user(OWNER), Command::Join(vec![STRANGER])).unwrap();
+    assert_eq!(room.state.floor(STRANGER), Seq(room.state.head.seq.0 - 1));
+    let mut old = room.state.members[&STRANGER].clone();
+    old.floor_seq = None;
+    assert_eq!(old.floor(room.state.position(STRANGER)), Seq(room.state.head.seq.0 - 1), "a row of before");
 }
 
 #[test]

@@ -14,8 +14,9 @@ use super::{
 use crate::domain::{
     event::{Event, EventBody},
     ids::{MessageId, Seq, UserId},
+    message::MessageType,
     position::Position,
-    room::{Author, Batch, Change, Role, RoomState, RoomType, Send, Sent, Subject},
+    room::{Author, Batch, Change, Role, RoomInfo, RoomState, RoomType, Send, Sent, Subject},
 };
 
 fn lives() -> ProptestConfig {
@@ -113,6 +114,7 @@ fn check(world: &World, done: &Done) {
     check_positions(world, &done.before.positions);
     check_messages(world);
     check_redacted(&world.log, &done.change);
+    check_silence(done);
     assert!(done.change.events.iter().all(|e| e.room == world.state.id));
 }
 
@@ -132,6 +134,53 @@ fn check_known(world: &World) {
             Ok(Sent::Before(found)) => assert_eq!(&found, message),
             Ok(Sent::LookAgain) => assert!(message.seq <= world.state.tail_after()),
             other => panic!("{} is sent again: {other:?}", message.client_id),
+        }
+    }
+}
+
+/// Whether the user is silent in this room, said once more in other words than the rule's; and whether they may nod.
+fn silent(state: &RoomState, user: UserId) -> Option<bool> {
+    let (info, member) = (state.live_info()?, state.members.get(&user)?);
+    if info.room_type == RoomType::P2p {
+        return state.blocked.then_some(false);
+    }
+    match (member.can_send, info.members_can_send, member.role) {
+        (Some(false), ..) => Some(false),
+        (None, false, Role::Member) => Some(true),
+        _ => None,
+    }
+}
+
+/// Nothing that a silent author does can be noticed by others, but that they took something back, went, or moderate.
+fn check_silence(done: &Done) {
+    let before = &done.before;
+    for event in &done.change.events {
+        let Some(may_nod) = silent(before, event.actor) else { continue };
+        let quiet = match &event.body {
+            EventBody::Message(message) => message.draft.message_type == MessageType::System,
+            EventBody::Edited(_) | EventBody::Pinned { .. } => false,
+            EventBody::Reacted { removed: true, .. } | EventBody::Deleted(_) => true,
+            EventBody::Reacted { target, reaction, .. } => {
+                let there =
+                    || before.warm_message(target.seq).is_none_or(|m| m.reactions.iter().any(|(r, _)| r == reaction));
+                may_nod && (reaction == "👍" || there())
+            }
+            EventBody::MemberChanged { user, member } => {
+                member.nickname.is_empty() || member.nickname == before.members[user].nickname
+            }
+            EventBody::InfoChanged(info) => {
+                let texts = |info: &RoomInfo| [info.name.clone(), info.description.clone(), info.picture.clone()];
+                texts(info) == texts(before.info.as_deref().unwrap())
+            }
+            EventBody::Created { .. } | EventBody::Joined { .. } | EventBody::Left { .. } | EventBody::Closed => true,
+        };
+        assert!(quiet, "heard of {}: {event:?}", event.actor);
+    }
+    for (user, after) in &done.change.positions {
+        if before.blocked && before.live_info().is_some_and(|info| info.room_type == RoomType::P2p) {
+            let now = before.position(*user);
+            let shown = now.merge(*after);
+            assert_eq!((shown.read_seq, shown.delivered_seq), (now.read_seq, now.delivered_seq));
         }
     }
 }

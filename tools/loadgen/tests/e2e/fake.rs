@@ -200,7 +200,7 @@ impl ChatService for Fake {
         let members = std::iter::once(owner).chain(request.into_inner().participants).collect();
         state.rooms.insert(id.clone(), Room { members, messages: Vec::new() });
         let room = v1::Room { id, ..Default::default() };
-        Ok(Response::new(v1::CreateRoomResponse { room: Some(room), created: true }))
+        Ok(Response::new(v1::CreateRoomResponse { room: Some(room), created: true, not_added: Vec::new() }))
     }
 
     async fn send_message(
@@ -265,6 +265,8 @@ impl ChatService for Fake {
         leave_room(LeaveRoomRequest) -> LeaveRoomResponse;
         set_room_preferences(SetRoomPreferencesRequest) -> SetRoomPreferencesResponse;
         get_join_progress(GetJoinProgressRequest) -> GetJoinProgressResponse;
+        get_privacy(GetPrivacyRequest) -> GetPrivacyResponse;
+        set_privacy(SetPrivacyRequest) -> SetPrivacyResponse;
         block_user(BlockUserRequest) -> BlockUserResponse;
         unblock_user(UnblockUserRequest) -> UnblockUserResponse;
         get_blocked_users(GetBlockedUsersRequest) -> GetBlockedUsersResponse;
