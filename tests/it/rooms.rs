@@ -73,9 +73,10 @@ async fn members_are_paged_found_and_promoted() {
     let first = ana.ok("GetRoomParticipants", page(0)).await;
     assert_eq!(each(&first, "/participants", "user_id"), [1, 2]);
     assert_eq!((&first["has_more"], number(&first, "/total")), (&json!(true), 5));
+    assert_eq!(number(&first, "/next_after_user_id"), 2);
     let last = ana.ok("GetRoomParticipants", page(4)).await;
     assert_eq!(each(&last, "/participants", "user_id"), [5]);
-    assert_eq!(last["has_more"], false);
+    assert_eq!((&last["has_more"], number(&last, "/next_after_user_id")), (&json!(false), 0));
 
     let nick = json!({"room_id": id, "nickname": "Señor Élan"});
     assert_eq!(ben.ok("UpdateParticipant", nick).await["participant"]["nickname"], "Señor Élan");
