@@ -1,10 +1,5 @@
 //! `admin.v1.AdminService`: for operators and checkers, behind the admin role.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use tertulia_proto::admin::v1::{
     GetStatusRequest, GetStatusResponse, ListRoomActorsRequest, ListRoomActorsResponse, ListRoomsRequest,
     ListRoomsResponse, LogEntry, MemberPosition, ObserveRoomRequest, ObserveRoomResponse, ObserveUserRequest,
@@ -12,9 +7,14 @@ use tertulia_proto::admin::v1::{
     ReadPositionsRequest, ReadPositionsResponse, RoomActor, StreamInfo, admin_service_server::AdminService,
 };
 use tertulia_proto::chat::v1::Room;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tokio_util::sync::CancellationToken;
+use tonic::{Extensions, Request, Response, Status};
 
-use super::{caller::Door, convert, status::ApiError};
+use super::{
+    caller::{Caller, Door},
+    convert,
+    status::ApiError,
+};
 use crate::{
     actors::{ops::StoredRoom, room::RoomObservation},
     domain::ids::UserId,
@@ -34,12 +34,12 @@ const POSITIONS_MAX: usize = 10_000;
 pub(super) struct Admin {
     pub(super) door: Door,
     pub(super) started_at_ms: i64,
-    pub(super) draining: Arc<AtomicBool>,
+    pub(super) draining: CancellationToken,
 }
 
 impl Admin {
-    async fn enter(&self, metadata: MetadataMap) -> Result<(), ApiError> {
-        self.door.enter(&metadata.into_headers()).await?.must_be_admin()
+    fn enter(extensions: &Extensions) -> Result<(), ApiError> {
+        Caller::of(extensions)?.must_be_admin()
     }
 }
 
@@ -73,8 +73,7 @@ fn actor(room: RoomObservation) -> RoomActor {
 #[tonic::async_trait]
 impl AdminService for Admin {
     async fn get_status(&self, request: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
-        let (metadata, _, _) = request.into_parts();
-        self.enter(metadata).await?;
+        Self::enter(request.extensions())?;
         let status = self.door.node.status();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         Ok(Response::new(GetStatusResponse {
@@ -85,13 +84,13 @@ impl AdminService for Admin {
             users_awake: count(status.users_awake),
             streams: count(status.streams),
             commands_in_flight: count(status.commands_in_flight),
-            draining: self.draining.load(Ordering::Relaxed),
+            draining: self.draining.is_cancelled(),
         }))
     }
 
     async fn list_rooms(&self, request: Request<ListRoomsRequest>) -> Result<Response<ListRoomsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.enter(metadata).await?;
+        let (_, extensions, request) = request.into_parts();
+        Self::enter(&extensions)?;
         let after = convert::optional_room_id(&request.after_room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
         let rooms = self.door.node.stored_rooms(after, limit + 1).await.map_err(ApiError::from)?;
@@ -100,8 +99,8 @@ impl AdminService for Admin {
     }
 
     async fn read_log(&self, request: Request<ReadLogRequest>) -> Result<Response<ReadLogResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.enter(metadata).await?;
+        let (_, extensions, request) = request.into_parts();
+        Self::enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let after = convert::seq("after_seq", request.after_seq).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
@@ -119,8 +118,8 @@ impl AdminService for Admin {
         &self,
         request: Request<ReadPositionsRequest>,
     ) -> Result<Response<ReadPositionsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.enter(metadata).await?;
+        let (_, extensions, request) = request.into_parts();
+        Self::enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, POSITIONS_DEFAULT, POSITIONS_MAX).map_err(ApiError::from)?;
         let after = UserId(request.after_user_id);
@@ -143,8 +142,8 @@ impl AdminService for Admin {
         &self,
         request: Request<ListRoomActorsRequest>,
     ) -> Result<Response<ListRoomActorsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.enter(metadata).await?;
+        let (_, extensions, request) = request.into_parts();
+        Self::enter(&extensions)?;
         let after = convert::optional_room_id(&request.after_room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
         let mut awake = self.door.node.rooms().all_awake();
@@ -162,8 +161,8 @@ impl AdminService for Admin {
         &self,
         request: Request<ObserveRoomRequest>,
     ) -> Result<Response<ObserveRoomResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.enter(metadata).await?;
+        let (_, extensions, request) = request.into_parts();
+        Self::enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let observed = match self.door.node.rooms().awake(room) {
             Some(handle) => handle.observe().await.map(actor),
@@ -176,8 +175,8 @@ impl AdminService for Admin {
         &self,
         request: Request<ObserveUserRequest>,
     ) -> Result<Response<ObserveUserResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.enter(metadata).await?;
+        let (_, extensions, request) = request.into_parts();
+        Self::enter(&extensions)?;
         let user = convert::user_id("user_id", request.user_id).map_err(ApiError::from)?;
         let observed = self.door.node.users().observe(user).await;
         let awake = observed.is_some();
@@ -196,8 +195,8 @@ impl AdminService for Admin {
         &self,
         request: Request<PassivateRoomRequest>,
     ) -> Result<Response<PassivateRoomResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.enter(metadata).await?;
+        let (_, extensions, request) = request.into_parts();
+        Self::enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let passivated = self.door.node.rooms().passivate(room).await;
         Ok(Response::new(PassivateRoomResponse { passivated }))

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 
 use super::{
     answers::Answers,
     auth::{AuthError, Expiry, Identity, Verifier, bearer_token},
+    intake::Intake,
     limits::Limits,
     status::ApiError,
 };
@@ -25,6 +26,12 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// The caller whom the gate let in.
+    pub(super) fn of(extensions: &Extensions) -> Result<Self, ApiError> {
+        // Without the gate nobody is anybody.
+        extensions.get::<Self>().cloned().ok_or_else(|| AuthError::Missing.into())
+    }
+
     pub(super) fn must_be_admin(&self) -> Result<(), ApiError> {
         if self.author.admin { Ok(()) } else { Err(Reject::AdminOnly.into()) }
     }
@@ -36,33 +43,27 @@ pub(super) struct Door {
     pub(super) node: Node,
     pub(super) verifier: Verifier,
     pub(super) limits: Arc<Limits>,
+    pub(super) intake: Arc<Intake>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) answers: Arc<Answers>,
 }
 
 impl Door {
-    /// Whose token this is, without counting a call.
-    pub(super) fn user(&self, headers: &HeaderMap) -> Result<UserId, ApiError> {
-        let header = headers.get(http::header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        let identity = self.verifier.verify_now(bearer_token(header)?, self.node.now_ms())?;
-        Ok(UserId(identity.user_id))
-    }
-
-    /// Lets a call in: verifies its token, counts it, and notes what the token says of the user.
-    pub(super) async fn enter(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    /// Whose token it is.
+    pub(super) async fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         let header = headers.get(http::header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let token = bearer_token(header)?;
         let now = self.node.now_ms();
-        let identity = match self.verifier.verify_now(token, now) {
-            Ok(identity) => identity,
+        match self.verifier.verify_now(token, now) {
+            Ok(identity) => Ok(identity),
             // Another key may have come into use: worth one wait.
-            Err(AuthError::UnknownKey | AuthError::KeysUnavailable) => self.verifier.verify(token, now).await?,
-            Err(error) => return Err(error.into()),
-        };
-        self.admit(identity).await
+            Err(AuthError::UnknownKey | AuthError::KeysUnavailable) => Ok(self.verifier.verify(token, now).await?),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    async fn admit(&self, identity: Identity) -> Result<Caller, ApiError> {
+    /// Counts a call, and notes what the token says of the user.
+    pub(super) async fn admit(&self, identity: Identity) -> Result<Caller, ApiError> {
         let user = UserId(identity.user_id);
         self.limits.user(user).await?;
         self.node.seen(user, &identity.name, &identity.picture).await?;

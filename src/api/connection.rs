@@ -13,17 +13,19 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{
-            AtomicBool, AtomicU8,
-            Ordering::{AcqRel, Acquire, Release},
+            AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
 use hyper_util::server::graceful::GracefulConnection;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::tasks::{self, TaskKind};
 
@@ -39,6 +41,7 @@ type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone, Default)]
 pub(super) struct Streams {
     shared: Arc<Started>,
+    count: Arc<Count>,
 }
 
 #[derive(Default)]
@@ -61,33 +64,80 @@ impl Streams {
     }
 }
 
+/// Counts open streams. Apart from what holds the streams themselves, since each of them has a share in it.
+struct Count {
+    open: AtomicUsize,
+    any: AtomicBool,
+    since: Instant,
+    /// When the last one ended, in ms after `since`.
+    ended_ms: AtomicU64,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        let (open, any, ended_ms) = Default::default();
+        Self { open, any, since: Instant::now(), ended_ms }
+    }
+}
+
+impl Streams {
+    /// Since when there has been no stream; none while there is one, and before the first one.
+    pub(super) fn none_since(&self) -> Option<Instant> {
+        let Count { open, any, since, ended_ms } = &*self.count;
+        let none = any.load(Relaxed) && open.load(Acquire) == 0;
+        none.then(|| *since + Duration::from_millis(ended_ms.load(Relaxed)))
+    }
+}
+
+/// A stream that is open, until it is dropped.
+struct Open(Arc<Count>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let ms = u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.ended_ms.store(ms, Relaxed);
+        self.0.open.fetch_sub(1, AcqRel);
+    }
+}
+
 impl<F> Executor<F> for Streams
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
+        self.count.open.fetch_add(1, AcqRel);
+        self.count.any.store(true, Relaxed);
+        let open = Open(Arc::clone(&self.count));
+        let stream = async move {
+            let _open = open;
+            stream.await;
+        };
         self.shared.new.lock().push(Box::pin(stream));
     }
 }
 
 /// Runs `connection`, whose protocol code was given `streams`, until it ends; streams that are left then are dropped.
-/// When `drain` is done, the connection takes no new streams and ends after those it has.
-pub(super) fn run<C, D>(connection: C, streams: Streams, drain: D) -> Connection<C>
+/// When `drain` is done, the connection takes no new streams and ends after those it has; when `cut` is done, it ends at
+/// once, and that is said by `None`.
+pub(super) fn run<C, D, E>(connection: C, streams: Streams, drain: D, cut: E) -> Connection<C>
 where
     C: GracefulConnection,
     D: Future<Output = ()> + Send + 'static,
+    E: Future<Output = ()> + Send + 'static,
 {
-    let turn = Arc::new(Turn { task: AtomicWaker::new(), due: AtomicU8::new(CONNECTION | STREAMS | DRAIN) });
+    let turn = Arc::new(Turn { task: AtomicWaker::new(), due: AtomicU8::new(CONNECTION | STREAMS | DRAIN | CUT) });
     let _ = streams.shared.turn.set(Arc::clone(&turn));
     Connection {
         connection: Box::pin(connection),
         for_connection: Side::waker(&turn, CONNECTION),
         for_streams: Side::waker(&turn, STREAMS),
         for_drain: Side::waker(&turn, DRAIN),
+        for_cut: Side::waker(&turn, CUT),
         turn,
         streams,
         within: Vec::new(),
         drain: Some(Box::pin(drain)),
+        cut: Box::pin(cut),
     }
 }
 
@@ -98,9 +148,11 @@ pub(super) struct Connection<C> {
     for_connection: Waker,
     for_streams: Waker,
     for_drain: Waker,
+    for_cut: Waker,
     streams: Streams,
     within: Vec<Stream>,
     drain: Option<Stream>,
+    cut: Stream,
 }
 
 impl<C: GracefulConnection> Connection<C> {
@@ -137,7 +189,7 @@ impl<C: GracefulConnection> Connection<C> {
 }
 
 impl<C: GracefulConnection> Future for Connection<C> {
-    type Output = C::Output;
+    type Output = Option<C::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -147,6 +199,9 @@ impl<C: GracefulConnection> Future for Connection<C> {
             if this.turn.take(DRAIN) {
                 this.poll_drain();
             }
+            if this.turn.take(CUT) && this.cut.as_mut().poll(&mut Context::from_waker(&this.for_cut)).is_ready() {
+                return Poll::Ready(None);
+            }
             // Streams first: what they have to say goes out with the connection's next write.
             if this.turn.take(STREAMS) {
                 this.poll_streams();
@@ -154,7 +209,7 @@ impl<C: GracefulConnection> Future for Connection<C> {
             if this.turn.take(CONNECTION)
                 && let Poll::Ready(output) = this.poll_connection()
             {
-                return Poll::Ready(output);
+                return Poll::Ready(Some(output));
             }
             if this.turn.ends() {
                 return Poll::Pending;
@@ -171,6 +226,8 @@ const CONNECTION: u8 = 1;
 const STREAMS: u8 = 2;
 /// The signal to drain has to be.
 const DRAIN: u8 = 4;
+/// The signal to end at once has to be.
+const CUT: u8 = 16;
 /// The task is at work: it looks again before it ends its turn, and needs no waking.
 const ON: u8 = 8;
 

@@ -113,17 +113,19 @@ impl Wake for Wakes {
 
 /// A connection that really speaks HTTP/2, and what surrounds it.
 struct Rig {
-    task: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    task: Pin<Box<dyn Future<Output = Option<hyper::Result<()>>> + Send>>,
     wakes: Arc<Wakes>,
     streams: Streams,
     drain: Arc<Probe>,
+    cut: Arc<Probe>,
     /// A call ends when its probe does.
     calls: Arc<Mutex<Vec<Arc<Probe>>>>,
 }
 
 impl Rig {
     fn over(io: impl Read + Write + Unpin + Send + 'static) -> Self {
-        let (streams, drain, calls) = (Streams::default(), Probe::new(), Arc::<Mutex<Vec<Arc<Probe>>>>::default());
+        let (streams, calls) = (Streams::default(), Arc::<Mutex<Vec<Arc<Probe>>>>::default());
+        let (drain, cut) = (Probe::new(), Probe::new());
         let seen = Arc::clone(&calls);
         let service = service_fn(move |_| {
             let call = Probe::new();
@@ -131,8 +133,8 @@ impl Rig {
             call.future().map(|()| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
         });
         let connection = http2::Builder::new(streams.clone()).serve_connection(io, service);
-        let task = Box::pin(run(connection, streams.clone(), drain.future()));
-        Self { task, wakes: Arc::default(), streams, drain, calls }
+        let task = Box::pin(run(connection, streams.clone(), drain.future(), cut.future()));
+        Self { task, wakes: Arc::default(), streams, drain, cut, calls }
     }
 
     /// A connection whose client is quiet, with so many streams, after its first turn.
@@ -151,7 +153,7 @@ impl Rig {
         self.streams.execute(stream.future());
     }
 
-    fn turn(&mut self) -> Poll<hyper::Result<()>> {
+    fn turn(&mut self) -> Poll<Option<hyper::Result<()>>> {
         self.task.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self.wakes))))
     }
 
@@ -438,7 +440,7 @@ fn a_drained_connection_finishes_its_streams_takes_no_more_and_ends() {
     assert_eq!(rig.calls.lock().len(), 1, "none is begun");
 
     rig.call(0).finish();
-    assert!(matches!(rig.turn(), Poll::Ready(Ok(()))));
+    assert!(matches!(rig.turn(), Poll::Ready(Some(Ok(())))));
     let received = client.received();
     assert!(received.iter().any(|frame| (frame.kind, frame.stream) == (HEADERS, 1)), "{received:?}");
     assert!(received.iter().all(|frame| frame.stream != 3), "{received:?}");
@@ -451,7 +453,7 @@ fn a_drained_connection_without_streams_ends() {
     assert!(rig.turn().is_pending(), "the client has not heard of it");
     let farewell = client.received();
     client.agree(&farewell);
-    assert!(matches!(rig.turn(), Poll::Ready(Ok(()))));
+    assert!(matches!(rig.turn(), Poll::Ready(Some(Ok(())))));
 }
 
 #[tokio::test]
@@ -467,4 +469,33 @@ async fn calls_end_with_their_connection_those_with_a_task_too() {
     assert!(!calls.iter().any(Probe::is_dropped));
     drop(rig);
     wait_for(|| calls.iter().all(Probe::is_dropped)).await;
+}
+
+#[test]
+fn a_connection_that_is_cut_ends_at_once_with_all_it_has() {
+    let (mut rig, wire, streams) = Rig::quiet::<2>();
+    rig.cut.finish();
+    assert_eq!(rig.wakes(), 1);
+    assert!(matches!(rig.turn(), Poll::Ready(None)));
+    assert_eq!(wire.polls(), 1, "nobody is asked");
+    drop(rig);
+    assert!(streams.iter().all(Probe::is_dropped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_knows_since_when_it_has_no_stream() {
+    let (mut rig, _, [stream]) = Rig::quiet();
+    let streams = rig.streams.clone();
+    assert_eq!(streams.none_since(), None, "one is open");
+    tokio::time::advance(Duration::from_secs(5)).await;
+    stream.finish();
+    assert!(rig.turn().is_pending());
+    let since = streams.none_since().unwrap();
+    assert_eq!(since, Instant::now());
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(streams.none_since(), Some(since));
+    let next = Probe::new();
+    rig.start(&next);
+    assert_eq!(streams.none_since(), None);
+    assert_eq!(Rig::quiet::<0>().0.streams.none_since(), None, "it had none yet");
 }

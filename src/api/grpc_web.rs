@@ -8,7 +8,10 @@ use futures_util::{
     TryFutureExt as _,
     future::{Either, MapOk},
 };
-use http::{Request, Response, Version, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, Request, Response, Version,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use tower::{Layer, Service};
 
 /// What tonic's service answers with, as the other layers expect it.
@@ -39,6 +42,18 @@ fn is_web(request: &Request<Body>) -> bool {
     request.version() != Version::HTTP_2 || kind.starts_with(b"application/grpc-web")
 }
 
+/// In the extensions of a request: how long its body was declared to be, in bytes of gRPC. The library takes the header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeclaredLength(pub usize);
+
+fn declared(headers: &HeaderMap) -> Option<DeclaredLength> {
+    let length: usize = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    let is_text =
+        headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web-text"));
+    // Four letters of Base64 are three bytes.
+    Some(DeclaredLength(if is_text { length / 4 * 3 } else { length }))
+}
+
 impl<S> Service<Request<Body>> for GrpcWeb<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
@@ -63,8 +78,11 @@ where
         }
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if is_web(&request) {
+            if let Some(length) = declared(request.headers()) {
+                request.extensions_mut().insert(length);
+            }
             let rewrap: Rewrap = |response| response.map(Body::new);
             return Either::Right(self.web.call(request).map_ok(rewrap));
         }

@@ -1,20 +1,18 @@
 //! Whether the server lives and whether it shall get calls, as HTTP for those who keep it running.
 //!
-//! Alive is the process. Ready is what it needs to answer: each dependency is named with how it stands and why. What the
+//! `grpc.health.v1` says the same in another form ([`super::grpc_health`]). Alive is the process. Ready is what it needs to answer: each dependency is named with how it stands and why. What the
 //! server can do without (Redis, a second store) makes it degraded and not unready, or one Redis that is gone would take
 //! every node out.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::auth::Verifier;
 use crate::{actors::Node, circuit::CircuitState, telemetry::metrics::Metrics};
@@ -25,18 +23,25 @@ const STORE_WAIT: Duration = Duration::from_secs(2);
 /// A second store that is behind for longer than this is worth a word.
 const MIRROR_LAG: Duration = Duration::from_secs(5);
 
+/// A report is given to all who ask within this time: whoever asks often asks the store no more for it.
+const REPORT_AGE_MAX: Duration = Duration::from_millis(250);
+
 /// What health is read from.
 #[derive(Clone, Debug)]
 pub(super) struct Health {
     pub(super) node: Node,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) draining: Arc<AtomicBool>,
+    pub(super) draining: CancellationToken,
     pub(super) verifier: Verifier,
+    pub(super) last: LastReport,
 }
+
+/// The newest report, and when it was made.
+pub(super) type LastReport = Arc<Mutex<Option<(Instant, Report)>>>;
 
 /// How one dependency stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-struct Check {
+pub(super) struct Check {
     name: &'static str,
     status: Standing,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +50,7 @@ struct Check {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Standing {
+pub(super) enum Standing {
     Ok,
     /// Something is missing that the server can do without.
     Degraded,
@@ -53,9 +58,12 @@ enum Standing {
     Failed,
 }
 
+/// How everything stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-struct Report {
-    ready: bool,
+pub(super) struct Report {
+    #[serde(skip)]
+    draining: bool,
+    pub(super) ready: bool,
     checks: Vec<Check>,
 }
 
@@ -68,8 +76,22 @@ impl Health {
             .with_state(self)
     }
 
-    async fn report(&self) -> Report {
-        let draining = self.draining.load(Ordering::Relaxed);
+    /// How everything stands now, or did a moment ago; that the server goes down is known at once.
+    pub(super) async fn report(&self) -> Report {
+        let mut last = self.last.lock().await;
+        let draining = self.draining.is_cancelled();
+        if let Some((at, report)) = &*last
+            && at.elapsed() < REPORT_AGE_MAX
+            && report.draining == draining
+        {
+            return report.clone();
+        }
+        let report = self.look(draining).await;
+        *last = Some((Instant::now(), report.clone()));
+        report
+    }
+
+    async fn look(&self, draining: bool) -> Report {
         let mut checks = vec![
             Check::new("server", draining.then_some("draining"), Standing::Failed),
             Check::new(
@@ -91,7 +113,7 @@ impl Health {
         if self.metrics.mirror().is_some() {
             checks.push(Check::new("mirror", self.mirror(), Standing::Degraded));
         }
-        Report { ready: checks.iter().all(|check| check.status < Standing::Failed), checks }
+        Report { draining, ready: checks.iter().all(|check| check.status < Standing::Failed), checks }
     }
 
     /// Why the second store is behind.

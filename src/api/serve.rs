@@ -1,60 +1,43 @@
 //! One port for every dialect: gRPC, gRPC-Web, Connect, health and metrics over HTTP/1.1 and HTTP/2 without TLS.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::get};
-use hyper_util::{rt::TokioTimer, server::conn::auto, service::TowerToHyperService};
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use prost_reflect::DescriptorPool;
 use tertulia_proto::{
     DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
     tokens::v1::tokens_service_server::TokensServiceServer,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::timeout,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
-use tower::{Layer as _, ServiceExt as _, util::MapResponseLayer};
+use tonic_health::pb::health_server::HealthServer;
+use tower::{Layer as _, util::MapResponseLayer};
 use tower_http::cors::AllowOrigin;
 
 use super::{
     admin::Admin,
-    answers::{AnswerOptions, Answers, ReserveLayer, Watched},
+    answers::{AnswerOptions, Answers, ReserveLayer},
     auth::Verifier,
     caller::Door,
     chat::ChatService,
-    connect::{Connect, ConnectOptions},
-    connection::{self, Streams},
+    connect::{ConnectLayer, ConnectOptions},
+    gate::{Gate, GateLayer},
+    grpc_health::GrpcHealth,
     grpc_rules::GrpcRulesLayer,
     grpc_web::GrpcWebLayer,
+    guests::Guests,
     health::Health,
+    intake::Intake,
     limits::{Limits, Rates},
-    socket::{self, Socket},
+    listener::Listener,
     status::response_with_reason,
     tokens::Tokens,
 };
-use crate::{
-    actors::Node,
-    tasks::{self, TaskKind},
-    telemetry::metrics::Metrics,
-};
+use crate::{actors::Node, telemetry::metrics::Metrics};
 
-/// Bytes a client may have under way on one HTTP/2 stream, and on all streams of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// See above.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of answers buffered for one stream before the one who writes must wait.
-const SEND_BUFFER: usize = 64 * 1024;
-/// Calls of one connection at a time.
-const CONCURRENT_STREAMS: u32 = 1_000;
+pub use super::{guests::GuestsOptions, intake::IntakeOptions, listener::Times, networks::Networks};
+
 /// What a page of a log may come to.
 const LOG_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// What a user's devices may come to.
@@ -76,21 +59,30 @@ pub struct Options {
     pub rates: Rates,
     /// Greatest size of a request message, bytes.
     pub message_bytes_max: usize,
-    /// Connections at a time; more wait to be accepted.
-    pub connections_max: u32,
+    /// Bytes of requests under way.
+    pub intake: IntakeOptions,
+    /// Connections at a time.
+    pub guests: GuestsOptions,
+    /// How long they may stay.
+    pub times: Times,
     /// How answers go out.
     pub answers: AnswerOptions,
+}
+
+/// How a server stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drain {
+    /// Between not ready and the end of accepting connections.
+    pub delay: Duration,
+    /// Longest wait for open calls.
+    pub limit: Duration,
 }
 
 /// The API of a node, ready to be served.
 #[derive(Debug)]
 pub struct Api {
-    router: Router,
-    metrics: Arc<Metrics>,
-    draining: Arc<AtomicBool>,
-    connections: Arc<Semaphore>,
-    connections_max: u32,
-    write_timeout: Duration,
+    listener: Listener,
+    draining: CancellationToken,
 }
 
 /// The descriptions of the services that are built in cannot be used.
@@ -117,13 +109,13 @@ impl Api {
     ///
     /// # Errors
     /// When the built-in descriptors are damaged.
-    pub async fn new(
+    pub fn new(
         node: Node,
         verifier: Verifier,
         metrics: Arc<Metrics>,
         options: &Options,
     ) -> Result<Self, DescriptorsError> {
-        let draining = Arc::new(AtomicBool::new(false));
+        let draining = CancellationToken::new();
         let max = options.message_bytes_max;
         let limits = Arc::new(Limits::new(options.rates, node.ephemera()));
         node.charge_to(Arc::clone(&limits) as _);
@@ -132,127 +124,92 @@ impl Api {
             node: node.clone(),
             verifier: verifier.clone(),
             limits,
+            intake: Intake::new(options.intake),
             metrics: Arc::clone(&metrics),
             answers: Arc::clone(&answers),
         };
-        let reserve = |bytes| ReserveLayer { door: door.clone(), bytes };
-        let admin_server =
-            |admin| reserve(LOG_PAGE_BYTES).layer(AdminServiceServer::new(admin).max_decoding_message_size(max));
-        let tokens = Tokens { door: door.clone() };
-        let tokens = reserve(DEVICES_BYTES).layer(TokensServiceServer::new(tokens).max_decoding_message_size(max));
-        let admin = Admin { started_at_ms: node.now_ms(), door: door.clone(), draining: Arc::clone(&draining) };
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health
-            .set_service_status(
-                <ChatService as tonic::server::NamedService>::NAME,
-                tonic_health::ServingStatus::Serving,
-            )
-            .await;
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
-        let inner = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
-            .add_service(tokens)
-            .add_service(admin_server(admin))
-            .add_service(health_service)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?)
-            .into_axum_router()
-            .layer(GrpcRulesLayer::new(&pool, max))
-            .layer(MapResponseLayer::new(response_with_reason))
-            .layer(GrpcWebLayer);
-        let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
-        let health =
-            Health { node: node.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining), verifier };
+        let health = Health {
+            node: node.clone(),
+            metrics: Arc::clone(&metrics),
+            draining: draining.clone(),
+            verifier,
+            last: Arc::default(),
+        };
+        let gate = Gate::new(door.clone(), &pool, max);
         let plain = Plain { node, metrics: Arc::clone(&metrics), answers };
+        let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
+        let services = services(&door, &health, &gate, &pool, max)?;
+        let connect = ConnectLayer::gated(pool, connect, Arc::new(gate)).layer(services);
         let router = Router::new()
             .route("/metrics", get(show_metrics))
             .with_state(plain)
             .merge(health.routes())
-            .fallback_service(
-                super::connect::cors(AllowOrigin::any(), &REASON_HEADERS).layer(Connect::new(inner, pool, connect)),
-            );
-        let connections_max = options.connections_max;
-        let permits = usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS);
-        let connections = Arc::new(Semaphore::new(permits));
-        let write_timeout = options.answers.write_timeout;
-        Ok(Self { router, metrics, draining, connections, connections_max, write_timeout })
+            .fallback_service(super::connect::cors(AllowOrigin::any(), &REASON_HEADERS).layer(connect));
+        let listener = Listener {
+            router,
+            metrics,
+            guests: Guests::new(options.guests.clone()),
+            times: options.times,
+            write_timeout: options.answers.write_timeout,
+            connections: TaskTracker::new(),
+            drained: CancellationToken::new(),
+        };
+        Ok(Self { listener, draining })
     }
 
-    /// Serves until `stop`, then lets open calls end within `drain` and returns. `quiesce` is run once no new
-    /// connection is accepted: it ends the streams, so that the calls can end.
-    pub async fn serve<F>(self, listener: TcpListener, stop: CancellationToken, drain: Duration, quiesce: F)
+    /// Serves until `stop`, and goes on for `delay` while it says that it is not ready; then lets open calls end within
+    /// `drain` and returns. `quiesce` is run once no new connection is accepted: it ends the streams, so that the calls
+    /// can end.
+    pub async fn serve<F>(self, listener: TcpListener, stop: CancellationToken, drain: Drain, quiesce: F)
     where
         F: Future<Output = ()>,
     {
-        let drained = CancellationToken::new();
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.accept(&listener) => accepted,
-            };
-            let Some((socket, permit)) = accepted else {
-                continue;
-            };
-            let service =
-                self.router.clone().map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
-            let streams = Streams::default();
-            let watched = Watched::new(streams.clone(), self.write_timeout);
-            let service = watched.serve(TowerToHyperService::new(service));
-            let connection =
-                http(watched).serve_connection(Socket::new(socket, self.write_timeout), service).into_owned();
-            let connection = connection::run(connection, streams, drained.clone().cancelled_owned());
-            let metrics = Arc::clone(&self.metrics);
-            metrics.connected();
-            tasks::spawn(TaskKind::Connection, async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "connection ended");
-                }
-                metrics.disconnected();
-                drop(permit);
-            });
-        }
-        drop(listener);
-        self.draining.store(true, Ordering::Relaxed);
+        let closed = CancellationToken::new();
+        let close = async {
+            stop.cancelled().await;
+            self.draining.cancel();
+            // Whoever sends calls here has time to see it and to send them elsewhere.
+            tokio::time::sleep(drain.delay).await;
+            closed.cancel();
+        };
+        tokio::join!(self.listener.accept(listener, &closed), close);
         quiesce.await;
-        drained.cancel();
-        // Each connection has a permit: when all are back, none is left.
-        if timeout(drain, self.connections.acquire_many(self.connections_max)).await.is_err() {
-            tracing::warn!("connections were cut at the end of the drain");
-        }
-    }
-
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
-        match listener.accept().await {
-            Ok((socket, _)) => {
-                if let Err(error) = socket::set_options(&socket) {
-                    tracing::debug!(%error, "no socket options");
-                }
-                Some((socket, permit))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                None
-            }
-        }
+        self.listener.end(drain.limit).await;
     }
 }
 
-fn http(streams: Watched) -> auto::Builder<Watched> {
-    let mut http = auto::Builder::new(streams);
-    http.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
-    http.http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_concurrent_streams(CONCURRENT_STREAMS);
-    http
+/// The gRPC services, behind the gate and the protocol's rules.
+fn services(
+    door: &Door,
+    health: &Health,
+    gate: &Gate,
+    pool: &DescriptorPool,
+    message_bytes_max: usize,
+) -> Result<Router, DescriptorsError> {
+    let max = message_bytes_max;
+    let reserve = |bytes| ReserveLayer { door: door.clone(), bytes };
+    let tokens = TokensServiceServer::new(Tokens { door: door.clone() }).max_decoding_message_size(max);
+    let (started_at_ms, draining) = (door.node.now_ms(), health.draining.clone());
+    let admin = Admin { started_at_ms, door: door.clone(), draining };
+    let admin = AdminServiceServer::new(admin).max_decoding_message_size(max);
+    let names = pool.services().map(|service| service.full_name().to_owned()).collect();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
+        .add_service(reserve(DEVICES_BYTES).layer(tokens))
+        .add_service(reserve(LOG_PAGE_BYTES).layer(admin))
+        .add_service(HealthServer::new(GrpcHealth { health: health.clone(), services: names }))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .into_axum_router()
+        .layer(GateLayer(gate.clone()))
+        .layer(GrpcRulesLayer::new(pool, max))
+        .layer(MapResponseLayer::new(response_with_reason))
+        .layer(GrpcWebLayer))
 }
 
 async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {

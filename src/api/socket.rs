@@ -4,7 +4,11 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -12,7 +16,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep},
 };
@@ -46,16 +50,50 @@ const GATHERED_MAX: usize = 1024;
 
 /// A socket as the protocol code reads and writes it. What is one piece, or small, goes out by `send`, which costs the
 /// kernel less than a gathered write; most deliveries are a frame's head and a short message.
+///
+/// A client of HTTP/1.1 may shut its sending side after a request and wait for the answer, so the protocol code does not
+/// take that for the end. For an answer without an end that would be wrong: who closed its browser would seem to be there
+/// until a write fails. So while [`Hangups`] are listened to, a sending side that is shut ends the connection.
 #[derive(Debug)]
 pub(super) struct Socket<S = TcpStream> {
     io: TokioIo<S>,
     stall: Stall,
+    hangups: Hangups,
+}
+
+/// Whether a client that shuts its sending side is taken to be gone.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Hangups(Arc<AtomicBool>);
+
+impl Hangups {
+    /// From now on, or no longer.
+    pub(super) fn listen(&self, listen: bool) {
+        self.0.store(listen, Relaxed);
+    }
+}
+
+/// What can be asked whether the other side has shut its sending side.
+pub(super) trait Hangup {
+    /// Fails when it has, and wakes the task when it does.
+    fn poll_hangup(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Hangup for TcpStream {
+    fn poll_hangup(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut byte = [0];
+        match ready!(self.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(0) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
 }
 
 impl<S> Socket<S> {
     /// A socket that fails when its other side takes nothing for `write_timeout` while there is something to write.
-    pub(super) fn new(socket: S, write_timeout: Duration) -> Self {
-        Self { io: TokioIo::new(socket), stall: Stall { limit: write_timeout, since: None, timer: None } }
+    pub(super) fn new(socket: S, write_timeout: Duration, hangups: Hangups) -> Self {
+        let stall = Stall { limit: write_timeout, since: None, timer: None };
+        Self { io: TokioIo::new(socket), stall, hangups }
     }
 }
 
@@ -94,7 +132,7 @@ impl<S: AsyncRead + Unpin> Read for Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Write for Socket<S> {
+impl<S: AsyncWrite + Hangup + Unpin> Write for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<usize>> {
         let tried = Pin::new(&mut self.io).poll_write(cx, piece);
         self.stall.judge(cx, tried)
@@ -126,6 +164,12 @@ impl<S: AsyncWrite + Unpin> Write for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The one call that comes at every turn, whether there is something to write or not.
+        if self.hangups.0.load(Relaxed)
+            && let Poll::Ready(Err(error)) = self.io.inner().poll_hangup(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
@@ -145,10 +189,16 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
+    impl Hangup for tokio::io::DuplexStream {
+        fn poll_hangup(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
         let (here, mut there) = tokio::io::duplex(10);
-        let mut socket = Socket::new(here, LIMIT);
+        let mut socket = Socket::new(here, LIMIT, Hangups::default());
         let client = tasks::spawn(TaskKind::Client, async move {
             let mut taken = [0; 10];
             for _ in 0..20 {

@@ -119,6 +119,30 @@ impl ApiError {
         self.unknown_if(false)
     }
 
+    /// Too much is under way; nothing of this was begun.
+    #[must_use]
+    pub fn overloaded(message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceExhausted, "overloaded", message).retry_after(100)
+    }
+
+    /// The request did not come in time; nothing of it was begun.
+    #[must_use]
+    pub fn request_late() -> Self {
+        Self::new(Code::DeadlineExceeded, "deadline", "the request did not come in time")
+    }
+
+    /// A message has more than so many bytes.
+    #[must_use]
+    pub fn too_large(bytes_max: usize) -> Self {
+        Self::new(Code::ResourceExhausted, "too_long", format!("message is larger than {bytes_max} bytes"))
+    }
+
+    /// There is no such method.
+    #[must_use]
+    pub fn unknown_method() -> Self {
+        Self::new(Code::Unimplemented, "unknown_command", "no such method")
+    }
+
     /// A page cursor was not made by this server.
     #[must_use]
     pub fn cursor() -> Self {

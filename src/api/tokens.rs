@@ -6,7 +6,11 @@ use tertulia_proto::tokens::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{caller::Door, convert, status::ApiError};
+use super::{
+    caller::{Caller, Door},
+    convert,
+    status::ApiError,
+};
 use crate::{
     actors::ops::Device,
     domain::reject::{Flaw, Reject},
@@ -24,8 +28,8 @@ impl TokensService for Tokens {
         &self,
         request: Request<RegisterTokenRequest>,
     ) -> Result<Response<RegisterTokenResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.door.enter(&metadata.into_headers()).await?;
+        let (_, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let token = request.token.ok_or_else(|| ApiError::from(Reject::invalid("token", Flaw::Missing)))?;
         let platform = match Platform::try_from(token.platform) {
             Ok(Platform::Unspecified) => Err(Reject::invalid("token.platform", Flaw::Missing)),
@@ -46,15 +50,14 @@ impl TokensService for Tokens {
         &self,
         request: Request<RemoveTokenRequest>,
     ) -> Result<Response<RemoveTokenResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.door.enter(&metadata.into_headers()).await?;
+        let (_, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         self.door.node.remove_device(caller.author, &request.client_id).await.map_err(ApiError::from)?;
         Ok(Response::new(RemoveTokenResponse {}))
     }
 
     async fn get_tokens(&self, request: Request<GetTokensRequest>) -> Result<Response<GetTokensResponse>, Status> {
-        let (metadata, _, _) = request.into_parts();
-        let caller = self.door.enter(&metadata.into_headers()).await?;
+        let caller = Caller::of(request.extensions())?;
         let devices = self.door.node.devices(caller.author).await.map_err(ApiError::from)?;
         let tokens = devices.into_iter().map(|device| DeviceToken {
             token: device.token,

@@ -67,6 +67,7 @@ fn takes(kind: Kind) -> String {
         Kind::Integer { min, max } => format!("{min} to {max}"),
         Kind::Choice(words) => format!("`{}`", words.join("` or `")),
         Kind::LogFilter => "level or directives".to_owned(),
+        Kind::Networks => "networks".to_owned(),
         Kind::OldKeys => "secret list".to_owned(),
     }
 }

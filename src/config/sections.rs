@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{ConfigError, dev_chat_key};
 use crate::api::auth::{AuthOptions, ClaimNames, DevKey, KeyError, KeySource, dev_key};
+use crate::api::serve::{Drain, GuestsOptions, IntakeOptions, Networks, Times};
 use crate::storage::scylla::StoreConsistency;
 use crate::storage::url::StoreUrl;
 
@@ -21,8 +22,26 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     /// Longest wait for each stage of a shutdown, in ms.
     pub drain_timeout_ms: u64,
+    /// Between not ready and the end of accepting connections, in ms.
+    pub drain_delay_ms: u64,
     /// Most client connections at once.
-    pub max_connections: u32,
+    pub max_connections: usize,
+    /// Most connections from one address; 0 is without limit.
+    pub max_connections_per_address: usize,
+    /// Addresses that are not counted.
+    pub uncounted_networks: Networks,
+    /// Longest wait for the head of a connection's first request, in ms.
+    pub handshake_timeout_ms: u64,
+    /// Longest life of a connection without a call, in ms.
+    pub idle_timeout_ms: u64,
+    /// Longest wait for a request's body, in ms.
+    pub body_timeout_ms: u64,
+    /// Bytes of requests under way in the process.
+    pub body_bytes_max: usize,
+    /// Bytes of requests under way of one user.
+    pub body_bytes_per_user: usize,
+    /// Bytes of requests under way on one connection.
+    pub body_bytes_per_connection: usize,
     /// Threads that serve; 0 takes one a core.
     pub worker_threads: usize,
     /// Longest time of a unary call, in ms.
@@ -44,6 +63,43 @@ impl ServerConfig {
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// How a stop goes.
+    #[must_use]
+    pub fn drain(&self) -> Drain {
+        Drain { delay: Duration::from_millis(self.drain_delay_ms), limit: self.drain_timeout() }
+    }
+
+    /// How long connections may stay.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        Times {
+            handshake: Duration::from_millis(self.handshake_timeout_ms),
+            idle: Duration::from_millis(self.idle_timeout_ms),
+        }
+    }
+
+    /// How many connections there may be.
+    #[must_use]
+    pub fn guests(&self) -> GuestsOptions {
+        GuestsOptions {
+            connections_max: self.max_connections,
+            per_address_max: self.max_connections_per_address,
+            uncounted: self.uncounted_networks.clone(),
+        }
+    }
+
+    /// How many bytes of requests may be under way. A message of the greatest size always fits, while another one is.
+    #[must_use]
+    pub fn intake(&self) -> IntakeOptions {
+        let least = self.max_message_bytes.saturating_mul(2);
+        IntakeOptions {
+            process_max: self.body_bytes_max.max(least),
+            user_max: self.body_bytes_per_user.max(least),
+            connection_max: self.body_bytes_per_connection.max(least),
+            wait_max: Duration::from_millis(self.body_timeout_ms),
+        }
     }
 
     /// Longest time of a unary call.

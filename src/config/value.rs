@@ -3,6 +3,8 @@
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
+use crate::api::serve::Networks;
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -34,6 +36,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A level or a list of filter directives.
     LogFilter,
+    /// Networks, with commas between.
+    Networks,
     /// Master keys: a list of tables in a file, `ID:KEY:IV` with commas between elsewhere.
     OldKeys,
 }
@@ -68,6 +72,9 @@ impl Kind {
             Self::LogFilter => "a level (\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\") or \
                  directives such as \"info,tertulia=debug\""
                 .to_owned(),
+            Self::Networks => {
+                "addresses and networks such as 192.0.2.0/24 with commas between, \"private\" or \"none\"".to_owned()
+            }
             Self::OldKeys => "a list of { key_id, key, iv }, in the environment and in flags \
                  ID:KEY:IV with commas between; key_id is 1 to 255, key 64 and iv 32 hexadecimal digits"
                 .to_owned(),
@@ -109,6 +116,7 @@ impl Kind {
             Self::Url => text.is_empty() || is_url(text),
             Self::Choice(words) => words.contains(&text),
             Self::LogFilter => !text.trim().is_empty() && EnvFilter::try_new(text).is_ok(),
+            Self::Networks => text.parse::<Networks>().is_ok(),
             Self::Integer { .. } | Self::OldKeys => false,
         }
     }

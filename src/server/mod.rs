@@ -90,11 +90,12 @@ impl Server {
             .with_context(|| format!("listen on {}", config.server.listen))?;
         let addr = listener.local_addr()?;
         let recovered = node.recover().await?;
-        let api = Api::new(node.clone(), verifier, metrics, &api_options(config)).await?;
+        let api = Api::new(node.clone(), verifier, metrics, &api_options(config))?;
         let (stop, drain) = (CancellationToken::new(), config.server.drain_timeout());
         ids::keep(backend.plain(), node.clone(), stop.clone());
         tracing::info!(%addr, recovered, "serving");
-        let serving = tasks::spawn(TaskKind::Listener, api.serve(listener, stop.clone(), drain, quiesce(node, drain)));
+        let serving = api.serve(listener, stop.clone(), config.server.drain(), quiesce(node, drain));
+        let serving = tasks::spawn(TaskKind::Listener, serving);
         Ok(Self { addr, stop, serving, mirror, drain, store })
     }
 
@@ -170,7 +171,7 @@ fn options(config: &Config, durability: Durability) -> actors::Options {
     }
 }
 
-const fn api_options(config: &Config) -> serve::Options {
+fn api_options(config: &Config) -> serve::Options {
     serve::Options {
         rates: Rates {
             user_per_s: config.limits.user_per_s,
@@ -180,7 +181,9 @@ const fn api_options(config: &Config) -> serve::Options {
             adds_per_h: config.limits.adds_per_h,
         },
         message_bytes_max: config.server.max_message_bytes,
-        connections_max: config.server.max_connections,
+        intake: config.server.intake(),
+        guests: config.server.guests(),
+        times: config.server.times(),
         answers: AnswerOptions {
             limits: AnswerLimits {
                 connection_bytes_max: config.server.answer_bytes_per_connection,

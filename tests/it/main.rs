@@ -6,6 +6,7 @@
 
 mod caller;
 mod listener;
+mod raw;
 mod sandbox;
 mod stalled;
 mod store;
@@ -18,6 +19,7 @@ mod bad_tokens;
 mod crowd;
 mod deadlines;
 mod dialects;
+mod door;
 mod every_field;
 mod expiry;
 mod limits;

@@ -11,7 +11,7 @@ use tonic::{Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
 
 use super::ConnectionUse;
-use crate::api::caller::Door;
+use crate::api::caller::{Caller, Door};
 
 /// Wraps a service whose answers may come to so many bytes.
 #[derive(Clone, Debug)]
@@ -56,12 +56,12 @@ where
         let clone = self.inner.clone();
         let (mut inner, layer) = (std::mem::replace(&mut self.inner, clone), self.layer.clone());
         Box::pin(async move {
-            // Whom the door refuses gets a short answer.
-            let Ok(user) = layer.door.user(request.headers()) else {
+            // Without a caller it gets a short answer.
+            let Ok(caller) = Caller::of(request.extensions()) else {
                 return inner.call(request).await;
             };
             let connection = request.extensions().get::<ConnectionUse>().cloned().unwrap_or_default();
-            match layer.door.answers.reserve(&connection, user, layer.bytes).await {
+            match layer.door.answers.reserve(&connection, caller.author.user, layer.bytes).await {
                 Ok(held) => {
                     let mut response = inner.call(request).await?;
                     response.extensions_mut().insert(Arc::new(held));

@@ -153,8 +153,8 @@ impl ChatService {
             let (chat, handle) = (self.clone(), handle.clone());
             let (connection, begun) = (connection.clone(), begun.clone());
             async move {
-                let (metadata, _, request) = request.into_parts();
-                let caller = chat.door.enter(&metadata.into_headers()).await?;
+                let (_, extensions, request) = request.into_parts();
+                let caller = Caller::of(&extensions)?;
                 let held = chat.reserve(&connection, &caller, method, request.encoded_len()).await?;
                 begun.begin();
                 let answer = settled(method, &held, handle(chat, caller, request).await)?;

@@ -4,6 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -32,6 +33,7 @@ use crate::{
         auth::AuthError,
         convert,
         deadline::Begun,
+        intake::Charge,
         status::{ApiError, with_reason},
         wire::{self, Dialect},
     },
@@ -89,7 +91,7 @@ impl ChatService {
         let (mut parts, body) = request.into_parts();
         let connection = parts.extensions.get::<ConnectionUse>().cloned().unwrap_or_default();
         let begun = Begun::of(&mut parts.extensions);
-        let caller = match self.door.enter(&parts.headers).await {
+        let caller = match Caller::of(&parts.extensions) {
             Ok(caller) => caller,
             Err(error) => return Status::from(error).into_http(),
         };
@@ -145,10 +147,19 @@ struct Commands {
 }
 
 impl Commands {
+    /// Counts a request's bytes until it is answered.
+    fn hold(&self, request: &pb::SessionRequest) -> Result<Arc<Charge>, ApiError> {
+        self.chat.door.intake.hold(self.caller.author.user, request.encoded_len())
+    }
+
     /// Does one request of a session.
-    async fn run(self, request: pb::SessionRequest, turn: Turn) -> Done {
+    async fn run(self, request: pb::SessionRequest, turn: Turn, under_way: Result<Arc<Charge>, ApiError>) -> Done {
         let request_id = request.request_id;
         let refused = |error| Done { request_id, tag: 0, reply: Err(error), held: None };
+        let _under_way = match under_way {
+            Ok(charge) => charge,
+            Err(error) => return refused(error),
+        };
         let Some(command) = request.command else {
             return refused(ApiError::new(Code::InvalidArgument, "unknown_command", "no command"));
         };
@@ -238,7 +249,8 @@ impl SessionBody {
                 match Pin::new(requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => {
                         let turn = turn(turns, &request);
-                        running.push(Box::pin(self.commands.clone().run(request, turn)));
+                        let held = self.commands.hold(&request);
+                        running.push(Box::pin(self.commands.clone().run(request, turn, held)));
                     }
                     Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
                     Poll::Ready(None) => *input = None,

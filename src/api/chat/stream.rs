@@ -344,7 +344,7 @@ impl ChatService {
     pub(super) async fn stream_messages(self, request: http::Request<Body>) -> http::Response<axum::body::Body> {
         let (parts, body) = request.into_parts();
         let opened = async {
-            let caller = self.door.enter(&parts.headers).await.map_err(Status::from)?;
+            let caller = Caller::of(&parts.extensions).map_err(Status::from)?;
             let decoder = RequestCodec::<pb::StreamMessagesRequest>::default().decoder();
             let mut requests = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
             let request = std::future::poll_fn(|cx| Pin::new(&mut requests).poll_next(cx)).await;

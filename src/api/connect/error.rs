@@ -13,7 +13,7 @@ use prost_types::Any;
 use serde::Serialize;
 use tertulia_proto::chat::v1::ErrorInfo;
 
-use super::compression;
+use super::{compression, metadata};
 use crate::api::status::outcome;
 
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -149,6 +149,8 @@ pub(super) struct ConnectError {
     reason: Option<&'static str>,
     /// Whether the call may have happened all the same.
     outcome_unknown: bool,
+    /// What a status of gRPC's carries beside.
+    metadata: HeaderMap,
 }
 
 impl ConnectError {
@@ -161,7 +163,8 @@ impl ConnectError {
             Code::Internal => Some("internal"),
             _ => None,
         };
-        Self { code, message: message.into(), details: Vec::new(), reason, outcome_unknown: false }
+        let (details, metadata) = (Vec::new(), HeaderMap::new());
+        Self { code, message: message.into(), details, reason, outcome_unknown: false, metadata }
     }
 
     /// The reason and what carries it, for APIs that know of reasons.
@@ -213,13 +216,24 @@ impl ConnectError {
             .and_then(|value| BASE64.decode(value.as_bytes()).ok())
             .and_then(|bytes| RpcStatus::decode(bytes.as_slice()).ok())
             .map_or_else(Vec::new, |status| status.details);
-        Some(Err(Self {
-            code: Code::from_grpc(status.as_bytes()),
-            message,
-            details,
-            reason: None,
-            outcome_unknown: false,
-        }))
+        let (code, metadata) = (Code::from_grpc(status.as_bytes()), HeaderMap::new());
+        Some(Err(Self { code, message, details, reason: None, outcome_unknown: false, metadata }))
+    }
+
+    /// For what a layer of gRPC's said of a request's body.
+    pub(super) fn from_status(status: &tonic::Status) -> Self {
+        let mut fields = HeaderMap::new();
+        let written = status.add_header(&mut fields);
+        let told = written.ok().and_then(|()| Self::from_grpc(&fields)).and_then(Result::err);
+        let mut error = told.unwrap_or_else(|| Self::new(Code::Internal, "the request could not be read"));
+        metadata::keep_metadata(&mut fields);
+        error.metadata = fields;
+        error
+    }
+
+    /// What is told beside the error itself.
+    pub(super) fn take_metadata(&mut self) -> HeaderMap {
+        std::mem::take(&mut self.metadata)
     }
 
     /// The JSON object.

@@ -13,6 +13,7 @@ mod compression;
 mod cors;
 mod envelope;
 mod error;
+mod gate;
 mod linger;
 mod metadata;
 mod method;
@@ -37,7 +38,11 @@ use http::{Request, Response, Version};
 use prost_reflect::DescriptorPool;
 use tower::{Layer, Service};
 
-pub use self::{cors::cors, request::ConnectCall};
+pub use self::{
+    cors::cors,
+    gate::{Entering, Gate},
+    request::ConnectCall,
+};
 use self::{
     method::Methods,
     route::{Route, route},
@@ -64,6 +69,17 @@ impl Default for ConnectOptions {
 struct Shared {
     methods: Methods,
     options: ConnectOptions,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+impl Shared {
+    /// What the gate says of a request whose body has not been read; without a gate all are let in.
+    async fn enter(&self, request: Request<Body>) -> Result<Request<Body>, Response<Body>> {
+        match &self.gate {
+            Some(gate) => gate.enter(request).await,
+            None => Ok(request),
+        }
+    }
 }
 
 /// Wraps a gRPC service in [`Connect`].
@@ -76,7 +92,13 @@ impl ConnectLayer {
     /// A layer for the services in `pool`. Types of error details and of `google.protobuf.Any` are looked up there too.
     #[must_use]
     pub fn new(pool: DescriptorPool, options: ConnectOptions) -> Self {
-        Self { shared: Arc::new(Shared { methods: Methods::new(pool), options }) }
+        Self { shared: Arc::new(Shared { methods: Methods::new(pool), options, gate: None }) }
+    }
+
+    /// The same, and `gate` sees every Connect call before its body is read.
+    #[must_use]
+    pub fn gated(pool: DescriptorPool, options: ConnectOptions, gate: Arc<dyn Gate>) -> Self {
+        Self { shared: Arc::new(Shared { methods: Methods::new(pool), options, gate: Some(gate) }) }
     }
 }
 

@@ -144,11 +144,19 @@ async fn read_body(body: Body, limit: usize, max_bytes: usize) -> Result<Bytes, 
     let collected = Limited::new(body, limit).collect().await.map_err(|cause| {
         if cause.is::<LengthLimitError>() {
             ConnectError::too_large(max_bytes)
+        } else if let Some(refused) = refusal(&*cause) {
+            refused
         } else {
             ConnectError::new(Code::InvalidArgument, format!("the request could not be read: {cause}"))
         }
     })?;
     Ok(collected.to_bytes())
+}
+
+/// What the one who let the call in says of its body, as gRPC's layers say it: by a status among the causes.
+fn refusal(cause: &(dyn std::error::Error + 'static)) -> Option<ConnectError> {
+    let mut causes = std::iter::successors(Some(cause), |cause| cause.source());
+    causes.find_map(|cause| cause.downcast_ref::<tonic::Status>()).map(ConnectError::from_status)
 }
 
 /// The gRPC request for the inner service, with one protobuf message.

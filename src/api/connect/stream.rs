@@ -66,7 +66,10 @@ where
             let (headers, source) = begin(response);
             (headers, extensions, source)
         }
-        Err(error) => (HeaderMap::new(), Extensions::new(), Source::Ended(Err(error), HeaderMap::new())),
+        Err(mut error) => {
+            let metadata = error.take_metadata();
+            (HeaderMap::new(), Extensions::new(), Source::Ended(Err(error), metadata))
+        }
     };
     let body = Translator {
         source,
@@ -94,12 +97,18 @@ async fn open<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
+    if let Err(error) = request::check_version(request.headers()) {
+        return Ok(Err(error));
+    }
+    if call.method.shape == Shape::ClientStream {
+        return Ok(Err(ConnectError::new(Code::Unimplemented, "client streams are served over gRPC only")));
+    }
+    let request = match shared.enter(request).await {
+        Ok(request) => request,
+        Err(refusal) => return Ok(Ok(refusal)),
+    };
     let (parts, body) = request.into_parts();
     let grpc = async {
-        request::check_version(&parts.headers)?;
-        if call.method.shape == Shape::ClientStream {
-            return Err(ConnectError::new(Code::Unimplemented, "client streams are served over gRPC only"));
-        }
         let message = request::read_enveloped(&parts.headers, body, codec, shared.options.max_request_bytes).await?;
         request::to_grpc(parts, &codec.decode(&call.method.input, message.bytes)?, deadline)
     };

@@ -30,8 +30,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn failed(error: ConnectError) -> Self {
-        let (headers, trailers) = (HeaderMap::new(), HeaderMap::new());
+    fn failed(mut error: ConnectError) -> Self {
+        let (headers, trailers) = (error.take_metadata(), HeaderMap::new());
         Self { headers, extensions: Extensions::new(), trailers, outcome: Err(error) }
     }
 }
@@ -82,10 +82,16 @@ async fn exchange<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
+    if let Err(error) = request::check_version(request.headers()) {
+        return Ok(Answer::failed(error));
+    }
+    let request = match shared.enter(request).await {
+        Ok(request) => request,
+        Err(refusal) => return Ok(read_answer(refusal).await),
+    };
     let (parts, body) = request.into_parts();
     let max_bytes = shared.options.max_request_bytes;
     let grpc = async {
-        request::check_version(&parts.headers)?;
         let message = match call.codec {
             Some(codec) => request::read_unary(&parts.headers, body, codec, max_bytes).await?,
             None => request::read_query(parts.uri.query().unwrap_or_default(), max_bytes)?,
