@@ -26,7 +26,7 @@ use tonic::{Code, Status, body::Body, server::NamedService};
 use tonic_prost::ProstCodec;
 
 use super::{
-    answers::{ConnectionUse, Held},
+    answers::ConnectionUse,
     caller::{Caller, Door},
     deadline::Begun,
     raw::{RawCodec, RawReply},
@@ -157,7 +157,7 @@ impl ChatService {
                 let caller = Caller::of(&extensions)?;
                 let held = chat.reserve(&connection, &caller, method, request.encoded_len()).await?;
                 begun.begin();
-                let answer = settled(method, &held, handle(chat, caller, request).await)?;
+                let answer = kinds::settled(method, &held, handle(chat, caller, request).await)?;
                 let mut response = tonic::Response::new(RawReply(answer));
                 response.extensions_mut().insert(Arc::new(held));
                 Ok::<_, Status>(response)
@@ -165,31 +165,6 @@ impl ChatService {
         });
         grpc.unary(serve, request).await.map(axum::body::Body::new)
     }
-
-    /// Makes room for an answer before it is made.
-    async fn reserve(
-        &self,
-        connection: &ConnectionUse,
-        caller: &Caller,
-        method: &str,
-        request_bytes: usize,
-    ) -> Result<Held, ApiError> {
-        let bytes = kinds::answer_bytes(method, request_bytes);
-        self.door.answers.reserve(connection, caller.author.user, bytes).await
-    }
-}
-
-/// The answer, if there is room for it now that its size is known. What was done is told in any case.
-fn settled(method: &str, held: &Held, reply: Reply) -> Reply {
-    if !kinds::is_read(method) {
-        if let Ok(answer) = &reply {
-            held.grow_to(answer.len());
-            held.settle(answer.len());
-        }
-        return reply;
-    }
-    let answer = reply.map_err(ApiError::of_read)?;
-    if held.settle(answer.len()) { Ok(answer) } else { Err(ApiError::answers_waiting(1_000)) }
 }
 
 /// A codec for the requests of a stream.

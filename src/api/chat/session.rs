@@ -23,7 +23,7 @@ use tonic::{
 use super::{
     Caller, ChatService, Reply, RequestCodec,
     expiring::Expiring,
-    kinds, settled,
+    kinds,
     stream::{Chunk, Pump, grpc_response, open_stream, trailers},
 };
 use crate::{
@@ -175,7 +175,7 @@ impl Commands {
             Command::SendMessage(send) => (SENT, self.chat.send_message_in_turn(&self.caller, send, turn).await),
             command => self.chat.command(&self.caller, command).await,
         };
-        Done { request_id, tag, reply: settled(method, &held, reply), held: Some(held) }
+        Done { request_id, tag, reply: kinds::settled(method, &held, reply), held: Some(held) }
     }
 
     /// Lets a command in, as the door does with a call. The token may have ended while the command waited.
