@@ -163,6 +163,7 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::UserId;
 
     #[test]
     fn a_reply_put_together_is_the_reply_encoded() {
@@ -185,5 +186,62 @@ mod tests {
         put_session_frame(&mut out, &event.encode_to_vec());
         let whole = pb::SessionResponse { frame: Some(pb::session_response::Frame::Event(event)) };
         assert_eq!(out[5..], whole.encode_to_vec());
+    }
+
+    /// Pages are bounded by what messages weigh in the domain, which knows no encoding.
+    #[test]
+    fn no_message_is_longer_than_it_weighs() {
+        use crate::domain::{ids, message, page};
+        let text = |len: usize| "ä".repeat(len);
+        for len in [0, 1, 60, 9_000] {
+            let few = len.min(64);
+            let file = message::Attachment {
+                url: text(len),
+                mime: text(few),
+                size: i64::MAX,
+                name: text(few),
+                width: -1,
+                height: i32::MAX,
+            };
+            let draft = message::Draft {
+                content: text(len),
+                encrypted: true,
+                reply_to: ids::MessageId(i64::MAX),
+                mentions: vec![UserId(-1); few],
+                forwarded_from: Some(message::ForwardedFrom {
+                    room: ids::RoomId([7; 16]),
+                    message: ids::MessageId(i64::MAX),
+                    sender: UserId(i64::MAX),
+                }),
+                attachments: vec![file; few],
+                metadata: (0..few).map(|i| (format!("{i}{}", text(few)), text(len))).collect(),
+                external: Some(ids::ExternalRef { source: text(few), chat: text(len), message: text(len) }),
+                message_type: message::MessageType::System,
+                original_at_ms: -62_135_596_800_000,
+                sender_name: text(len),
+            };
+            let message = Message {
+                id: ids::MessageId(i64::MAX),
+                room: ids::RoomId([7; 16]),
+                seq: ids::Seq(u64::MAX),
+                n: ids::Ordinal(u64::MAX),
+                sender: UserId(i64::MAX),
+                at_ms: 253_402_300_799_999,
+                client_id: ids::ClientMessageId(text(few).into()),
+                hash: ids::BodyHash([0; 16]),
+                draft: std::sync::Arc::new(draft),
+                edited_at_ms: 253_402_300_799_999,
+                edits: Vec::new(),
+                deleted: true,
+                reactions: (0..few).map(|_| (text(few), u32::MAX)).collect(),
+                pinned: true,
+                wire: Default::default(),
+            };
+            let mut out = BytesMut::new();
+            put_message(&mut out, 1, &message, pb::MessageStatus::Read);
+            let weight = page::bytes_of(&message);
+            assert!(out.len() <= weight, "{} bytes weigh {weight}", out.len());
+            assert!(weight <= out.len() * 2 + 400, "{} bytes weigh {weight}", out.len());
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod ids;
 pub mod invariants;
 pub mod limits;
 pub mod message;
+pub mod page;
 pub mod position;
 pub mod privacy;
 pub mod reject;

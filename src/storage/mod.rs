@@ -25,6 +25,7 @@ pub mod error;
 pub mod layer;
 pub mod limits;
 pub mod migrate;
+pub mod ordinals;
 pub mod postgres;
 pub mod project;
 #[cfg(test)]

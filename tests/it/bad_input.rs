@@ -277,6 +277,8 @@ async fn messages_as_they_must_not_be_sent() {
                 "external_ref",
             ),
             ("GetMessageHistory", json!({"room_id": id, "limit": 201}), InvalidArgument, "out_of_range", "limit"),
+            ("GetPinnedMessages", json!({"room_id": id, "limit": 101}), InvalidArgument, "out_of_range", "limit"),
+            ("GetPinnedMessages", json!({"room_id": id, "cursor": "AA"}), InvalidArgument, "cursor_malformed", ""),
             (
                 "GetMessageHistory",
                 json!({"room_id": id, "before_message_id": foreign["id"]}),

@@ -143,6 +143,74 @@ async fn history_is_paged_in_all_directions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_says_where_to_go_on() {
+    let sandbox = Sandbox::start().await;
+    let (ana, ben) = (sandbox.user(1), sandbox.user(2));
+    let id = group(&ana, &[2]).await;
+    let mut sent = Vec::new();
+    for n in 1..=7 {
+        let message = say(&ana, &id, &n.to_string()).await;
+        ana.ok("PinMessage", json!({"message_id": message["id"]})).await;
+        sent.push(message);
+    }
+    ben.ok("DeleteMessage", json!({"message_id": sent[3]["id"], "for_me": true})).await;
+    // (what is asked, the field of the answer, the field of the next request, what is met)
+    let walks = [
+        (json!({"room_id": id, "limit": 2}), "next_before_seq", "before_seq", "673512"),
+        (json!({"room_id": id, "limit": 2, "after_seq": 0}), "next_after_seq", "after_seq", "123567"),
+        (json!({"limit": 2}), "next_before_message_id", "before_message_id", "673512"),
+    ];
+    for (mut request, from, to, expected) in walks {
+        let (mut met, mut pages) = (String::new(), 0);
+        loop {
+            let page = ben.ok("GetMessageHistory", request.clone()).await;
+            each(&page, "/messages", "content").iter().for_each(|content| met += content.as_str().unwrap());
+            pages += 1;
+            if numbers(&[page[from].clone()]) == [0] {
+                break;
+            }
+            request[to] = page[from].clone();
+        }
+        assert_eq!((met.as_str(), pages), (expected, 3), "{request}");
+    }
+    let (mut request, mut met) = (json!({"room_id": id, "limit": 4}), Vec::new());
+    loop {
+        let page = ben.ok("GetPinnedMessages", request.clone()).await;
+        met.extend(each(&page, "/messages", "content"));
+        if page["next_cursor"] == "" {
+            break;
+        }
+        request["cursor"] = page["next_cursor"].clone();
+    }
+    assert_eq!(met, ["7", "6", "5", "3", "2", "1"]);
+}
+
+/// Default pages of the largest messages are below what gRPC clients take unless told otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn default_pages_fit_a_grpc_client() {
+    let sandbox = Sandbox::start().await;
+    let (ana, ben) = (sandbox.user(1), sandbox.user(2));
+    let id = group(&ana, &[2]).await;
+    let large = "palabra ".repeat(8_192);
+    for _ in 0..30 {
+        let message = say(&ana, &id, &large).await;
+        ana.ok("PinMessage", json!({"message_id": message["id"]})).await;
+    }
+    let calls = [
+        ("GetMessageHistory", json!({"room_id": id})),
+        ("GetMessageHistory", json!({"room_id": id, "after_seq": 0, "limit": 200})),
+        ("GetMessageHistory", json!({})),
+        ("SearchMessages", json!({"query": "palabra", "limit": 100})),
+        ("GetPinnedMessages", json!({"room_id": id})),
+    ];
+    for (method, request) in calls {
+        let page = ben.ok(method, request).await;
+        let bytes: usize = each(&page, "/messages", "content").iter().map(|text| text.as_str().unwrap().len()).sum();
+        assert!(bytes > 900_000 && bytes <= 1 << 20, "{method}: {bytes}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_is_found_without_accents() {
     let sandbox = Sandbox::start().await;
     let (ana, ben) = (sandbox.user(1), sandbox.user(2));

@@ -1,8 +1,11 @@
 //! What readers hide for themselves: a hidden message is shown to its reader nowhere, and to all others as before.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use super::{Access, Node};
+use super::{
+    Access, Node,
+    walk::{self, Walk},
+};
 use crate::{
     actors::{
         error::Call,
@@ -13,12 +16,15 @@ use crate::{
         message::Message,
         room::Author,
     },
-    storage::RoomPrefs,
+    storage::{
+        Direction, RoomPrefs,
+        ordinals::{Effort, HiddenBy},
+    },
 };
 
-/// Messages looked at before the newest one, for the last message that a reader sees who has hidden it. A reader who
-/// has hidden that many in a row sees none.
-const LOOK_BACK: usize = 64;
+/// Reads of the store that looking for the last message a reader has not hidden may cost. One who has hidden thousands
+/// in a row is shown none.
+const LOOK_BACK: usize = 100;
 
 impl Node {
     /// Hides a message for the author alone, and tells the author's other devices.
@@ -70,22 +76,18 @@ impl Node {
         prefs: RoomPrefs,
         messages: &mut Vec<Arc<Message>>,
     ) -> Call<()> {
-        let seqs = || messages.iter().map(|message| message.seq);
-        let (Some(first), Some(last)) = (seqs().min(), seqs().max()) else {
-            return Ok(());
-        };
         // The count goes with the membership; what was hidden in an earlier one, or by an admin without any, stays so.
-        let may_be_uncounted = access.member.as_ref().is_none_or(|member| first < member.joined_seq);
-        if prefs.hidden_messages > 0 || may_be_uncounted {
-            let hidden = self.context.store.hidden_messages(author.user, access.room, first, last).await?;
-            let hidden: BTreeSet<Seq> = hidden.into_iter().collect();
-            messages.retain(|message| !hidden.contains(&message.seq));
-        }
+        let before = match &access.member {
+            Some(member) if prefs.hidden_messages == 0 => member.joined_seq,
+            _ => Seq(u64::MAX),
+        };
+        let by = HiddenBy { user: author.user, before };
+        let hidden = walk::hidden_among(&*self.context.store, access, by, messages).await?;
+        messages.retain(|message| hidden.binary_search(&message.seq).is_err());
         Ok(())
     }
 
-    /// The newest message of a room that the reader may see and has not hidden; looks at up to [`LOOK_BACK`] before the
-    /// newest.
+    /// The newest message of a room that the reader may see and has not hidden.
     pub(super) async fn last_shown(
         &self,
         author: Author,
@@ -99,8 +101,10 @@ impl Node {
         let mut messages: Vec<Arc<Message>> = self.message_at(access, newest).await?.into_iter().collect();
         self.drop_hidden_by(author, access, prefs, &mut messages).await?;
         if messages.is_empty() {
-            messages = self.before(access, newest, LOOK_BACK).await?.messages;
-            self.drop_hidden_by(author, access, prefs, &mut messages).await?;
+            let store = Arc::clone(&self.context.store);
+            let from = (Direction::Backward, newest);
+            let mut walk = Walk::new(store, access.clone(), author.user, prefs, from, Effort::new(LOOK_BACK));
+            messages = walk.next(1).await?;
         }
         Ok(messages.pop())
     }

@@ -1,6 +1,6 @@
 //! The list of a user's rooms: which ones, in which order, with how much unread.
 
-use super::{Node, RoomSummary};
+use super::{Node, Person, RoomSummary};
 use crate::{
     actors::{
         error::{Call, CallError},
@@ -11,6 +11,7 @@ use crate::{
         fold::fold,
         ids::{RoomId, UserId},
         limits,
+        page::{self, Filling},
         reject::text,
         room::Author,
     },
@@ -21,6 +22,8 @@ use crate::{
 const ROOMS_PER_ROW: usize = 32;
 /// Putting together what is shown of a room costs as much as so many rows.
 const ROWS_PER_ROOM: usize = 8;
+/// Bytes of an encoded participant beside their texts, at most.
+const PERSON_BYTES: usize = 128;
 
 /// A page of a user's rooms.
 #[derive(Clone, Debug, Default)]
@@ -91,15 +94,25 @@ impl Node {
         }
         rooms.sort_unstable_by_key(|(key, _)| *key);
         let next = rooms.last().map(|(key, _)| *key).filter(|_| more);
+        let mut filling = Filling::new(limit.into());
+        let mut last = None;
         let mut page = RoomPage { rooms: Vec::with_capacity(rooms.len()), next, total, unread_total };
         for (key, _) in rooms {
             let prefs = shared.list.lock().rooms.get(&key.room).map(|listed| listed.prefs).unwrap_or_default();
             match self.access(author, key.room).await {
-                Ok(access) => page.rooms.push(self.summary(author, access, prefs).await?),
+                Ok(access) => {
+                    let summary = self.summary(author, access, prefs).await?;
+                    if !filling.takes(bytes_of_room(&summary)) {
+                        page.next = last;
+                        break;
+                    }
+                    page.rooms.push(summary);
+                }
                 // Deleted, or left, since the list was read.
                 Err(CallError::Rejected(_)) => {}
                 Err(error) => return Err(error),
             }
+            last = Some(key);
         }
         Ok(page)
     }
@@ -147,4 +160,15 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// How many bytes a room has in a list, at most.
+fn bytes_of_room(room: &RoomSummary) -> usize {
+    let person = |person: &Person| {
+        let nickname = person.member.as_ref().map_or(0, |member| member.nickname.len());
+        PERSON_BYTES + nickname + person.profile.name.len() + person.profile.picture.len()
+    };
+    page::bytes_of_info(&room.info)
+        + room.last_message.as_deref().map_or(0, page::bytes_of)
+        + room.people.iter().chain(&room.partner).map(person).sum::<usize>()
 }

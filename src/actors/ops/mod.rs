@@ -21,6 +21,7 @@ mod rooms;
 mod search;
 mod send;
 mod turns;
+mod walk;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ use tokio::sync::Semaphore;
 
 pub use access::Access;
 pub use admin::{NodeStatus, StoredRoom};
-pub use history::{Page, PageAt, Receipt, Receipts};
+pub use history::{Page, PageAt, PinPage, Receipt, Receipts};
 pub use join_all::JoinProgress;
 pub use list::RoomPage;
 pub use making::{AddPlan, MadeRoom, RoomPlan};

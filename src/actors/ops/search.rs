@@ -19,6 +19,7 @@ use crate::{
         ids::{RoomId, Seq},
         limits,
         message::Message,
+        page::{self, Filling},
         reject::text,
         room::Author,
     },
@@ -50,7 +51,9 @@ pub struct Found {
 struct Hunt {
     author: Author,
     needle: Arc<str>,
-    limit: usize,
+    filling: Filling,
+    /// Whether what was found next is for another page.
+    is_full: bool,
     /// The one room that was asked for is missed when it is gone; of all the author's rooms, one may be.
     must_be_there: bool,
     /// Rooms not yet looked through, the next one last.
@@ -91,7 +94,8 @@ impl Node {
         let mut hunt = Hunt {
             author,
             needle: fold::fold(query).into(),
-            limit,
+            filling: Filling::new(limit.into()),
+            is_full: false,
             must_be_there: room_asked.is_some(),
             from: from.filter(|(room, _)| rooms.last() == Some(room)).map(|(_, seq)| seq),
             rooms,
@@ -125,7 +129,7 @@ impl Node {
 
 impl Hunt {
     fn is_over(&self) -> bool {
-        self.found.len() >= self.limit || (self.open.is_none() && self.rooms.is_empty())
+        self.is_full || self.filling.items_left() == 0 || (self.open.is_none() && self.rooms.is_empty())
     }
 
     fn end(self) -> Found {
@@ -174,24 +178,29 @@ impl Hunt {
             return Ok(());
         }
         let store = &*node.context.store;
-        let page = store.read_log(access.room, before, Direction::Backward, self.at_once.get()).await?;
-        let Some(mut last) = page.last().map(|row| row.seq) else {
+        let read = store.read_log(access.room, before, Direction::Backward, self.at_once.get()).await?;
+        let Some(mut last) = read.last().map(|row| row.seq) else {
             return Ok(());
         };
-        let bytes = page.iter().map(|row| row.body.len()).sum();
-        self.at_once.learn(page.len(), bytes);
-        spent.add(Spent { rows: page.len(), bytes });
-        let visible = page.iter().rev().filter(|row| row.message.is_some() && row.seq > access.floor());
+        let bytes = read.iter().map(|row| row.body.len()).sum();
+        self.at_once.learn(read.len(), bytes);
+        spent.add(Spent { rows: read.len(), bytes });
+        let visible = read.iter().rev().filter(|row| row.message.is_some() && row.seq > access.floor());
         let sent = visible.map(|row| codec::decode_message(access.room, row)).collect::<Result<Vec<_>, _>>()?;
         let mut matching = load::present(store, access.room, sent).await?;
         matching.retain(|message| node.matches(&access, message, &self.needle));
         node.drop_hidden(self.author, &access, &mut matching).await?;
         for message in matching.into_iter().rev() {
-            if self.found.len() >= self.limit {
+            if !self.filling.takes(page::bytes_of(&message)) {
+                // Those after it are looked through again for the next page.
+                self.is_full = true;
+                last = message.seq.next();
                 break;
             }
-            if self.found.len() + 1 == self.limit {
+            if self.filling.items_left() == 0 {
                 last = message.seq;
+                self.found.push(message);
+                break;
             }
             self.found.push(message);
         }

@@ -197,7 +197,12 @@ impl Node {
     }
 
     /// Does something to a message that the author may see.
-    async fn on_message(&self, author: Author, id: MessageId, command: impl Fn(Seq) -> Command) -> Call<Applied> {
+    pub(super) async fn on_message(
+        &self,
+        author: Author,
+        id: MessageId,
+        command: impl Fn(Seq) -> Command,
+    ) -> Call<Applied> {
         let (access, found) = self.locate(author, id).await?;
         Ok(self.command(author, access.room, command(found.seq)).await?.0)
     }
@@ -262,14 +267,6 @@ impl Node {
         let react = |message| Command::React { message, reaction: reaction.to_owned(), remove };
         let applied = self.on_message(author, id, react).await?;
         applied.message.ok_or_else(|| Reject::MessageNotFound.into())
-    }
-
-    /// Pins or unpins a message.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn pin(&self, author: Author, id: MessageId, pinned: bool) -> Call<()> {
-        self.on_message(author, id, |message| Command::Pin { message, pinned }).await.map(drop)
     }
 
     /// Moves the author's read (or delivered) position to an event; `None` is the newest. Returns the position and how

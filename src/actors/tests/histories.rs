@@ -117,7 +117,7 @@ async fn a_page_shows_the_present_state_wherever_it_comes_from() {
             assert_eq!(message.reactions, [(String::from("+1"), 1)]);
         }
         assert!(page.messages[1].pinned);
-        let pinned = town.node.pinned(BEN, room).await.unwrap();
+        let pinned = town.node.pinned(BEN, room, None, 100).await.unwrap().messages;
         assert_eq!(pinned.iter().map(|m| m.id).collect::<Vec<_>>(), [ids[1]]);
     }
 }

@@ -233,7 +233,7 @@ async fn what_one_hides_is_hidden_everywhere_and_for_good() {
         assert_eq!(listed.rooms[0].last_message.as_ref().map(|m| m.id), shown);
         shown
     };
-    let pins = async |who| town.node.pinned(who, room).await.unwrap().len();
+    let pins = async |who| town.node.pinned(who, room, None, 100).await.unwrap().messages.len();
     let page = async |who| town.node.history(who, room, crate::actors::ops::PageAt::Newest, 10).await.unwrap().messages;
     town.node.hide(BEN, newest).await.unwrap();
     for asleep in [false, true] {

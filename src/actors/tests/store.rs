@@ -51,6 +51,8 @@ pub(crate) struct ScriptedStore {
     batches: Mutex<Vec<usize>>,
     running: AtomicUsize,
     most_running: AtomicUsize,
+    calls: AtomicUsize,
+    rows: AtomicUsize,
 }
 
 impl ScriptedStore {
@@ -63,6 +65,8 @@ impl ScriptedStore {
             batches: Mutex::default(),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            rows: AtomicUsize::new(0),
         }
     }
 
@@ -99,8 +103,24 @@ impl ScriptedStore {
         self.most_running.load(Ordering::Relaxed)
     }
 
+    /// Calls, and rows of logs and hidden messages that were read, since this was asked last.
+    pub(crate) fn cost(&self) -> (usize, usize) {
+        (self.calls.swap(0, Ordering::Relaxed), self.rows.swap(0, Ordering::Relaxed))
+    }
+
+    /// What no actor need write: rows as they are.
+    pub(crate) const fn raw(&self) -> &EmbeddedStore<MemoryEngine> {
+        &self.inner
+    }
+
+    fn counted<T>(&self, page: Vec<T>) -> Vec<T> {
+        self.rows.fetch_add(page.len(), Ordering::Relaxed);
+        page
+    }
+
     /// A real store gives others a turn; one in memory would not.
     async fn turn(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
     }
 
@@ -179,7 +199,7 @@ impl LogStore for ScriptedStore {
     }
     async fn read_log(&self, room: RoomId, from: Seq, direction: Direction, limit: usize) -> Result<Vec<Record>> {
         self.turn().await;
-        self.inner.read_log(room, from, direction, limit).await
+        self.inner.read_log(room, from, direction, limit).await.map(|page| self.counted(page))
     }
     async fn record(&self, room: RoomId, seq: Seq) -> Result<Option<Record>> {
         self.turn().await;
@@ -310,7 +330,7 @@ impl UserStore for ScriptedStore {
     }
     async fn hidden_messages(&self, user: UserId, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Seq>> {
         self.turn().await;
-        self.inner.hidden_messages(user, room, from, to).await
+        self.inner.hidden_messages(user, room, from, to).await.map(|page| self.counted(page))
     }
     async fn put_profile(&self, user: UserId, profile: Bytes) -> Result<()> {
         self.turn().await;

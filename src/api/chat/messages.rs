@@ -101,6 +101,9 @@ impl ChatService {
             messages: Vec::new(),
             has_more_before: page.has_more_before,
             has_more_after: page.has_more_after,
+            next_before_seq: page.next_before.map_or(0, |seq| convert::number(seq.0)),
+            next_after_seq: page.next_after.map_or(0, |seq| convert::number(seq.0)),
+            next_before_message_id: page.next_before_id.map_or(0, |id| id.0),
         };
         let mut out = BytesMut::with_capacity(page.messages.len() * 256 + 16);
         put_page(&mut out, caller.author.user, &page);
@@ -208,9 +211,14 @@ impl ChatService {
     }
 
     pub(super) async fn get_pinned_messages(&self, caller: &Caller, request: pb::GetPinnedMessagesRequest) -> Reply {
-        let messages = self.door.node.pinned(caller.author, convert::room_id(&request.room_id)?).await?;
+        let room = convert::room_id(&request.room_id)?;
+        let limit = convert::limit(request.limit, limits::PINS_MAX, limits::PINS_MAX)?;
+        let before = pin_place(&request.cursor)?;
+        let found = self.door.node.pinned(caller.author, room, before, limit).await?;
         let mut out = BytesMut::new();
-        put_page(&mut out, caller.author.user, &Page { messages, ..Page::default() });
+        put_page(&mut out, caller.author.user, &Page { messages: found.messages, ..Page::default() });
+        let next_cursor = found.next.map(pin_cursor).unwrap_or_default();
+        pb::GetPinnedMessagesResponse { messages: Vec::new(), next_cursor }.encode_raw(&mut out);
         Ok(out.freeze())
     }
 
@@ -259,4 +267,19 @@ fn search_place(cursor: &str) -> Result<Option<(RoomId, Seq)>, ApiError> {
         (Ok(room), Ok(seq)) => Ok(Some((RoomId(room), Seq(u64::from_be_bytes(seq))))),
         _ => Err(ApiError::cursor()),
     }
+}
+
+/// A place among pinned messages as an opaque cursor.
+fn pin_cursor(pin: Seq) -> String {
+    URL_SAFE_NO_PAD.encode(pin.0.to_be_bytes())
+}
+
+/// Reads [`pin_cursor`]; none for an empty one.
+fn pin_place(cursor: &str) -> Result<Option<Seq>, ApiError> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| ApiError::cursor())?;
+    let pin = bytes.try_into().map_err(|_| ApiError::cursor())?;
+    Ok(Some(Seq(u64::from_be_bytes(pin))))
 }

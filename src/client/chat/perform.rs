@@ -120,13 +120,21 @@ async fn star(client: &Client, room_id: String, pinned: bool) -> Outcome {
 }
 
 async fn load_history(client: &Client, room_id: String, before_seq: Option<i64>) -> Outcome {
-    let request = pb::GetMessageHistoryRequest {
+    let mut request = pb::GetMessageHistoryRequest {
         room_id: room_id.clone(),
         before_seq: before_seq.unwrap_or(0),
         limit: HISTORY_PAGE,
         ..Default::default()
     };
-    let result = client.get_message_history(request).await;
+    let result = loop {
+        match client.get_message_history(request.clone()).await {
+            // Nothing up to there that the reader sees: it goes on from the place the answer gives.
+            Ok(page) if page.messages.is_empty() && page.has_more_before && page.next_before_seq > 0 => {
+                request.before_seq = page.next_before_seq;
+            }
+            other => break other,
+        }
+    };
     let result = result.map(|page| Page { messages: page.messages, has_older: page.has_more_before });
     Outcome::History { room_id, before_seq, result: result.map_err(Failure::from) }
 }

@@ -104,8 +104,12 @@ impl Remote {
         }
     }
 
-    /// The page of history before a seq (0: the newest), oldest first, and whether there is an older one.
-    pub(super) async fn history(&self, room_id: &str, before_seq: i64) -> Result<(Vec<Message>, bool), CheckError> {
+    /// The page of history before a seq (0: the newest), oldest first, and the seq before which there are older ones.
+    pub(super) async fn history(
+        &self,
+        room_id: &str,
+        before_seq: i64,
+    ) -> Result<(Vec<Message>, Option<i64>), CheckError> {
         let request = GetMessageHistoryRequest {
             room_id: room_id.to_owned(),
             before_seq,
@@ -114,8 +118,7 @@ impl Remote {
         };
         let call = |request| async { self.chat.clone().get_message_history(request).await };
         let page = self.call("GetMessageHistory", request, call).await?;
-        let more = page.has_more_before && !page.messages.is_empty();
-        Ok((page.messages, more))
+        Ok((page.messages, page.has_more_before.then_some(page.next_before_seq)))
     }
 
     async fn call<Q: Clone, A, F>(

@@ -98,17 +98,19 @@ async fn check_history(
 /// Oldest first; and whether it goes back as far as the reader may see.
 async fn read_history(remote: &Remote, room_id: &str, sample: bool) -> Result<(Vec<Message>, bool), CheckError> {
     let mut newest_first: Vec<Message> = Vec::new();
-    let mut pages = 0;
+    let (mut pages, mut before_seq) = (0, 0);
     loop {
-        let before_seq = newest_first.last().map_or(0, |message| message.seq);
-        let (page, more) = remote.history(room_id, before_seq).await?;
+        let (page, next) = remote.history(room_id, before_seq).await?;
         newest_first.extend(page.into_iter().rev());
         pages += 1;
-        // A page that does not go back would be read for ever.
-        let stuck = before_seq != 0 && newest_first.last().is_some_and(|message| message.seq >= before_seq);
-        if !more || stuck || (sample && pages == SAMPLE_PAGES) {
-            newest_first.reverse();
-            return Ok((newest_first, !more));
+        // A place that does not go back would be read from for ever; what is behind it will be found missing.
+        let next = next.filter(|next| *next > 0 && (before_seq == 0 || *next < before_seq));
+        match next.filter(|_| !sample || pages < SAMPLE_PAGES) {
+            Some(next) => before_seq = next,
+            None => {
+                newest_first.reverse();
+                return Ok((newest_first, next.is_none()));
+            }
         }
     }
 }

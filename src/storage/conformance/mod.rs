@@ -20,6 +20,7 @@ pub mod hostile;
 pub mod journal;
 pub mod lookups;
 pub mod members;
+pub mod ordinals;
 pub mod paging;
 pub mod positions;
 pub mod projection;
@@ -112,6 +113,9 @@ macro_rules! store_conformance {
                 members: [
                     are_listed_on_both_sides, pages, preferences_survive_a_rewrite, preferences_go_with_the_membership,
                     preferences_need_a_membership, removing_a_stranger_changes_nothing,
+                ]
+                ordinals: [
+                    messages_are_found_over_long_stretches, hidden_messages_are_passed_over, ids_are_found_by_place,
                 ]
                 positions: [
                     are_zero_at_first, never_move_back, merge_field_by_field, pages, outlive_a_membership,
@@ -297,6 +301,7 @@ mod tests {
             include_str!("journal.rs"),
             include_str!("lookups.rs"),
             include_str!("members.rs"),
+            include_str!("ordinals.rs"),
             include_str!("paging.rs"),
             include_str!("positions.rs"),
             include_str!("projection.rs"),

@@ -245,7 +245,7 @@ mod tests {
         let page = v1::GetMessageHistoryResponse {
             messages: vec![message(); 50],
             has_more_before: true,
-            has_more_after: false,
+            ..Default::default()
         };
         assert_eq!(page_len(&page.encode_to_vec()), Ok(50));
         assert_eq!(page_len(&[0x0a, 0x05, 1]), Err(Malformed));

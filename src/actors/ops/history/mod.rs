@@ -7,6 +7,7 @@ mod receipts;
 
 use std::sync::Arc;
 
+pub use pins::PinPage;
 pub(in crate::actors::ops) use receipts::TotalsCache;
 pub use receipts::{Receipt, Receipts};
 
@@ -39,22 +40,20 @@ pub enum PageAt {
 pub struct Page {
     /// The messages.
     pub messages: Vec<Arc<Message>>,
-    /// Whether there are older ones.
+    /// Whether there are older ones. A search that took too long to tell says so too: the next page may be empty.
     pub has_more_before: bool,
     /// Whether there are newer ones.
     pub has_more_after: bool,
+    /// Where the older ones are, if there are: before this place.
+    pub next_before: Option<Seq>,
+    /// Where the newer ones are, if there are: after this place.
+    pub next_after: Option<Seq>,
+    /// Where the older ones of all rooms are, if there are: those with a smaller id.
+    pub next_before_id: Option<MessageId>,
     /// Everyone but the reader has got messages up to here.
     pub delivered_by_all: Seq,
     /// Everyone but the reader has read messages up to here.
     pub read_by_all: Seq,
-}
-
-/// Messages found in one direction.
-#[derive(Debug, Default)]
-pub(in crate::actors::ops) struct Run {
-    /// In seq order.
-    pub(in crate::actors::ops) messages: Vec<Arc<Message>>,
-    more: bool,
 }
 
 impl Node {

@@ -1,44 +1,46 @@
 //! Pages of one room.
 
-use super::{Page, PageAt, Run};
+use std::sync::Arc;
+
+use super::{Page, PageAt};
 use crate::{
     actors::{
         error::Call,
-        ops::{Access, Node},
-        room::load,
+        fair_share::Spent,
+        ops::{
+            Access, Node,
+            walk::{Run, Walk},
+        },
     },
     domain::{
         ids::{MessageId, RoomId, Seq},
+        page::PageBound,
         room::Author,
     },
-    storage::{Direction, Record, codec},
+    storage::{Direction, RoomPrefs, ordinals::Effort},
 };
 
-/// Log rows read at most for one page.
-const SCAN_MAX: usize = 20_000;
+/// A read of the store costs as much as so many rows.
+const ROWS_PER_READ: usize = 4;
 
 impl Node {
     /// A page of a room's messages.
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
-    pub async fn history(&self, author: Author, room: RoomId, at: PageAt, limit: usize) -> Call<Page> {
+    pub async fn history(
+        &self,
+        author: Author,
+        room: RoomId,
+        at: PageAt,
+        bound: impl Into<PageBound> + Send,
+    ) -> Call<Page> {
+        let bound = bound.into();
         let access = self.access(author, room).await?;
-        let mut at = at;
-        let mut page = self.page(&access, at, limit).await?;
-        let mut ends = ends_of(&page);
-        self.drop_hidden(author, &access, &mut page.messages).await?;
-        // A page of which nothing is left would leave the reader without a place to go on from.
-        while let (true, Some((first, last))) = (page.messages.is_empty(), ends) {
-            at = match at {
-                PageAt::After(_) if page.has_more_after => PageAt::After(last),
-                PageAt::Newest | PageAt::Before(_) if page.has_more_before => PageAt::Before(first),
-                _ => break,
-            };
-            page = self.page(&access, at, limit).await?;
-            ends = ends_of(&page);
-            self.drop_hidden(author, &access, &mut page.messages).await?;
-        }
+        let prefs = self.prefs_of(author, room).await?;
+        let reading = Reading { node: self, author, access: &access, prefs, effort: Effort::new(bound.reads) };
+        let mut page = reading.page(at, bound).await?;
+        self.charge_reads(author, bound.reads, &reading.effort);
         if page.messages.iter().any(|m| m.sender == author.user) {
             (page.delivered_by_all, page.read_by_all) = self.reached_by_all(&access, author.user).await?;
         }
@@ -48,124 +50,94 @@ impl Node {
     /// The place of a message that pages are asked relative to.
     ///
     /// # Errors
-    /// [`Reject::MessageNotFound`].
+    /// [`crate::domain::reject::Reject::MessageNotFound`].
     pub async fn page_anchor(&self, author: Author, room: RoomId, id: MessageId) -> Call<Seq> {
         self.seq_of(author, room, id).await
     }
 
-    async fn page(&self, access: &Access, at: PageAt, limit: usize) -> Call<Page> {
-        let end = access.head.seq.next();
+    /// Charges what a page has cost to its reader's rate: next to nothing, unless much that is not theirs to see, or
+    /// that they have hidden, lay between.
+    pub(super) fn charge_reads(&self, author: Author, allowed: usize, effort: &Effort) {
+        let reads = allowed.saturating_sub(effort.left());
+        self.context.shares.charge(author.user, Spent::rows(reads * ROWS_PER_READ));
+    }
+
+    /// The reader's own settings for a room.
+    pub(in crate::actors::ops) async fn prefs_of(&self, author: Author, room: RoomId) -> Call<RoomPrefs> {
+        let entry = self.context.store.room_of(author.user, room).await?;
+        Ok(entry.map(|entry| entry.prefs).unwrap_or_default())
+    }
+}
+
+/// One page as it is read.
+struct Reading<'a> {
+    node: &'a Node,
+    author: Author,
+    access: &'a Access,
+    prefs: RoomPrefs,
+    effort: Effort,
+}
+
+impl Reading<'_> {
+    fn walk(&self, direction: Direction, from: Seq) -> Walk {
+        let store = Arc::clone(&self.node.context.store);
+        let (access, effort) = (self.access.clone(), self.effort.clone());
+        Walk::new(store, access, self.author.user, self.prefs, (direction, from), effort)
+    }
+
+    /// The messages before a place.
+    async fn before(&self, seq: Seq, bound: PageBound) -> Call<Run> {
+        self.walk(Direction::Backward, seq).run(bound).await
+    }
+
+    /// The messages after a place.
+    async fn after(&self, seq: Seq, bound: PageBound) -> Call<Run> {
+        self.walk(Direction::Forward, seq).run(bound).await
+    }
+
+    async fn page(&self, at: PageAt, bound: PageBound) -> Call<Page> {
+        let end = self.access.head.seq.next();
+        let none = PageBound { items: 0, ..bound };
         match at {
-            PageAt::Newest => self.before(access, end, limit).await.map(|run| page(run, Run::default(), false)),
+            PageAt::Newest => {
+                let older = self.before(end, bound).await?;
+                Ok(page(older, Run { at: self.access.head.seq, ..Run::default() }))
+            }
             PageAt::Before(seq) => {
-                let newer = seq <= access.head.message_seq;
-                self.before(access, seq.min(end), limit).await.map(|run| page(run, Run::default(), newer))
+                let older = self.before(seq, bound).await?;
+                let newer = self.after(just_before(seq), none).await?;
+                Ok(page(older, newer))
             }
             PageAt::After(seq) => {
-                let run = self.after(access, seq.max(access.floor()), limit).await?;
-                let oldest = run.messages.first();
-                let first = oldest.map_or_else(|| seq.next().min(end), |m| m.seq);
-                let older = !self.before(access, first, 1).await?.messages.is_empty();
-                let more = run.more;
-                Ok(Page { has_more_before: older, has_more_after: more, messages: run.messages, ..Page::default() })
+                let newer = self.after(seq, bound).await?;
+                let older = self.before(seq.next().min(end), none).await?;
+                Ok(page(older, newer))
             }
             PageAt::Around(seq) => {
-                let half = limit / 2;
-                let before = self.before(access, seq, half).await?;
-                let after = self.after(access, Seq(seq.0.saturating_sub(1)).max(access.floor()), limit - half).await?;
-                let newer = after.more;
-                Ok(page(before, after, newer))
+                let half = bound.items / 2;
+                // The message itself first: it is on the page however large it is.
+                let newer = PageBound { items: bound.items - half, bytes: bound.bytes / 2, ..bound };
+                let newer = self.after(just_before(seq), newer).await?;
+                let bytes = newer.filling.map_or(bound.bytes, |filling| filling.bytes_left() + bound.bytes / 2);
+                let older = self.before(seq, PageBound { items: half, bytes, ..bound }).await?;
+                Ok(page(older, newer))
             }
         }
-    }
-
-    /// Up to `limit` messages before `seq`.
-    pub(in crate::actors::ops) async fn before(&self, access: &Access, seq: Seq, limit: usize) -> Call<Run> {
-        let floor = access.floor();
-        if let Some(run) = access.awake.as_ref().and_then(|handle| {
-            handle.read(|state| {
-                let tail = state.tail();
-                let end = tail.partition_point(|m| m.seq < seq);
-                let start = tail.partition_point(|m| m.seq <= floor);
-                let whole = state.tail_after() <= floor;
-                let first = end.saturating_sub(limit).max(start);
-                let enough = end >= start && (whole || end.saturating_sub(start) > limit);
-                enough.then(|| Run {
-                    messages: tail.range(first..end.max(first)).cloned().collect(),
-                    more: first > start,
-                })
-            })
-        }) {
-            return Ok(run);
-        }
-        let mut sent = Vec::new();
-        let mut before = seq;
-        let mut scanned = 0;
-        let mut more = false;
-        'scan: while scanned < SCAN_MAX && before > floor.next() {
-            let rows = self.context.store.read_log(access.room, before, Direction::Backward, 2 * limit + 16).await?;
-            scanned += rows.len();
-            let Some(last) = rows.last() else { break };
-            before = last.seq;
-            for row in rows.iter().filter(|row| row.message.is_some()) {
-                if row.seq <= floor {
-                    break 'scan;
-                }
-                if sent.len() == limit {
-                    more = true;
-                    break 'scan;
-                }
-                sent.push(codec::decode_message(access.room, row)?);
-            }
-        }
-        more |= scanned >= SCAN_MAX;
-        sent.reverse();
-        Ok(Run { messages: load::present(&*self.context.store, access.room, sent).await?, more })
-    }
-
-    /// Up to `limit` messages after `seq`.
-    async fn after(&self, access: &Access, seq: Seq, limit: usize) -> Call<Run> {
-        if let Some(run) = access.awake.as_ref().and_then(|handle| {
-            handle.read(|state| {
-                let tail = state.tail();
-                let start = tail.partition_point(|m| m.seq <= seq);
-                let end = (start + limit).min(tail.len());
-                (state.tail_after() <= seq)
-                    .then(|| Run { messages: tail.range(start..end).cloned().collect(), more: end < tail.len() })
-            })
-        }) {
-            return Ok(run);
-        }
-        let mut sent = Vec::new();
-        let mut after = seq;
-        let mut scanned = 0;
-        let mut more = false;
-        'scan: while scanned < SCAN_MAX {
-            let rows: Vec<Record> =
-                self.context.store.read_log(access.room, after, Direction::Forward, 2 * limit + 16).await?;
-            scanned += rows.len();
-            let Some(last) = rows.last() else { break };
-            after = last.seq;
-            for row in rows.iter().filter(|row| row.message.is_some()) {
-                if sent.len() == limit {
-                    more = true;
-                    break 'scan;
-                }
-                sent.push(codec::decode_message(access.room, row)?);
-            }
-        }
-        more |= scanned >= SCAN_MAX;
-        Ok(Run { messages: load::present(&*self.context.store, access.room, sent).await?, more })
     }
 }
 
-/// First and last place of a page.
-fn ends_of(page: &Page) -> Option<(Seq, Seq)> {
-    Some((page.messages.first()?.seq, page.messages.last()?.seq))
+const fn just_before(seq: Seq) -> Seq {
+    Seq(seq.0.saturating_sub(1))
 }
 
-fn page(older: Run, newer: Run, has_more_after: bool) -> Page {
-    let has_more_before = older.more;
-    let messages = older.messages.into_iter().chain(newer.messages).collect();
-    Page { messages, has_more_before, has_more_after, ..Page::default() }
+/// Puts both sides of a page together. Whoever goes on from its ends meets each message once.
+fn page(older: Run, newer: Run) -> Page {
+    Page {
+        has_more_before: older.more,
+        has_more_after: newer.more,
+        next_before: older.more.then_some(older.at),
+        next_after: newer.more.then_some(newer.at),
+        messages: older.messages.into_iter().chain(newer.messages).collect(),
+        ..Page::default()
+    }
 }
