@@ -4,7 +4,7 @@
 //! rooms, an awake room holds its own. It knows nothing of rules.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +28,14 @@ struct Listener {
     queue: Arc<StreamQueue>,
 }
 
+#[derive(Debug, Default)]
+struct Audience {
+    listeners: Vec<Listener>,
+    /// Users who have left, by the event by which they did, until their actor knows it: a stream that opens meanwhile
+    /// must not listen.
+    parted: HashMap<UserId, Seq>,
+}
+
 /// One room's hub.
 #[derive(Debug)]
 pub struct RoomHub {
@@ -36,7 +44,7 @@ pub struct RoomHub {
     told: RwLock<Option<Seq>>,
     name: RwLock<Option<Arc<str>>>,
     positions_version: AtomicU64,
-    audience: RwLock<Vec<Listener>>,
+    audience: RwLock<Audience>,
     registry: Weak<DashMap<RoomId, Weak<RoomHub>>>,
 }
 
@@ -89,18 +97,25 @@ impl RoomHub {
         self.positions_version.fetch_add(1, Ordering::Release);
     }
 
-    /// Adds a stream of `user`.
-    pub fn listen(&self, user: UserId, queue: &Arc<StreamQueue>) {
+    /// Adds a stream of `user`, who is a member by the event at `since` at the earliest. Returns whether it listens now:
+    /// not if the user has left by a later event.
+    pub fn listen(&self, user: UserId, since: Seq, queue: &Arc<StreamQueue>) -> bool {
         let mut audience = self.audience.write();
-        if !audience.iter().any(|l| Arc::ptr_eq(&l.queue, queue)) {
-            audience.push(Listener { user, queue: Arc::clone(queue) });
+        if audience.parted.get(&user).is_some_and(|at| *at > since) {
+            return false;
         }
+        if !audience.listeners.iter().any(|l| Arc::ptr_eq(&l.queue, queue)) {
+            audience.listeners.push(Listener { user, queue: Arc::clone(queue) });
+        }
+        true
     }
 
     /// Takes the streams of users away who left the room by the event at `at`: they are given what comes up to it, and
-    /// nothing after it.
-    pub fn part(&self, users: &[UserId], at: Seq) {
-        self.audience.write().retain(|listener| {
+    /// nothing after it. The actors of those `online` are about to be told.
+    pub fn part(&self, users: &[UserId], at: Seq, online: impl Fn(UserId) -> bool) {
+        let mut audience = self.audience.write();
+        audience.parted.extend(users.iter().filter(|user| online(**user)).map(|user| (*user, at)));
+        audience.listeners.retain(|listener| {
             let stays = !users.contains(&listener.user);
             if !stays {
                 listener.queue.push_control(Item::Left(self.id, at));
@@ -109,13 +124,26 @@ impl RoomHub {
         });
     }
 
-    /// Takes a stream away.
-    pub fn unlisten(&self, queue: &Arc<StreamQueue>) {
-        let mut audience = self.audience.write();
-        audience.retain(|l| !Arc::ptr_eq(&l.queue, queue));
-        if audience.is_empty() {
-            audience.shrink_to_fit();
+    /// The user is a member again, or their actor knows that they left by the event at `at`.
+    pub fn forget_parting(&self, user: UserId, at: Seq) {
+        let is_known = |audience: &Audience| audience.parted.get(&user).is_some_and(|parted| *parted <= at);
+        if is_known(&self.audience.read()) {
+            let mut audience = self.audience.write();
+            if is_known(&audience) {
+                audience.parted.remove(&user);
+            }
         }
+    }
+
+    /// Takes a stream away; returns whether it listened.
+    pub fn unlisten(&self, queue: &Arc<StreamQueue>) -> bool {
+        let mut audience = self.audience.write();
+        let before = audience.listeners.len();
+        audience.listeners.retain(|l| !Arc::ptr_eq(&l.queue, queue));
+        if audience.listeners.is_empty() {
+            audience.listeners.shrink_to_fit();
+        }
+        audience.listeners.len() < before
     }
 
     /// Says that everything up to `seq` has been told.
@@ -127,25 +155,25 @@ impl RoomHub {
     /// Users who listen.
     #[must_use]
     pub fn audience(&self) -> BTreeSet<UserId> {
-        self.audience.read().iter().map(|l| l.user).collect()
+        self.audience.read().listeners.iter().map(|l| l.user).collect()
     }
 
     /// Gives a batch to everyone.
     pub fn tell(&self, batch: EventBatch) {
         self.set_told(batch.last());
         let audience = self.audience.read();
-        if audience.is_empty() {
+        if audience.listeners.is_empty() {
             return;
         }
         let batch = Arc::new(batch);
-        for listener in audience.iter() {
+        for listener in &audience.listeners {
             listener.queue.push_batch(&batch);
         }
     }
 
     /// Gives a moment to everyone but `but`, or to `only`.
     pub fn tell_moment(&self, moment: &Arc<Moment>, only: Option<UserId>, but: Option<UserId>) {
-        for listener in self.audience.read().iter() {
+        for listener in self.audience.read().listeners.iter() {
             if only.is_none_or(|user| user == listener.user) && but != Some(listener.user) {
                 listener.queue.push_moment(moment);
             }
@@ -155,7 +183,7 @@ impl RoomHub {
     /// How many streams listen.
     #[must_use]
     pub fn listeners(&self) -> usize {
-        self.audience.read().len()
+        self.audience.read().listeners.len()
     }
 }
 

@@ -11,10 +11,16 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
-use crate::domain::{
-    event::{Event, EventBody},
-    ids::{MessageId, RoomId, Seq, UserId},
+use super::ops::UserProfile;
+use crate::{
+    domain::{
+        event::{Event, EventBody},
+        ids::{MessageId, RoomId, Seq, UserId},
+        view::View,
+    },
+    storage::RoomPrefs,
 };
 
 /// Events of one append, on their way to everyone who listens. The bytes for each dialect of the wire are made by the
@@ -29,6 +35,12 @@ pub struct EventBatch {
     pub stream_wire: OnceLock<Bytes>,
     /// Frames of a Session.
     pub session_wire: OnceLock<Bytes>,
+    /// The profiles of those whom the events show ([`EventBatch::people`]), looked up by the first stream that needs them.
+    pub profiles: OnceCell<Vec<UserProfile>>,
+    /// Whether all of them are new messages: there is nothing about anything earlier, and nobody comes or goes.
+    pub is_plain: bool,
+    /// Listeners from whom an earlier message that the batch is about may be hidden, by user.
+    late: Vec<(UserId, View)>,
     size: usize,
 }
 
@@ -37,7 +49,43 @@ impl EventBatch {
     #[must_use]
     pub fn new(room: RoomId, events: Vec<Arc<Event>>) -> Self {
         let size = events.iter().map(|event| weight(event)).sum();
-        Self { room, events, stream_wire: OnceLock::new(), session_wire: OnceLock::new(), size }
+        let is_plain = events.iter().all(|event| event.message().is_some());
+        let (stream_wire, session_wire) = (OnceLock::new(), OnceLock::new());
+        let profiles = OnceCell::new();
+        Self { room, events, stream_wire, session_wire, profiles, is_plain, late: Vec::new(), size }
+    }
+
+    /// Whom the events show as members.
+    #[must_use]
+    pub fn people(&self) -> Vec<UserId> {
+        if self.is_plain {
+            return Vec::new();
+        }
+        self.events.iter().flat_map(|event| event.people()).collect()
+    }
+
+    /// The earliest message that the batch is about without bringing it.
+    #[must_use]
+    pub fn about_earlier(&self) -> Option<Seq> {
+        if self.is_plain {
+            return None;
+        }
+        self.events.iter().filter_map(|event| event.about_earlier()).min()
+    }
+
+    /// The same batch, for an audience in which some came later than what it is about.
+    #[must_use]
+    pub fn with_late(mut self, mut late: Vec<(UserId, View)>) -> Self {
+        late.sort_unstable_by_key(|(user, _)| *user);
+        self.late = late;
+        self
+    }
+
+    /// What the user sees of the room, if it may be less than all that the batch is about.
+    #[must_use]
+    pub fn late_view(&self, user: UserId) -> Option<View> {
+        let found = self.late.binary_search_by_key(&user, |(user, _)| *user).ok()?;
+        self.late.get(found).map(|(_, view)| *view)
     }
 
     /// Place of the first event.
@@ -117,6 +165,25 @@ pub enum MomentBody {
         /// Its place.
         seq: Seq,
     },
+    /// The reader changed their settings for the room.
+    Preferences {
+        /// As they are now.
+        prefs: RoomPrefs,
+        /// Whether they hide the room now.
+        hidden: bool,
+    },
+    /// The reader cleared the room for themselves.
+    Cleared {
+        /// Up to here.
+        up_to: Seq,
+    },
+    /// The reader blocked a user, or took that back.
+    Block {
+        /// Whom.
+        whom: UserId,
+        /// Whether they are blocked now.
+        blocked: bool,
+    },
 }
 
 /// What waits for a stream.
@@ -150,6 +217,8 @@ struct Waiting {
     items: VecDeque<Item>,
     bytes: usize,
     behind: BTreeSet<RoomId>,
+    /// Of those behind: what the user did there was not told.
+    stale: BTreeSet<RoomId>,
     closed: bool,
 }
 
@@ -204,6 +273,25 @@ impl StreamQueue {
         self.waker.wake();
     }
 
+    /// Queues what the user did elsewhere. When there is no room for it, its room is marked as behind and stale: the
+    /// client will be told to read it again.
+    pub fn push_own(&self, moment: &Arc<Moment>) {
+        {
+            let mut waiting = self.waiting.lock();
+            if let Some(room) = moment.room.filter(|_| waiting.bytes + CONTROL_WEIGHT > self.bytes_max) {
+                if waiting.closed {
+                    return;
+                }
+                waiting.behind.insert(room);
+                waiting.stale.insert(room);
+                drop(waiting);
+                self.waker.wake();
+                return;
+            }
+        }
+        self.push_moment(moment);
+    }
+
     /// Queues a join, a leave or the end; there are few of them, and none may be lost.
     pub fn push_control(&self, item: Item) {
         {
@@ -234,9 +322,12 @@ impl StreamQueue {
         Some(item)
     }
 
-    /// A room that must be read from the log, once nothing waits any more.
-    pub fn pop_behind(&self) -> Option<RoomId> {
-        self.waiting.lock().behind.pop_first()
+    /// A room that must be read from the log, once nothing waits any more; and whether it is stale.
+    pub fn pop_behind(&self) -> Option<(RoomId, bool)> {
+        let mut waiting = self.waiting.lock();
+        let room = waiting.behind.pop_first()?;
+        let is_stale = waiting.stale.remove(&room);
+        Some((room, is_stale))
     }
 
     /// Wakes this task at the next push.
@@ -250,6 +341,7 @@ impl StreamQueue {
         waiting.closed = true;
         waiting.items.clear();
         waiting.behind.clear();
+        waiting.stale.clear();
         waiting.bytes = 0;
     }
 

@@ -7,7 +7,7 @@ use tertulia_proto::chat::v1 as pb;
 
 use crate::{
     actors::{
-        ops::{Person, RoomSummary},
+        ops::{Person, RoomSummary, UserProfile},
         stream::{Moment, MomentBody},
     },
     domain::{
@@ -346,9 +346,29 @@ pub(super) fn envelope(event: &Event) -> pb::Event {
     }
 }
 
-/// An event as anyone sees it.
+/// An event that is not for the reader: that it happened, and no more.
+pub(super) fn veiled(room: RoomId, seq: Seq, at_ms: i64) -> pb::Event {
+    pb::Event { room_id: room.to_string(), seq: number(seq.0), at: time(at_ms), user_id: 0, event: None }
+}
+
+/// An event as anyone sees it, without names and pictures of members.
 pub(super) fn event(event: &Event) -> pb::Event {
     pb::Event { event: Some(happened(event)), ..envelope(event) }
+}
+
+/// An event as anyone sees it, with what is known of its [`Event::people`], in their order.
+pub(super) fn named_event(event: &Event, profiles: &[UserProfile]) -> pb::Event {
+    use pb::event::Event as E;
+    let mut named = self::event(event);
+    let people: &mut [pb::Participant] = match &mut named.event {
+        Some(E::RoomJoin(join)) => &mut join.participants,
+        Some(E::ParticipantUpdate(update)) => update.participant.as_mut_slice(),
+        _ => &mut [],
+    };
+    for (person, profile) in people.iter_mut().zip(profiles) {
+        (person.name, person.picture) = (profile.name.clone(), profile.picture.clone());
+    }
+    named
 }
 
 fn happened(event: &Event) -> pb::event::Event {
@@ -404,6 +424,11 @@ pub(super) fn moment(moment: &Moment) -> pb::Event {
             online: *online,
             last_seen_at: if *online { None } else { time(moment.at_ms) },
         }),
+        MomentBody::Preferences { prefs: changed, hidden } => {
+            E::PreferencesUpdate(pb::PreferencesUpdate { preferences: Some(prefs(*changed, *hidden)) })
+        }
+        MomentBody::Cleared { up_to } => E::RoomCleared(pb::RoomCleared { up_to_seq: number(up_to.0) }),
+        MomentBody::Block { whom, blocked } => E::BlockUpdate(pb::BlockUpdate { user_id: whom.0, blocked: *blocked }),
         MomentBody::Hidden { id, seq } => E::Hidden(pb::MessageHidden { message_id: id.0, message_seq: number(seq.0) }),
     };
     pb::Event {

@@ -10,7 +10,10 @@ use tertulia_proto::chat::v1 as pb;
 
 use super::convert;
 use crate::{
-    actors::stream::{EventBatch, Moment},
+    actors::{
+        ops::UserProfile,
+        stream::{EventBatch, Moment},
+    },
     domain::{
         event::{Event, EventBody},
         message::Message,
@@ -56,11 +59,11 @@ pub(super) fn put_message(out: &mut BytesMut, tag: u32, message: &Message, statu
     put_field(out, tag, &[&bytes, &own]);
 }
 
-/// An event as anyone sees it, encoded.
-pub(super) fn event(event: &Event) -> Bytes {
+/// An event as anyone sees it, encoded; with the profiles of its [`Event::people`].
+pub(super) fn event(event: &Event, profiles: &[UserProfile]) -> Bytes {
     let envelope = convert::envelope(event);
     let EventBody::Message(message) = &event.body else {
-        return convert::event(event).encode_to_vec().into();
+        return convert::named_event(event, profiles).encode_to_vec().into();
     };
     let bytes = self::message(message);
     let mut out = BytesMut::with_capacity(envelope.encoded_len() + field_len(EVENT_MESSAGE, bytes.len()));
@@ -130,19 +133,33 @@ impl Dialect {
         }
     }
 
-    fn frames<'a>(self, events: impl Iterator<Item = &'a Event>) -> Bytes {
+    /// A frame with an encoded event.
+    pub(super) fn frame(self, event: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
-        events.for_each(|one| self.put(&mut out, &event(one)));
+        self.put(&mut out, event);
         out.freeze()
     }
 
-    /// The frames of a batch, made by the first who asks.
+    /// The frames of a batch, with the profiles of its people.
+    pub(super) fn frames(self, batch: &EventBatch, mut profiles: &[UserProfile]) -> Bytes {
+        let mut out = BytesMut::new();
+        for one in &batch.events {
+            let of_one = if batch.is_plain { 0 } else { one.people().len().min(profiles.len()) };
+            let (own, others) = profiles.split_at(of_one);
+            self.put(&mut out, &event(one, own));
+            profiles = others;
+        }
+        out.freeze()
+    }
+
+    /// The frames of a batch, made by the first who asks. The profiles of its people must have been looked up.
     pub(super) fn batch(self, batch: &EventBatch) -> Bytes {
         let slot = match self {
             Self::Stream => &batch.stream_wire,
             Self::Session => &batch.session_wire,
         };
-        slot.get_or_init(|| self.frames(batch.events.iter().map(|event| &**event))).clone()
+        let profiles = batch.profiles.get().map_or(&[][..], Vec::as_slice);
+        slot.get_or_init(|| self.frames(batch, profiles)).clone()
     }
 
     /// The frame of a moment, made by the first who asks.

@@ -116,7 +116,7 @@ mod tests {
     fn a_resync_moves_the_cursor_in_either_direction() {
         let mut cursors = Cursors::new(1, HashMap::from([("r".to_owned(), 10)]));
         for (to, next) in [(40, 41), (20, 21)] {
-            let resync = ResyncRequired { from_seq: 11, resumed_after_seq: to };
+            let resync = ResyncRequired { from_seq: 11, resumed_after_seq: to, drop_up_to_seq: to };
             assert_eq!(cursors.admit(&event(0, event::Event::ResyncRequired(resync))), Verdict::New);
             assert_eq!(cursors.admit(&message(next)), Verdict::New);
         }

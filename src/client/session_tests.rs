@@ -424,7 +424,7 @@ async fn rooms_that_came_while_there_were_none_are_announced() {
 #[tokio::test]
 async fn resync_join_and_leave_are_handed_on_and_move_the_cursors() {
     let fake = Fake::default();
-    let resync = pb::ResyncRequired { from_seq: 1, resumed_after_seq: 20 };
+    let resync = pb::ResyncRequired { from_seq: 1, resumed_after_seq: 20, drop_up_to_seq: 20 };
     let left = pb::RoomLeave { user_ids: vec![1], removed: true, ..Default::default() };
     fake.0.lock().log = vec![
         Event { seq: 0, ..event(0, event::Event::ResyncRequired(resync)) },

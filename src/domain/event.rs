@@ -95,6 +95,18 @@ pub enum EventBody {
 }
 
 impl Event {
+    /// Those whom it shows as members: who joined, or was changed.
+    #[must_use]
+    pub fn people(&self) -> Vec<UserId> {
+        match &self.body {
+            EventBody::Created { members, .. } | EventBody::Joined { members } => {
+                members.iter().map(|(user, _)| *user).collect()
+            }
+            EventBody::MemberChanged { user, .. } => vec![*user],
+            _ => Vec::new(),
+        }
+    }
+
     /// The message, if this is one.
     #[must_use]
     pub const fn message(&self) -> Option<&Arc<Message>> {

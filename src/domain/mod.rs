@@ -13,3 +13,4 @@ pub mod privacy;
 pub mod reject;
 pub mod room;
 pub mod snowflake;
+pub mod view;

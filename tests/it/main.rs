@@ -35,3 +35,4 @@ mod speak;
 mod streams;
 mod surface;
 mod tokens;
+mod views;

@@ -401,16 +401,31 @@ fn member_at(log: &Log, user: UserId, seq: Seq) -> bool {
     false
 }
 
-/// Whether `user` joined again after `seq`, not later than `until`.
-fn rejoined(log: &Log, user: UserId, seq: Seq, until: Seq) -> bool {
-    log.events.iter().any(|(event, _)| event.seq > seq && event.seq <= until && joined(event).contains(&user))
+/// Where the floor of `user` stood after each event, by the log alone: those who join while the past is hidden see
+/// nothing of it.
+fn floors(log: &Log, user: UserId) -> BTreeMap<Seq, Seq> {
+    let mut state = RoomState::empty(log.room, Epoch(1), 1);
+    let floor = |(event, _): &(Event, Epoch)| {
+        state.apply_event(event);
+        (event.seq, state.view(user).floor)
+    };
+    log.events.iter().map(floor).collect()
 }
 
 async fn check_device(world: &World, device: &Device, log: &Log) {
     let (user, room) = (device.user, log.room);
-    for (_, seq, head) in device.given.iter().filter(|(at, ..)| *at == room) {
-        if !member_at(log, user, *seq) && !rejoined(log, user, *seq, *head) {
+    let floors = floors(log, user);
+    for given in device.given.iter().filter(|given| given.room == room) {
+        let seq = given.seq;
+        if !member_at(log, user, seq) {
             world.violation(format_args!("{} was given {room}:{seq}, when {user} was no member", device.name));
+        }
+        let floor = floors.get(&seq).copied().unwrap_or_default();
+        if given.whole && given.about.unwrap_or(seq) <= floor {
+            world.violation(format_args!(
+                "{} was told {room}:{seq} about {:?}, below {floor} (the log was at {})",
+                device.name, given.about, given.head
+            ));
         }
     }
     if device.only.is_some_and(|only| only != room) {

@@ -17,6 +17,7 @@ use tertulia::{
         event::{Event, EventBody},
         ids::{RoomId, Seq, UserId},
         invariants::ReaderChecker,
+        view::Seen,
     },
 };
 
@@ -33,6 +34,19 @@ pub(crate) struct View {
     lied: bool,
 }
 
+/// One event that a device was given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) room: RoomId,
+    pub(crate) seq: Seq,
+    /// End of the room's log at the time.
+    pub(crate) head: Seq,
+    /// The message it tells something of.
+    pub(crate) about: Option<Seq>,
+    /// Not veiled.
+    pub(crate) whole: bool,
+}
+
 /// A device, as the checker finds it at the end.
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -43,8 +57,8 @@ pub(crate) struct Device {
     pub(crate) connected: bool,
     /// Streams it has asked for.
     opened: u64,
-    /// (room, seq, end of the room's log when it was given to the device).
-    pub(crate) given: Vec<(RoomId, Seq, Seq)>,
+    /// What it was given.
+    pub(crate) given: Vec<Given>,
     /// Ends of all logs when the present stream began.
     heads: BTreeMap<RoomId, Seq>,
 }
@@ -271,8 +285,11 @@ impl Listener {
                 }
             }
             Output::Events(events) => {
-                for event in &events {
-                    self.event(event).await;
+                for seen in &events {
+                    match seen {
+                        Seen::Whole(event) => self.event(event).await,
+                        Seen::Veiled { room, seq, .. } => self.veiled(*room, *seq).await,
+                    }
                 }
             }
             Output::Announce(room, after) => {
@@ -300,7 +317,7 @@ impl Listener {
                 self.note(format_args!("{room} is not ours"));
                 self.device.borrow_mut().views.remove(&room);
             }
-            Output::Resync(room, from, after) => self.resync(room, from, after),
+            Output::Resync(room, from, after, _) => self.resync(room, from, after),
             Output::Moment(_) | Output::Heartbeat => {}
             Output::Closed(reason) => {
                 self.note(format_args!("closed: {reason:?}"));
@@ -336,29 +353,37 @@ impl Listener {
     }
 
     async fn event(&self, event: &Event) {
-        let room = event.room;
+        self.place(event.room, event.seq, Some(event)).await;
+    }
+
+    /// Something happened to a message that is not for this reader.
+    async fn veiled(&self, room: RoomId, seq: Seq) {
+        self.place(room, seq, None).await;
+    }
+
+    async fn place(&self, room: RoomId, seq: Seq, event: Option<&Event>) {
         let head = self.world.inner.head(room).await.expect("no faults here");
         let head = head.unwrap_or_default().seq;
-        self.note(format_args!("sees {room}:{}", event.seq));
+        self.note(format_args!("sees {room}:{seq}"));
         let mut device = self.device.borrow_mut();
-        device.given.push((room, event.seq, head));
+        device.given.push(Given { room, seq, head, about: event.and_then(Event::about), whole: event.is_some() });
         let user = device.user;
         let mut found = Vec::new();
         if device.only.is_some_and(|only| only != room) {
             found.push("sees a room it did not ask for".to_owned());
         }
-        if event.seq > head {
-            found.push(format!("sees {room}:{} before it is durable", event.seq));
+        if seq > head {
+            found.push(format!("sees {room}:{seq} before it is durable"));
         }
-        let joins = joined(event).contains(&user);
+        let joins = event.is_some_and(|event| event.joins(user));
         let latest = device.heads.get(&room).copied().unwrap_or_default().next();
         if !device.views.contains_key(&room) {
-            if !joins && event.seq > latest {
-                found.push(format!("sees {room}:{} without having joined (stream began at {latest})", event.seq));
+            if !joins && seq > latest {
+                found.push(format!("sees {room}:{seq} without having joined (stream began at {latest})"));
             }
             let view = View {
-                checker: ReaderChecker::resuming(room.to_string(), i(event.seq) - 1),
-                start: Seq(event.seq.0 - 1),
+                checker: ReaderChecker::resuming(room.to_string(), i(seq) - 1),
+                start: Seq(seq.0 - 1),
                 seen: true,
                 lied: false,
             };
@@ -367,17 +392,17 @@ impl Listener {
         if let Some(view) = device.views.get_mut(&room) {
             if !view.seen {
                 view.seen = true;
-                if event.seq > view.start.next() {
-                    found.push(format!("{room} begins with {}, the stream began after {}", event.seq, view.start));
+                if seq > view.start.next() {
+                    found.push(format!("{room} begins with {seq}, the stream began after {}", view.start));
                 }
             }
-            if let Err(violation) = view.checker.observe(i(event.seq)) {
+            if let Err(violation) = view.checker.observe(i(seq)) {
                 found.push(violation.to_string());
             }
         }
-        if left(event).contains(&user) {
+        if event.is_some_and(|event| event.parts(user)) {
             device.views.remove(&room);
-            device.heads.insert(room, event.seq);
+            device.heads.insert(room, seq);
         }
         drop(device);
         for what in found {

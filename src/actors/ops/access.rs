@@ -14,6 +14,7 @@ use crate::{
         position::{Position, RoomHead},
         reject::Reject,
         room::{Author, Member, RoomInfo, RoomType},
+        view::View,
     },
     storage::{MessageRef, codec},
 };
@@ -36,10 +37,16 @@ pub struct Access {
 }
 
 impl Access {
-    /// The caller sees events after this one.
+    /// What the caller may see of the room.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View::of(&self.position, self.member.as_ref())
+    }
+
+    /// The caller sees events after this one ([`View::reaches`]).
     #[must_use]
     pub fn floor(&self) -> Seq {
-        self.member.as_ref().map_or(Seq(0), |member| member.floor(self.position))
+        self.view().floor
     }
 }
 
@@ -105,7 +112,7 @@ impl Node {
             }
             other => other?,
         };
-        if found.seq <= access.floor() || found.seq > access.head.seq {
+        if !access.view().reaches(found.seq) || found.seq > access.head.seq {
             return Err(Reject::MessageNotFound.into());
         }
         Ok((access, found))

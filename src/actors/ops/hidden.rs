@@ -7,10 +7,7 @@ use super::{
     walk::{self, Walk},
 };
 use crate::{
-    actors::{
-        error::Call,
-        stream::{Moment, MomentBody},
-    },
+    actors::{error::Call, stream::MomentBody},
     domain::{
         ids::{MessageId, Seq},
         message::Message,
@@ -48,8 +45,7 @@ impl Node {
             self.users.prefs_changed(user, room, prefs);
         }
         store.hide_message(user, room, seq).await?;
-        let moment = Moment::new(Some(room), user, self.now_ms(), MomentBody::Hidden { id, seq });
-        self.users.tell_moment(user, Arc::new(moment));
+        self.users.tell_own(user, Some(room), MomentBody::Hidden { id, seq });
         Ok(())
     }
 

@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Node;
 use crate::{
-    actors::{error::Call, fair_share::Spent, room::RoomMsg},
+    actors::{error::Call, fair_share::Spent, room::RoomMsg, stream::MomentBody},
     domain::{
-        ids::{RoomId, UserId},
+        ids::{Ordinal, RoomId, UserId},
         limits,
         reject::{Flaw, Reject, text},
         room::{Author, Role},
@@ -145,6 +145,7 @@ impl Node {
         // One lock for both sides: what the room is told last must be what holds.
         let _lock = self.user_lock(author.user.min(whom)).lock().await;
         self.context.store.put_block(author.user, whom, blocked).await?;
+        self.users.tell_own(author.user, None, MomentBody::Block { whom, blocked });
         let Some(room) = self.context.store.find_p2p_room(author.user, whom).await? else {
             return Ok(());
         };
@@ -255,7 +256,7 @@ impl Node {
         }
         let now = self.now_ms();
         let prefs = self
-            .change_prefs(author.user, room, |prefs| {
+            .change_prefs(author.user, room, access.head.n, |prefs| {
                 prefs.pinned = pinned.unwrap_or(prefs.pinned);
                 prefs.muted_until_ms =
                     muted_until_ms.map_or(prefs.muted_until_ms, |until| if until > now { until } else { 0 });
@@ -269,7 +270,13 @@ impl Node {
         Ok((prefs, prefs.hidden_at.is_some_and(|n| access.head.n <= n)))
     }
 
-    async fn change_prefs(&self, user: UserId, room: RoomId, change: impl FnOnce(&mut RoomPrefs)) -> Call<RoomPrefs> {
+    async fn change_prefs(
+        &self,
+        user: UserId,
+        room: RoomId,
+        newest: Ordinal,
+        change: impl FnOnce(&mut RoomPrefs),
+    ) -> Call<RoomPrefs> {
         let _lock = self.user_lock(user).lock().await;
         let entry = self.context.store.room_of(user, room).await?.ok_or(Reject::RoomNotFound)?;
         let mut prefs = entry.prefs;
@@ -277,6 +284,8 @@ impl Node {
         if prefs != entry.prefs {
             self.context.store.put_prefs(user, room, prefs).await?;
             self.users.prefs_changed(user, room, prefs);
+            let hidden = prefs.hidden_at.is_some_and(|n| newest <= n);
+            self.users.tell_own(user, Some(room), MomentBody::Preferences { prefs, hidden });
         }
         Ok(prefs)
     }
@@ -286,7 +295,7 @@ impl Node {
     }
 
     pub(super) async fn unhide(&self, user: UserId, room: RoomId) -> Call<()> {
-        self.change_prefs(user, room, |prefs| prefs.hidden_at = None).await.map(drop)
+        self.change_prefs(user, room, Ordinal(0), |prefs| prefs.hidden_at = None).await.map(drop)
     }
 
     /// [`Node::presence`] as far as the author is told of it; the others as if they were never seen.

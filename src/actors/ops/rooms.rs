@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Access, Node, UserProfile};
 use crate::{
-    actors::{error::Call, room::RoomHandle},
+    actors::{error::Call, room::RoomHandle, stream::MomentBody},
     domain::{
         ids::{Ordinal, RoomId, UserId},
         message::Message,
@@ -154,6 +154,7 @@ impl Node {
         let clear = |handle: RoomHandle| async move { handle.clear(author).await };
         let cleared = self.with_room(author, room, false, clear).await?;
         self.users.room_cleared(author.user, room, cleared);
+        self.users.tell_own(author.user, Some(room), MomentBody::Cleared { up_to: cleared.floor_seq });
         self.hide_room(author, room).await
     }
 

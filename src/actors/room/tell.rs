@@ -28,8 +28,19 @@ pub(crate) enum Untold {
 impl Room {
     pub(super) fn tell(&self, events: &[Arc<Event>]) {
         self.tell_members_before(events);
-        self.seed.shared.hub.tell(EventBatch::new(self.id, events.to_vec()));
+        self.tell_batch(events.to_vec());
         self.tell_members_after(events);
+    }
+
+    /// Gives events to all who listen. Who joined after, or has cleared, what the events are about is noted in the
+    /// batch: those streams look again.
+    fn tell_batch(&self, events: Vec<Arc<Event>>) {
+        let hub = &self.seed.shared.hub;
+        let mut batch = EventBatch::new(self.id, events);
+        if let Some(seq) = batch.about_earlier() {
+            batch = batch.with_late(self.seed.shared.state.read().late_views(seq, hub.audience()));
+        }
+        hub.tell(batch);
     }
 
     /// Tells what an earlier incarnation could not, before anything new.
@@ -55,20 +66,28 @@ impl Room {
         let members: Vec<(UserId, Role)> = state.members.iter().map(|(u, m)| (*u, m.role)).collect();
         for (user, member) in &state.members {
             let (seq, position) = (member.joined_seq, state.position(*user));
+            hub.forget_parting(*user, seq);
             users.room_joined(*user, info, &members, seq, position);
         }
+        let gone: Vec<UserId> = hub.audience().into_iter().filter(|user| !state.members.contains_key(user)).collect();
+        let head = state.head.seq;
+        drop(state);
+        self.part(&gone, head);
         // A stream that is behind reads the log.
         if let Some(newest) = newest {
-            hub.tell(EventBatch::new(self.id, vec![newest]));
-        }
-        for user in hub.audience() {
-            if !state.members.contains_key(&user) {
-                users.room_left(user, self.id, state.head.seq);
-            }
+            self.tell_batch(vec![newest]);
         }
     }
 
-    /// Users who have just become members begin to listen before the batch is told, so that they hear it.
+    /// Those who have left hear what came up to their leaving, and nothing after it.
+    fn part(&self, users: &[UserId], at: Seq) {
+        let all = &self.seed.users;
+        self.seed.shared.hub.part(users, at, |user| all.is_awake(user));
+        users.iter().for_each(|user| all.room_left(*user, self.id, at));
+    }
+
+    /// The actors of users who have just become members are told: their streams begin to listen, and read from the log
+    /// what was told until they did.
     fn tell_members_before(&self, events: &[Arc<Event>]) {
         for event in events {
             if let EventBody::Created { members, .. } | EventBody::Joined { members } = &event.body {
@@ -76,6 +95,7 @@ impl Room {
                 let Some(info) = &state.info else { continue };
                 for (user, _) in members {
                     let position = state.position(*user);
+                    self.seed.shared.hub.forget_parting(*user, event.seq);
                     self.seed.users.room_joined(*user, info, members, event.seq, position);
                 }
             }
@@ -86,12 +106,7 @@ impl Room {
     fn tell_members_after(&self, events: &[Arc<Event>]) {
         for event in events {
             match &event.body {
-                EventBody::Left { users, .. } => {
-                    self.seed.shared.hub.part(users, event.seq);
-                    for user in users {
-                        self.seed.users.room_left(*user, self.id, event.seq);
-                    }
-                }
+                EventBody::Left { users, .. } => self.part(users, event.seq),
                 EventBody::InfoChanged(info) => self.seed.shared.hub.set_name(&info.name),
                 _ => {}
             }

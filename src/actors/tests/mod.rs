@@ -9,6 +9,7 @@ mod rooms;
 mod shares;
 mod store;
 mod streams;
+mod views;
 
 use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
@@ -238,7 +239,9 @@ pub(crate) async fn events(reader: &mut StreamReader, count: usize) -> Vec<Event
     while events.len() < count {
         match next(reader).await {
             Output::Batch(batch) => events.extend(batch.events.iter().map(|e| e.as_ref().clone())),
-            Output::Events(read) => events.extend(read),
+            Output::Events(read) => {
+                events.extend(read.iter().map(|seen| seen.event().expect("nothing is veiled").clone()))
+            }
             Output::Moment(_) => {}
             other => panic!("after {} events: {other:?}", events.len()),
         }

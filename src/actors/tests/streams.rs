@@ -122,7 +122,7 @@ async fn a_cursor_from_the_future_must_resync() {
     town.say(ANA, room, "hi").await;
     let mut stream = town.stream(BEN, open("phone", &[(room, 50)])).await;
     let said = next(&mut stream).await;
-    assert!(matches!(said, Output::Resync(r, Seq(1), Seq(2)) if r == room), "{said:?}");
+    assert!(matches!(said, Output::Resync(r, Seq(1), Seq(2), Seq(50)) if r == room), "{said:?}");
     town.say(ANA, room, "next").await;
     assert_eq!(seqs(&events(&mut stream, 1).await), [3]);
 }
@@ -136,7 +136,7 @@ async fn a_cursor_too_old_must_resync() {
     }
     let mut stream = town.stream(BEN, open("phone", &[(room, 5)])).await;
     let said = next(&mut stream).await;
-    assert!(matches!(said, Output::Resync(r, Seq(6), Seq(21)) if r == room), "{said:?}");
+    assert!(matches!(said, Output::Resync(r, Seq(6), Seq(21), Seq(21)) if r == room), "{said:?}");
     town.say(ANA, room, "next").await;
     assert_eq!(seqs(&events(&mut stream, 1).await), [22]);
     let mut stream = town.stream(BEN, open("tablet", &[(room, 12)])).await;
@@ -185,7 +185,7 @@ async fn a_reader_too_slow_is_told_so() {
             other => break other,
         }
     };
-    let Output::Resync(_, from, to) = resync else {
+    let Output::Resync(_, from, to, _) = resync else {
         panic!("{resync:?}");
     };
     assert_eq!((from.0, to.0), (last + 1, 101));
@@ -244,7 +244,7 @@ async fn a_stream_whose_actor_panics_ends_and_resumes_with_no_seam() {
     said.sort_by_key(|output| matches!(output, Output::Events(_)));
     let [announced, Output::Events(missed)] = said else { panic!("{said:?}") };
     assert!(matches!(announced, Output::Announce(r, Seq(1)) if r == new_room), "{announced:?}");
-    assert_eq!(missed.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [3]);
+    assert_eq!(missed.iter().map(|event| event.seq().0).collect::<Vec<_>>(), [3]);
     drop((first, second));
     settle().await;
     assert!(!town.node.presence(&[BEN.user]).await[0].1, "the board of presence knows that both have gone");
@@ -336,7 +336,7 @@ async fn no_cursor_reaches_before_the_joining() {
     town.node.add_members(ANA, room, vec![new.user]).await.unwrap();
     settle().await;
     let mut stream = town.stream(new, open("phone", &[(room, 0)])).await;
-    assert!(matches!(next(&mut stream).await, Output::Resync(_, Seq(1), Seq(2))));
+    assert!(matches!(next(&mut stream).await, Output::Resync(_, Seq(1), Seq(2), Seq(2))));
     assert_eq!(seqs(&events(&mut stream, 1).await), [3]);
     assert!(is_quiet(&mut stream).await);
 }
@@ -350,7 +350,7 @@ async fn no_cursor_reaches_before_a_clearing() {
     town.node.delete_room(BEN, room).await.unwrap();
     town.say(ANA, room, "after").await;
     let mut stream = town.stream(BEN, open("phone", &[(room, 1)])).await;
-    assert!(matches!(next(&mut stream).await, Output::Resync(_, Seq(2), Seq(2))));
+    assert!(matches!(next(&mut stream).await, Output::Resync(_, Seq(2), Seq(2), Seq(2))));
     let heard = events(&mut stream, 1).await;
     assert_eq!(content(&heard[0]), Some("after"));
     assert!(is_quiet(&mut stream).await);

@@ -53,6 +53,11 @@ impl Stream {
     fn wants(&self, room: RoomId) -> bool {
         !self.silent && self.room.is_none_or(|only| only == room)
     }
+
+    /// Whether it is told what the user does elsewhere: in a room, or to another user.
+    fn hears(&self, room: Option<RoomId>) -> bool {
+        room.map_or(!self.silent, |room| self.wants(room))
+    }
 }
 
 /// The user's private side.
@@ -101,7 +106,10 @@ impl Actor for UserActor {
             UserMsg::CloseAll(reason) => {
                 user.streams.iter().for_each(|stream| stream.queue.push_control(Item::Close(reason)));
             }
-            UserMsg::Moment(moment) => user.streams.iter().for_each(|stream| stream.queue.push_moment(&moment)),
+            UserMsg::Own(moment) => {
+                let hearing = user.streams.iter().filter(|stream| stream.hears(moment.room));
+                hearing.for_each(|stream| stream.queue.push_own(&moment));
+            }
             other if user.loaded => user.take(other, &myself),
             other => user.park(other, &myself),
         }
@@ -189,7 +197,7 @@ impl User {
             | UserMsg::Closed { .. }
             | UserMsg::CloseAll(_)
             | UserMsg::Rest
-            | UserMsg::Moment(_) => {}
+            | UserMsg::Own(_) => {}
             #[cfg(any(test, feature = "testkit"))]
             UserMsg::Crash => {}
         }
@@ -205,12 +213,16 @@ impl User {
             drop(reply.send(Err(CallError::Overtaken)));
             return;
         }
+        let context = &Arc::clone(&self.seed.context);
+        let now = context.clock.now_ms();
+        // Before the stream that this one replaces ends: to those who watch, the user has not been away.
+        context.presence.opened(self.seed.user, now);
         self.replace(&open.client_id);
-        if self.streams.len() >= self.seed.context.options.streams_per_user_max {
+        if self.streams.len() >= context.options.streams_per_user_max {
+            context.presence.closed(self.seed.user, now);
             drop(reply.send(Err(CallError::TooManyStreams)));
             return;
         }
-        let context = &self.seed.context;
         let queue = Arc::new(StreamQueue::new(context.options.stream_queue_bytes_max));
         let stream = Stream {
             client_id: open.client_id.clone(),
@@ -223,6 +235,7 @@ impl User {
         let mut reader = StreamReader {
             user: self.seed.user,
             context: Arc::clone(context),
+            shared: Arc::clone(&self.seed.shared),
             owner: myself.clone(),
             queue: Arc::clone(&queue),
             cursors: HashMap::new(),
@@ -247,9 +260,7 @@ impl User {
         for room in strange {
             reader.todo.push_back(Todo::Say(Output::Left(room)));
         }
-        let now = context.clock.now_ms();
         context.presence.watch(&stream.presence_of, &queue, now);
-        context.presence.opened(self.seed.user, now);
         self.streams.push(stream);
         self.seed.shared.set_streams(self.streams.len());
         // If nobody waits for the reader any more, dropping it closes the stream.
@@ -296,22 +307,25 @@ impl User {
         let hub = self.seed.context.hubs.get(room);
         hub.set_name(name);
         for stream in self.streams.iter().filter(|stream| stream.wants(room)) {
-            hub.listen(self.seed.user, &stream.queue);
+            // Who has left since reads up to there from the log.
+            hub.listen(self.seed.user, seq, &stream.queue);
             stream.queue.push_control(Item::Joined(room, Seq(seq.0 - 1)));
         }
         let version = u64::MAX;
-        let listed = Listed { listing, prefs: Default::default(), hub, position, version };
+        let listed = Listed { listing, prefs: Default::default(), joined: seq, hub, position, version };
         self.seed.shared.list.lock().rooms.entry(room).or_insert(listed);
     }
 
     fn left(&self, room: RoomId, seq: Seq) {
-        let Some(listed) = self.seed.shared.list.lock().rooms.remove(&room) else {
-            return;
-        };
+        self.seed.shared.list.lock().rooms.remove(&room);
+        let hub = self.seed.context.hubs.get(room);
         for stream in self.streams.iter().filter(|stream| stream.wants(room)) {
-            listed.hub.unlisten(&stream.queue);
-            stream.queue.push_control(Item::Left(room, seq));
+            // Those that listened when it happened were told by the hub, in order with the room's events.
+            if hub.unlisten(&stream.queue) {
+                stream.queue.push_control(Item::Left(room, seq));
+            }
         }
+        hub.forget_parting(self.seed.user, seq);
     }
 
     fn observe(&self) -> UserObservation {
@@ -330,29 +344,30 @@ impl User {
 /// is heard and, when it is at or before the head, dropped.
 fn start(reader: &mut StreamReader, user: UserId, listed: &Listed, cursor: Option<Seq>, resuming: bool) {
     let (hub, room) = (&listed.hub, listed.hub.id());
-    hub.listen(user, &reader.queue);
+    if !hub.listen(user, Seq(0), &reader.queue) {
+        // Not the user's any more: their actor is about to hear of it.
+        return;
+    }
     let head = hub.head().map_or(Seq(0), |head| head.seq);
-    let floor = listed.position.floor_seq;
-    let seq = match cursor {
+    let mut cursor = match cursor {
         Some(seq) if seq > head => {
             // The client has seen what this log does not hold.
-            reader.todo.push_back(Todo::Say(Output::Resync(room, floor.next(), head)));
-            head
+            let from = listed.position.floor_seq.next();
+            reader.todo.push_back(Todo::Say(Output::Resync(room, from, head, seq)));
+            Cursor::new(head, Arc::clone(hub))
         }
         Some(seq) => {
-            if seq < floor {
-                // What happened while the user was away, and before, is not theirs to see any more.
-                reader.todo.push_back(Todo::Say(Output::Resync(room, seq.next(), floor)));
-            }
+            // What of it is for the user is looked up before anything is read.
             reader.todo.push_back(Todo::CatchUp { room, until: None });
-            seq.max(floor)
+            Cursor::new(seq, Arc::clone(hub))
         }
         None => {
             if resuming {
                 reader.todo.push_back(Todo::Say(Output::Announce(room, head)));
             }
-            head
+            Cursor::new(head, Arc::clone(hub))
         }
     };
-    reader.cursors.insert(room, Cursor::new(seq, Arc::clone(hub)));
+    cursor.listed = listed.joined;
+    reader.cursors.insert(room, cursor);
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     actors::{Context, hub::RoomHub},
     domain::{
-        ids::{RoomId, UserId},
+        ids::{RoomId, Seq, UserId},
         position::{Position, RoomHead},
         room::RoomType,
     },
@@ -23,6 +23,8 @@ const PAGE: usize = 1_000;
 pub(crate) struct Listed {
     pub(crate) listing: Listing,
     pub(crate) prefs: RoomPrefs,
+    /// The event by which the user joined, if that was since the list was read; else 0.
+    pub(crate) joined: Seq,
     pub(crate) hub: Arc<RoomHub>,
     /// The user's position, and the hub's version at which it was read.
     pub(crate) position: Position,
@@ -96,7 +98,8 @@ impl RoomList {
                 // Read after the version: a move in between makes the position stale, not wrong.
                 let version = hub.positions_version();
                 let position = context.store.position(entry.room, user).await?;
-                let listed = Listed { listing: entry.listing, prefs: entry.prefs, hub, position, version };
+                let (listing, prefs, joined) = (entry.listing, entry.prefs, Seq(0));
+                let listed = Listed { listing, prefs, joined, hub, position, version };
                 list.rooms.insert(entry.room, listed);
             }
             after = rooms.last().copied();

@@ -83,7 +83,8 @@ pub(crate) enum UserMsg {
         room: RoomId,
         position: Position,
     },
-    Moment(Arc<Moment>),
+    /// The user did something on one of their devices.
+    Own(Arc<Moment>),
     Closed {
         queue: Arc<StreamQueue>,
     },

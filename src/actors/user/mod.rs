@@ -6,6 +6,7 @@ pub(crate) mod list;
 mod message;
 mod place;
 mod reader;
+mod sight;
 
 use std::{
     sync::{
@@ -224,6 +225,11 @@ impl Users {
         self.awake.len()
     }
 
+    /// Whether the user has an actor.
+    pub(crate) fn is_awake(&self, user: UserId) -> bool {
+        self.awake.contains_key(&user)
+    }
+
     fn tell(&self, user: UserId, message: UserMsg) {
         if let Some(handle) = self.awake.get(&user) {
             let _ = handle.actor.cast(message);
@@ -252,6 +258,12 @@ impl Users {
     }
 
     pub(crate) fn prefs_changed(&self, user: UserId, room: RoomId, prefs: RoomPrefs) {
+        // At once: an open stream must not show what was just hidden.
+        if let Some(handle) = self.awake.get(&user)
+            && let Some(listed) = handle.shared.list.lock().rooms.get_mut(&room)
+        {
+            listed.prefs = prefs;
+        }
         self.tell(user, UserMsg::Prefs { room, prefs });
     }
 
@@ -260,9 +272,10 @@ impl Users {
         self.tell(user, UserMsg::Cleared { room, position });
     }
 
-    /// Tells all of a user's streams.
-    pub(crate) fn tell_moment(&self, user: UserId, moment: Arc<Moment>) {
-        self.tell(user, UserMsg::Moment(moment));
+    /// Tells all of a user's streams what the user did on one of their devices.
+    pub(crate) fn tell_own(&self, user: UserId, room: Option<RoomId>, body: MomentBody) {
+        let moment = Moment::new(room, user, self.context.clock.now_ms(), body);
+        self.tell(user, UserMsg::Own(Arc::new(moment)));
     }
 
     /// Lets a user's actor panic; for tests of what becomes of its streams.

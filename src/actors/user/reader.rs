@@ -15,7 +15,10 @@ use std::{
 
 use tokio::time::{Instant, Sleep};
 
-use super::UserMsg;
+use super::{
+    UserMsg, UserShared,
+    sight::{Look, Sight},
+};
 use crate::{
     actors::{
         Context,
@@ -23,10 +26,10 @@ use crate::{
         stream::{CloseReason, EventBatch, Item, Moment, StreamQueue},
     },
     domain::{
-        event::{Event, EventBody},
         ids::{RoomId, Seq, UserId},
+        view::{Seen, View},
     },
-    storage::{Direction, Store, StoreError, codec},
+    storage::StoreError,
 };
 
 /// Events read from the log at a time.
@@ -37,17 +40,17 @@ const PAGE: usize = 200;
 pub enum Output {
     /// Events, shared with other streams.
     Batch(Arc<EventBatch>),
-    /// Events of one room, read from its log for this stream.
-    Events(Vec<Event>),
+    /// Events of one room for this stream alone, as its reader sees them.
+    Events(Vec<Seen>),
     /// A moment.
     Moment(Arc<Moment>),
     /// A room that the client's cursors do not know joins the stream after this place.
     Announce(RoomId, Seq),
     /// The client's cursors name a room that is not the user's (any more).
     Left(RoomId),
-    /// Events cannot be given any more (or never were): they start at the first place, the stream goes on after the
-    /// second.
-    Resync(RoomId, Seq, Seq),
+    /// Events are not given: they start at the first place, and the stream goes on after the second. What the client
+    /// holds of the room up to the third may not be true any more.
+    Resync(RoomId, Seq, Seq, Seq),
     /// The stream is alive.
     Heartbeat,
     /// The server ends the stream.
@@ -61,39 +64,48 @@ pub enum Output {
 pub(crate) struct Cursor {
     pub(crate) seq: Seq,
     pub(crate) hub: Arc<RoomHub>,
-    /// The user has left: nothing after the place is for them, until they join again.
-    pub(crate) ended: bool,
-    /// The newest event by which the user left, as far as the client was told of it.
-    pub(crate) left: Seq,
-    /// The client was told that the room is not theirs, though the log goes on for them.
-    pub(crate) dismissed: bool,
+    /// The event that began the membership in which the stream stands; 0 while it was not looked up.
+    pub(crate) joined: Seq,
+    /// What the user's list says of that ([`super::list::Listed::joined`]).
+    pub(crate) listed: Seq,
+    /// Whether the reader hid messages in an earlier membership; none while it was not looked up.
+    pub(crate) hid_before: Option<bool>,
+    /// The user has left, and was told so: nothing after this place is for them, until they join again.
+    pub(crate) ended: Option<Seq>,
+    /// The client was not told that the user is a member (again).
+    pub(crate) is_news: bool,
 }
 
 impl Cursor {
+    /// At a place in the room; whether the user was a member there is looked up before anything is read.
     pub(crate) const fn new(seq: Seq, hub: Arc<RoomHub>) -> Self {
-        Self { seq, hub, ended: false, left: Seq(0), dismissed: false }
+        Self { seq, hub, joined: Seq(0), listed: Seq(0), hid_before: None, ended: None, is_news: false }
+    }
+
+    /// At the beginning of a membership.
+    fn joining(joined: Seq, hub: Arc<RoomHub>) -> Self {
+        Self { joined, listed: joined, is_news: true, ..Self::new(Seq(joined.0.saturating_sub(1)), hub) }
+    }
+
+    /// Goes on with a later membership.
+    fn rejoin(&mut self, joined: Seq) {
+        *self = Self::joining(joined, Arc::clone(&self.hub));
     }
 }
 
 #[derive(Debug)]
 pub(crate) enum Todo {
     Say(Output),
-    CatchUp { room: RoomId, until: Option<Seq> },
+    CatchUp {
+        room: RoomId,
+        until: Option<Seq>,
+    },
     Forget(RoomId, Seq),
+    /// The client has not heard what its user did in the room on another device.
+    Refresh(RoomId),
 }
 
-/// What was read for a stream.
-#[derive(Debug)]
-pub(crate) enum Read {
-    /// Events, and whether the user's membership ends with the last of them.
-    Page(Vec<Event>, bool),
-    /// There is too much to be given up to this place; and whether the user is a member.
-    TooMuch(Seq, bool),
-}
-
-type Page = Result<Read, StoreError>;
-
-type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Page)> + Send>>;
+type Fetch = Pin<Box<dyn Future<Output = (RoomId, Option<Seq>, Result<Look, StoreError>)> + Send>>;
 
 /// Says from time to time that the stream is alive.
 #[derive(Debug)]
@@ -130,11 +142,12 @@ impl Heartbeat {
 pub struct StreamReader {
     pub(crate) user: UserId,
     pub(crate) context: Arc<Context>,
+    pub(crate) shared: Arc<UserShared>,
     pub(crate) owner: ractor::ActorRef<UserMsg>,
     pub(crate) queue: Arc<StreamQueue>,
     pub(crate) cursors: HashMap<RoomId, Cursor>,
     pub(crate) todo: VecDeque<Todo>,
-    pub(crate) fetch: Option<Fetch>,
+    pub(super) fetch: Option<Fetch>,
     pub(crate) heartbeat: Heartbeat,
     /// Among all streams of the user; given back with the reader.
     pub(crate) place: Option<super::place::Place>,
@@ -191,6 +204,13 @@ impl StreamReader {
                     }
                     continue;
                 }
+                Some(Todo::Refresh(room)) => {
+                    let known = self.cursors.get(&room).filter(|c| c.ended.is_none() && !c.is_news);
+                    if let Some(at) = known.map(|c| c.seq) {
+                        return Poll::Ready(Output::Resync(room, at.next(), at, at));
+                    }
+                    continue;
+                }
                 Some(Todo::CatchUp { room, until }) => {
                     if let Some(output) = self.catch_up(room, until) {
                         return Poll::Ready(output);
@@ -206,7 +226,12 @@ impl StreamReader {
                     }
                 }
                 None => match self.queue.pop_behind() {
-                    Some(room) => self.todo.push_back(Todo::CatchUp { room, until: None }),
+                    Some((room, is_stale)) => {
+                        self.todo.push_back(Todo::CatchUp { room, until: None });
+                        if is_stale {
+                            self.todo.push_back(Todo::Refresh(room));
+                        }
+                    }
                     None => return self.poll_heartbeat(cx),
                 },
             }
@@ -235,144 +260,129 @@ impl StreamReader {
     }
 
     fn joined(&mut self, room: RoomId, after: Seq) {
-        let hub = self.context.hubs.get(room);
-        let head = hub.head().map_or(Seq(0), |head| head.seq);
-        let cursor = match self.cursors.entry(room) {
-            Entry::Vacant(free) => Some(free.insert(Cursor::new(after, hub))),
+        let joined = after.next();
+        match self.cursors.entry(room) {
+            Entry::Vacant(free) => {
+                free.insert(Cursor::joining(joined, self.context.hubs.get(room)));
+            }
             Entry::Occupied(known) => {
                 let cursor = known.into_mut();
                 // An item that waited while the log was read ahead says nothing new.
-                let is_new = cursor.ended && after >= cursor.left;
-                is_new.then(|| {
-                    // What the log had of the new membership may have been given already.
-                    cursor.seq = cursor.seq.max(after);
-                    cursor.ended = false;
-                    cursor
-                })
-            }
-        };
-        if let Some(cursor) = cursor {
-            let too_far = head.0.saturating_sub(cursor.seq.0) > self.context.options.catch_up_max;
-            if std::mem::take(&mut cursor.dismissed) || too_far {
-                // The event of joining is not given: the client learns of the room in another way.
-                let from = cursor.seq;
-                self.todo.push_back(Todo::Say(Output::Announce(room, from)));
+                if cursor.ended.is_some_and(|ended| joined > ended) {
+                    cursor.rejoin(joined);
+                }
             }
         }
         self.todo.push_back(Todo::CatchUp { room, until: None });
     }
 
-    /// The user left the room by the event at `at`.
+    /// The user left the room by the event at `at`, or by one before it.
     fn forget(&mut self, room: RoomId, at: Seq) -> Option<Output> {
-        let cursor = self.cursors.get_mut(&room)?;
-        let is_told = cursor.left >= at;
-        cursor.left = cursor.left.max(at);
-        if cursor.seq > at {
-            // Events of a later membership were read ahead, or events were left out: this is how far the client is.
-            cursor.ended = true;
-            cursor.dismissed |= !is_told;
-        } else {
-            self.cursors.remove(&room);
+        let cursor = self.cursors.get(&room)?;
+        if at < cursor.joined {
+            // The stream is in a later membership already.
+            return None;
         }
+        let is_told = cursor.ended.is_some();
+        self.cursors.remove(&room);
         (!is_told).then_some(Output::Left(room))
     }
 
     fn take_batch(&mut self, batch: Arc<EventBatch>) -> Option<Output> {
-        let cursor = self.cursors.get_mut(&batch.room).filter(|c| !c.ended)?;
-        if batch.first() == cursor.seq.next() {
-            cursor.seq = batch.last();
-            // Who leaves does so alone in a batch.
-            if let [event] = batch.events.as_slice()
-                && leaves(event, self.user)
-            {
-                cursor.left = event.seq;
+        let cursor = self.cursors.get_mut(&batch.room).filter(|c| c.ended.is_none())?;
+        if batch.first() != cursor.seq.next() {
+            if batch.last() > cursor.seq {
+                // A gap, or an overlap: the log has what is missing, and this batch too.
+                self.todo.push_back(Todo::CatchUp { room: batch.room, until: None });
             }
+            return None;
+        }
+        (cursor.seq, cursor.is_news) = (batch.last(), false);
+        if batch.is_plain {
             return Some(Output::Batch(batch));
         }
-        if batch.last() > cursor.seq {
-            // A gap, or an overlap: the log has what is missing, and this batch too.
-            self.todo.push_back(Todo::CatchUp { room: batch.room, until: None });
+        // Who leaves does so alone in a batch.
+        cursor.ended = batch.events.iter().find(|event| event.parts(self.user)).map(|event| event.seq);
+        self.check(batch)
+    }
+
+    /// Says what the reader sees of a batch that may be about messages that are not for them.
+    fn check(&mut self, batch: Arc<EventBatch>) -> Option<Output> {
+        let (room, late) = (batch.room, batch.late_view(self.user));
+        if batch.about_earlier().is_none() {
+            return Some(Output::Batch(batch));
         }
+        let sight = self.sight(room)?;
+        if late.is_none() && sight.counted() == Some(0) {
+            return Some(Output::Batch(batch));
+        }
+        let view = late.unwrap_or(View { floor: Seq(0), joined: sight.joined });
+        self.fetch = Some(Box::pin(async move { (room, None, sight.check(view, batch).await) }));
         None
+    }
+
+    fn sight(&self, room: RoomId) -> Option<Sight> {
+        let cursor = self.cursors.get(&room)?;
+        Some(Sight {
+            store: Arc::clone(&self.context.store),
+            shared: Arc::clone(&self.shared),
+            room,
+            user: self.user,
+            joined: cursor.joined,
+            listed: cursor.listed,
+            hid_before: cursor.hid_before,
+        })
     }
 
     /// Starts to read what the stream has missed in a room.
     fn catch_up(&mut self, room: RoomId, until: Option<Seq>) -> Option<Output> {
-        let cursor = self.cursors.get_mut(&room).filter(|c| !c.ended)?;
+        let cursor = self.cursors.get(&room).filter(|c| c.ended.is_none())?;
         let head = cursor.hub.head().map_or(Seq(0), |head| head.seq);
-        let target = until.unwrap_or(head);
-        if cursor.seq >= target {
+        let (after, target) = (cursor.seq, until.unwrap_or(head));
+        if after >= target {
             return None;
         }
-        let (store, after, user) = (Arc::clone(&self.context.store), cursor.seq, self.user);
         let limit = PAGE.min(usize::try_from(target.0 - after.0).unwrap_or(PAGE));
-        let too_much = target.0 - after.0 > self.context.options.catch_up_max;
-        self.fetch = Some(Box::pin(async move {
-            let page = if too_much {
-                // Whose room it is no more is told that, not to read it again.
-                let member = store.member(room, user).await;
-                member.map(|member| Read::TooMuch(target, member.is_some()))
-            } else {
-                read(&*store, room, user, after, limit).await
-            };
-            (room, until, page)
-        }));
+        let is_too_much = target.0 - after.0 > self.context.options.catch_up_max;
+        let sight = self.sight(room)?;
+        self.fetch = Some(Box::pin(async move { (room, until, sight.look(after, target, limit, is_too_much).await) }));
         None
     }
 
-    fn fetched(&mut self, room: RoomId, until: Option<Seq>, events: Page) -> Option<Output> {
+    fn fetched(&mut self, room: RoomId, until: Option<Seq>, look: Result<Look, StoreError>) -> Option<Output> {
         let cursor = self.cursors.get_mut(&room)?;
-        let (events, ended) = match events {
-            Ok(Read::Page(events, ended)) => (events, ended),
-            Ok(Read::TooMuch(target, true)) => {
-                let from = cursor.seq.next();
-                cursor.seq = target;
-                return Some(Output::Resync(room, from, target));
+        match look {
+            Ok(Look::Page(page)) => {
+                let last = page.events.last()?.seq();
+                debug_assert_eq!(page.events.first().map(Seen::seq), Some(cursor.seq.next()), "the log has no gaps");
+                (cursor.seq, cursor.joined) = (last, page.joined);
+                (cursor.hid_before, cursor.is_news) = (page.hid_before, false);
+                cursor.ended = page.has_parted.then_some(last);
+                self.todo.push_front(Todo::CatchUp { room, until });
+                Some(Output::Events(page.events))
             }
-            Ok(Read::TooMuch(target, false)) => {
-                (cursor.seq, cursor.left) = (target, target);
-                (cursor.ended, cursor.dismissed) = (true, true);
-                return Some(Output::Left(room));
+            Ok(Look::Skip { to, joined }) => {
+                let after = cursor.seq;
+                (cursor.seq, cursor.joined) = (to, joined);
+                cursor.hid_before = None;
+                self.todo.push_front(Todo::CatchUp { room, until });
+                let resync = Output::Resync(room, after.next(), to, to);
+                if !std::mem::take(&mut cursor.is_news) {
+                    return Some(resync);
+                }
+                // The event of joining is not given: the client learns of the room in another way.
+                self.todo.push_front(Todo::Say(resync));
+                Some(Output::Announce(room, after))
             }
-            Err(error) => return Some(Output::Failed(error)),
-        };
-        let last = events.last()?.seq;
-        debug_assert_eq!(events.first().map(|e| e.seq), Some(cursor.seq.next()), "the log has no gaps");
-        cursor.seq = last;
-        cursor.ended = ended;
-        if let Some(left) = events.iter().rfind(|event| leaves(event, self.user)) {
-            cursor.left = left.seq;
+            Ok(Look::Gone(target)) => {
+                cursor.ended = Some(target.max(cursor.seq));
+                Some(Output::Left(room))
+            }
+            Ok(Look::Checked { events, hid_before }) => {
+                cursor.hid_before = hid_before;
+                Some(Output::Events(events))
+            }
+            Err(error) => Some(Output::Failed(error)),
         }
-        self.todo.push_front(Todo::CatchUp { room, until });
-        Some(Output::Events(events))
     }
-}
-
-/// Reads what comes after `after` for `user`. What came after they left is not for them, unless they are back and may
-/// see it: the log alone does not say so, the membership does.
-async fn read(store: &dyn Store, room: RoomId, user: UserId, after: Seq, limit: usize) -> Page {
-    let records = store.read_log(room, after, Direction::Forward, limit).await?;
-    let mut events: Vec<Event> =
-        records.iter().map(|record| codec::decode_event(room, record)).collect::<Result<_, StoreError>>()?;
-    let Some(left) = events.iter().rposition(|event| leaves(event, user)) else {
-        return Ok(Read::Page(events, false));
-    };
-    let joins = |event: &Event| match &event.body {
-        EventBody::Joined { members } => members.iter().any(|(who, _)| *who == user),
-        _ => false,
-    };
-    if events[left..].iter().any(joins) {
-        return Ok(Read::Page(events, false));
-    }
-    let member = store.member(room, user).await?;
-    let member = member.map(|body| codec::decode_member(&body)).transpose()?;
-    let ended = member.is_none_or(|member| member.joined_seq < events[left].seq);
-    if ended {
-        events.truncate(left + 1);
-    }
-    Ok(Read::Page(events, ended))
-}
-
-fn leaves(event: &Event, user: UserId) -> bool {
-    matches!(&event.body, EventBody::Left { users, .. } if users.contains(&user))
 }

@@ -24,7 +24,8 @@ use crate::{
     actors::{
         Node,
         error::CallError,
-        stream::CloseReason,
+        ops::UserProfile,
+        stream::{CloseReason, EventBatch},
         user::{Attempt, OpenStream, Output, StreamReader},
     },
     api::{
@@ -36,11 +37,12 @@ use crate::{
         wire::{self, Dialect},
     },
     domain::{
-        event::{Event, EventBody},
+        event::Event,
         ids::{RoomId, Seq, UserId},
         limits,
         reject::{Flaw, Reject, count, text},
         room::{Author, Role},
+        view::Seen,
     },
     telemetry::metrics::ClientConnected,
 };
@@ -111,8 +113,8 @@ impl Chunk {
     }
 }
 
-/// A room being looked up for its announcement.
-type Announcing = Pin<Box<dyn Future<Output = Result<pb::Event, ApiError>> + Send>>;
+/// What is looked up before it can be said: a room for its announcement, or the names of members.
+type Announcing = Pin<Box<dyn Future<Output = Result<Bytes, ApiError>> + Send>>;
 
 /// Turns a reader's outputs into frames.
 pub(super) struct Pump {
@@ -123,7 +125,7 @@ pub(super) struct Pump {
     reader: StreamReader,
     announcing: Option<Announcing>,
     /// Events read from a log that wait for an announcement before them.
-    read: VecDeque<Event>,
+    read: VecDeque<Seen>,
     _client: ClientConnected,
 }
 
@@ -168,7 +170,7 @@ impl Pump {
                 };
                 self.announcing = None;
                 match event {
-                    Ok(event) => self.dialect.put(chunk.buffer(), &event.encode_to_vec()),
+                    Ok(frames) => chunk.push(frames),
                     // Gone again since: nothing to announce.
                     Err(error) if GONE.contains(&error.info().reason.as_str()) => {}
                     Err(error) => return Poll::Ready(error.into()),
@@ -192,6 +194,10 @@ impl Pump {
 
     fn say(&mut self, output: Output, chunk: &mut Chunk) -> Option<Status> {
         match output {
+            Output::Batch(batch) if batch.profiles.get().is_none() && !batch.people().is_empty() => {
+                let (node, dialect) = (self.node.clone(), self.dialect);
+                self.announcing = Some(Box::pin(async move { Ok(named(&node, dialect, &batch).await) }));
+            }
             Output::Batch(batch) => chunk.push(self.dialect.batch(&batch)),
             Output::Moment(moment) => chunk.push(self.dialect.moment(&moment)),
             Output::Events(events) => {
@@ -203,9 +209,10 @@ impl Pump {
                 let leave = pb::RoomLeave { user_ids: vec![self.author.user.0], ..Default::default() };
                 self.put(chunk, Some(room), Happened::RoomLeave(leave));
             }
-            Output::Resync(room, from, resumed) => {
+            Output::Resync(room, from, resumed, stale) => {
                 let (from_seq, resumed_after_seq) = (convert::number(from.0), convert::number(resumed.0));
-                let resync = pb::ResyncRequired { from_seq, resumed_after_seq };
+                let drop_up_to_seq = convert::number(stale.0);
+                let resync = pb::ResyncRequired { from_seq, resumed_after_seq, drop_up_to_seq };
                 self.put(chunk, Some(room), Happened::ResyncRequired(resync));
             }
             Output::Heartbeat => {
@@ -220,12 +227,25 @@ impl Pump {
 
     /// Says what was read from a log, up to an event by which the reader joins: that one brings the room along.
     fn say_read(&mut self, chunk: &mut Chunk) {
-        while let Some(event) = self.read.pop_front() {
-            if joins(&event, self.author.user) {
-                self.announce(event.room, event.seq, Some(event));
-                return;
+        while let Some(seen) = self.read.pop_front() {
+            match seen {
+                Seen::Whole(event) if event.joins(self.author.user) => {
+                    self.announce(event.room, event.seq, Some(event));
+                    return;
+                }
+                Seen::Whole(event) if !event.people().is_empty() => {
+                    let (node, dialect) = (self.node.clone(), self.dialect);
+                    self.announcing = Some(Box::pin(async move {
+                        let profiles = profiles(&node, &event).await;
+                        Ok(dialect.frame(&wire::event(&event, &profiles)))
+                    }));
+                    return;
+                }
+                Seen::Whole(event) => self.dialect.put(chunk.buffer(), &wire::event(&event, &[])),
+                Seen::Veiled { room, seq, at_ms } => {
+                    self.dialect.put(chunk.buffer(), &convert::veiled(room, seq, at_ms).encode_to_vec());
+                }
             }
-            self.dialect.put(chunk.buffer(), &wire::event(&event));
             if chunk.is_full() {
                 return;
             }
@@ -234,8 +254,11 @@ impl Pump {
 
     /// Brings a room into the stream: by the event of joining, if the log has it at hand.
     fn announce(&mut self, room: RoomId, seq: Seq, joining: Option<Event>) {
-        let (node, author) = (self.node.clone(), self.author);
-        self.announcing = Some(Box::pin(async move { announce(&node, author, room, seq, joining).await }));
+        let (node, author, dialect) = (self.node.clone(), self.author, self.dialect);
+        self.announcing = Some(Box::pin(async move {
+            let event = announce(&node, author, room, seq, joining).await?;
+            Ok(dialect.frame(&event.encode_to_vec()))
+        }));
     }
 
     fn put(&self, chunk: &mut Chunk, room: Option<RoomId>, happened: Happened) {
@@ -246,16 +269,6 @@ impl Pump {
             ..Default::default()
         };
         self.dialect.put(chunk.buffer(), &event.encode_to_vec());
-    }
-}
-
-/// Whether the user joins by this event.
-fn joins(event: &Event, user: UserId) -> bool {
-    match &event.body {
-        EventBody::Created { members, .. } | EventBody::Joined { members } => {
-            members.iter().any(|(who, _)| *who == user)
-        }
-        _ => false,
     }
 }
 
@@ -272,6 +285,20 @@ fn closed(reason: CloseReason) -> Status {
     }
 }
 
+/// What is known of those whom an event shows. Without an answer the event is told all the same, without names.
+async fn profiles(node: &Node, event: &Event) -> Vec<UserProfile> {
+    node.profiles(&event.people()).await.unwrap_or_default()
+}
+
+/// The frames of a batch with the names of its people, which are looked up once for all who listen.
+async fn named(node: &Node, dialect: Dialect, batch: &EventBatch) -> Bytes {
+    let look_up = || async { node.profiles(&batch.people()).await };
+    match batch.profiles.get_or_try_init(look_up).await {
+        Ok(_) => dialect.batch(batch),
+        Err(_) => dialect.frames(batch, &[]),
+    }
+}
+
 /// The event that brings a room into a stream: it stands at the room's newest place, or is the event of joining, and
 /// carries the room.
 async fn announce(
@@ -281,14 +308,19 @@ async fn announce(
     seq: Seq,
     joining: Option<Event>,
 ) -> Result<pb::Event, ApiError> {
-    let said = joining.as_ref().map(convert::event);
+    let said = match &joining {
+        Some(event) => Some(convert::named_event(event, &profiles(node, event).await)),
+        None => None,
+    };
     let summary = match (node.room(author, room).await, said.clone()) {
         (Ok(summary), _) => summary,
         // Gone again since: what happened is told all the same, without the room.
         (Err(CallError::Rejected(_)), Some(said)) => return Ok(said),
         (Err(error), _) => return Err(error.into()),
     };
-    let me = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
+    let UserProfile { name, picture } = node.profiles(&[author.user]).await?.pop().unwrap_or_default();
+    let bare = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
+    let me = pb::Participant { name, picture, ..bare };
     let mut join = pb::RoomJoin { participants: vec![me], room: Some(convert::room(author.user, &summary)) };
     let mut event = pb::Event {
         room_id: room.to_string(),

@@ -16,11 +16,22 @@ use super::{
 
 impl Model {
     pub(super) fn event(&mut self, event: Event, effects: &mut Vec<Effect>) {
-        let Event { room_id, seq, at, user_id, event: Some(body) } = event else {
+        let Event { room_id, seq, at, user_id, event } = event;
+        let Some(body) = event else {
+            // Not for us, but the log has gone on.
+            if let Some(room) = self.rooms.get_mut(&room_id) {
+                room.saw(seq);
+            }
+            self.note_progress(&room_id);
             return;
         };
         if let Body::Presence(presence) = &body {
             self.online.insert(presence.user_id, presence.online);
+            return;
+        }
+        if let Body::BlockUpdate(update) = &body {
+            let with_them = self.rooms.values().filter(|room| room.partner() == Some(update.user_id));
+            effects.extend(with_them.map(|room| Effect::LoadRoom { room_id: room.id().to_owned() }));
             return;
         }
         if !self.rooms.contains_key(&room_id) && !brings_room(&body) {
@@ -45,6 +56,14 @@ impl Model {
             }
             Body::Deleted(deleted) => room.deleted(deleted.message_id),
             Body::Hidden(hidden) => room.timeline.remove(hidden.message_id),
+            Body::PreferencesUpdate(update) => {
+                room.info.preferences = update.preferences;
+                self.place(&room_id);
+            }
+            Body::RoomCleared(cleared) => {
+                room.timeline.drop_up_to(cleared.up_to_seq);
+                effects.push(Effect::LoadRoom { room_id: room_id.clone() });
+            }
             Body::Reaction(MessageReaction { message_id, .. }) => room.timeline.mark_stale(message_id),
             Body::Pinned(pinned) => {
                 room.timeline.mark_stale(pinned.message_id);
@@ -69,6 +88,7 @@ impl Model {
                     room.info.role = participant.role;
                 }
             }
+            // All of it: whatever is held may have changed, and the newest page is read again.
             Body::ResyncRequired(_) => self.resync(&room_id, effects),
             _ => {}
         }

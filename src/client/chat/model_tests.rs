@@ -2,8 +2,9 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use tertulia_proto::chat::v1::{
-    MessageDeleted, MessageEdited, MessageReaction, MessageStatus, PositionMoved, ResyncRequired, Role, RoomJoin,
-    RoomLeave, RoomPreferences, StatusUpdate, Typing, event::Event as Body,
+    BlockUpdate, MessageDeleted, MessageEdited, MessageReaction, MessageStatus, PositionMoved, PreferencesUpdate,
+    ResyncRequired, Role, RoomCleared, RoomJoin, RoomLeave, RoomPreferences, StatusUpdate, Typing,
+    event::Event as Body,
 };
 
 use super::{
@@ -314,10 +315,23 @@ fn catching_up_ends_when_the_stream_has_come_to_the_end_of_the_list() {
 }
 
 #[test]
+fn an_event_that_is_not_for_us_moves_the_room_on_and_shows_nothing() {
+    let mut model = model(vec![group("g", "G", 5), group("b", "B", 3)], vec![]);
+    model.update(down());
+    model.update(Input::Up);
+    model.update(listed(vec![group("g", "G", 6), group("b", "B", 3)]));
+    assert!(!caught_up(&model));
+    let veiled = tertulia_proto::chat::v1::Event { room_id: "g".to_owned(), seq: 6, ..Default::default() };
+    assert_eq!(model.update(Input::Event(Box::new(veiled))), []);
+    assert!(caught_up(&model));
+    assert!(contents(&model).is_empty());
+}
+
+#[test]
 fn a_resync_reads_the_room_again_and_keeps_what_is_on_its_way() {
     let mut model = model(vec![group("g", "G", 5)], vec![message("g", 5, ANN, "old")]);
     say(&mut model, "mine");
-    let resync = ResyncRequired { from_seq: 6, resumed_after_seq: 900 };
+    let resync = ResyncRequired { from_seq: 6, resumed_after_seq: 900, drop_up_to_seq: 900 };
     let effects = model.update(event("g", 0, 0, Body::ResyncRequired(resync)));
     let room_id = || "g".to_owned();
     let expected =
@@ -325,6 +339,38 @@ fn a_resync_reads_the_room_again_and_keeps_what_is_on_its_way() {
     assert_eq!(effects, expected);
     assert!(contents(&model).is_empty());
     assert_eq!(pending_states(&model), [PendingState::InFlight]);
+}
+
+/// The page was asked for before, and may hold what was deleted since.
+#[test]
+fn a_page_from_before_a_resync_is_not_shown() {
+    let mut model = model(vec![group("g", "G", 5)], vec![]);
+    let resync = |model: &mut Model, text: &str| {
+        let resync = ResyncRequired { from_seq: 6, resumed_after_seq: 900, drop_up_to_seq: 900 };
+        model.update(event("g", 0, 0, Body::ResyncRequired(resync)));
+        assert!(contents(model).is_empty(), "{text}");
+    };
+    resync(&mut model, "asked for once");
+    resync(&mut model, "asked for again, before the first answer");
+    model.update(page("g", None, vec![message("g", 5, ANN, "deleted since")], false));
+    assert!(contents(&model).is_empty());
+    model.update(page("g", None, vec![message("g", 5, ANN, "as it is now")], false));
+    assert_eq!(contents(&model), ["as it is now"]);
+}
+
+#[test]
+fn what_one_does_on_another_device_is_seen_here() {
+    let mut model = model(vec![dm("d", 5), group("g", "G", 5)], vec![message("d", 4, ANN, "cleared")]);
+    assert_eq!(contents(&model), ["cleared"]);
+    let preferences = Some(RoomPreferences { pinned: true, ..RoomPreferences::default() });
+    model.update(event("g", 0, ME, Body::PreferencesUpdate(PreferencesUpdate { preferences })));
+    assert_eq!(model.order, ["g", "d"]);
+    let read_again = [Effect::LoadRoom { room_id: "d".to_owned() }];
+    let effects = model.update(event("d", 0, ME, Body::RoomCleared(RoomCleared { up_to_seq: 5 })));
+    assert_eq!(effects, read_again);
+    assert!(contents(&model).is_empty());
+    let block = BlockUpdate { user_id: ANN, blocked: true };
+    assert_eq!(model.update(event("", 0, ME, Body::BlockUpdate(block))), read_again);
 }
 
 #[test]

@@ -120,6 +120,9 @@ impl Model {
             return;
         };
         let timeline = &mut room.timeline;
+        if before_seq.is_none() && timeline.is_outdated() {
+            return;
+        }
         match before_seq {
             Some(_) => timeline.loading_older = false,
             None if result.is_ok() => timeline.loaded = Loaded::Yes,

@@ -66,6 +66,10 @@ pub(super) struct Timeline {
     pub(super) loaded: Loaded,
     pub(super) loading_older: bool,
     pub(super) has_older: bool,
+    /// What the reader has cleared: nothing up to here is shown again.
+    cleared_seq: i64,
+    /// Newest pages on their way that were asked for before all was forgotten.
+    outdated: u32,
     /// Messages to read again: something happened to them that cannot be worked out from here.
     stale: BTreeSet<i64>,
 }
@@ -111,6 +115,9 @@ impl Timeline {
 
     /// Puts a message in its place, in its present state. One of ours ends its wait.
     pub(super) fn put(&mut self, mut message: Message, me: i64) {
+        if message.seq <= self.cleared_seq {
+            return;
+        }
         if let Some(known) = self.by_id(message.id) {
             // Events go to all and carry no status of their sender's; what was reached stays so.
             message.status = message.status.max(known.status);
@@ -148,10 +155,26 @@ impl Timeline {
         }
     }
 
+    /// Forgets what the reader has cleared.
+    pub(super) fn drop_up_to(&mut self, seq: i64) {
+        self.cleared_seq = self.cleared_seq.max(seq);
+        self.entries = self.entries.split_off(&(seq + 1));
+        self.seq_of.retain(|_, at| *at > seq);
+        self.has_older = false;
+    }
+
     /// Forgets what was read, not what is on its way out.
     pub(super) fn forget(&mut self) {
-        let pending = std::mem::take(&mut self.pending);
-        *self = Self { pending, ..Self::default() };
+        let (pending, cleared_seq) = (std::mem::take(&mut self.pending), self.cleared_seq);
+        let outdated = self.outdated + u32::from(self.loaded == Loaded::Loading);
+        *self = Self { pending, cleared_seq, outdated, ..Self::default() };
+    }
+
+    /// Whether the newest page that has just come was asked for before all was forgotten: what it says may be outdated.
+    pub(super) fn is_outdated(&mut self) -> bool {
+        let is_outdated = self.outdated > 0;
+        self.outdated = self.outdated.saturating_sub(1);
+        is_outdated
     }
 
     /// The message changed in a way that only the server knows; read it again. One that is not here matters only

@@ -12,6 +12,7 @@ use crate::domain::{
     limits,
     message::Message,
     position::{Position, RoomHead},
+    view::View,
 };
 
 /// What decided commands do, in order. Empty when nothing has to be written.
@@ -54,6 +55,7 @@ pub struct RoomState {
     pub pins: Vec<(Seq, Seq)>,
     /// p2p: whether either side has blocked the other.
     pub blocked: bool,
+    all_see_after: Seq,
     tail: Tail,
 }
 
@@ -77,6 +79,7 @@ impl RoomState {
             positions: BTreeMap::new(),
             pins: Vec::new(),
             blocked: false,
+            all_see_after: Seq(0),
             tail: Tail::new(tail_max, usize::MAX),
         }
     }
@@ -90,6 +93,9 @@ impl RoomState {
     /// Gives a state read from a store its newest messages, oldest first. Every message after `after` must be there.
     pub fn warm(&mut self, after: Seq, messages: impl IntoIterator<Item = Arc<Message>>) {
         self.tail.begin(after);
+        let floors = self.positions.values().map(|position| position.floor_seq);
+        let joined = self.members.values().map(|member| member.joined_seq);
+        self.all_see_after = floors.chain(joined).max().unwrap_or_default();
         for message in messages {
             self.tail.push(message);
         }
@@ -153,6 +159,23 @@ impl RoomState {
     #[must_use]
     pub fn position(&self, user: UserId) -> Position {
         self.positions.get(&user).copied().unwrap_or_default()
+    }
+
+    /// What the user may see of the room.
+    #[must_use]
+    pub fn view(&self, user: UserId) -> View {
+        View::of(&self.position(user), self.members.get(&user))
+    }
+
+    /// Those of `users` who may not see, or may have hidden before they were here, the message at `seq` or one before
+    /// it. Costs nothing for a message that is newer than the last joining and clearing.
+    #[must_use]
+    pub fn late_views(&self, seq: Seq, users: impl IntoIterator<Item = UserId>) -> Vec<(UserId, View)> {
+        if seq > self.all_see_after {
+            return Vec::new();
+        }
+        let views = users.into_iter().map(|user| (user, self.view(user)));
+        views.filter(|(_, view)| !view.reaches(seq) || view.may_have_hidden(seq, 0)).collect()
     }
 
     /// Messages the user has not seen.
@@ -248,6 +271,7 @@ impl RoomState {
     fn move_position(&mut self, user: UserId, position: Position) {
         let entry = self.positions.entry(user).or_default();
         *entry = entry.merge(position);
+        self.all_see_after = self.all_see_after.max(entry.floor_seq);
     }
 
     /// Does what one event says.
@@ -293,6 +317,7 @@ impl RoomState {
     }
 
     fn join(&mut self, members: &[(UserId, Role)], event: &Event) {
+        self.all_see_after = self.all_see_after.max(event.seq);
         for (user, role) in members {
             self.members.insert(*user, self.joining(*user, *role, event));
         }
