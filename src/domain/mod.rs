@@ -13,3 +13,5 @@ pub mod privacy;
 pub mod reject;
 pub mod room;
 pub mod snowflake;
+pub mod status;
+pub mod unread;

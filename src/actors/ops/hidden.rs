@@ -48,6 +48,10 @@ impl Node {
             self.users.prefs_changed(user, room, prefs);
         }
         store.hide_message(user, room, seq).await?;
+        if access.member.is_some() {
+            // Once more: who has looked for hidden messages since has not found this one.
+            self.users.prefs_changed(user, room, prefs);
+        }
         let moment = Moment::new(Some(room), user, self.now_ms(), MomentBody::Hidden { id, seq });
         self.users.tell_moment(user, Arc::new(moment));
         Ok(())

@@ -80,11 +80,8 @@ impl Node {
             rooms = self.matching(rooms, &fold(query)).await?;
         }
         self.refresh_positions(author.user, &rooms).await?;
-        let unread_total = {
-            let list = shared.list.lock();
-            let listed = rooms.iter().filter_map(|(key, _)| list.rooms.get(&key.room));
-            listed.map(|listed| listed.position.unread(listed.head().n)).sum()
-        };
+        let unread = self.unread_in_list(author.user, &shared, rooms.iter().map(|(key, _)| key.room)).await?;
+        let unread_total = unread.iter().map(|(_, unread)| unread).sum();
         let total = rooms.len();
         rooms.retain(|(key, _)| after.is_none_or(|after| *key > after));
         let more = rooms.len() > limit;

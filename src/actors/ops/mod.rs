@@ -21,6 +21,7 @@ mod rooms;
 mod search;
 mod send;
 mod turns;
+mod unread;
 mod walk;
 
 use std::{sync::Arc, time::Duration};

@@ -11,6 +11,7 @@ use crate::{
         position::{Position, RoomHead},
         reject::Reject,
         room::{Author, Command, InfoPatch, Member, Role, RoomInfo, RoomType},
+        unread::Unread,
     },
     storage::RoomPrefs,
 };
@@ -59,8 +60,8 @@ pub struct RoomSummary {
 /// Where an unread number comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnreadExplained {
-    /// The number.
-    pub unread: u64,
+    /// The number, and what it is made of.
+    pub unread: Unread,
     /// Ordinal of the newest message.
     pub last_n: Ordinal,
     /// The user's position.
@@ -97,7 +98,7 @@ impl Node {
         Ok(RoomSummary {
             head: access.head,
             role: access.member.as_ref().map(|member| member.role),
-            unread: access.position.unread(access.head.n),
+            unread: self.unread(author.user, &access, access.position, prefs).await?.count(),
             last_message,
             people,
             partner,
@@ -128,8 +129,8 @@ impl Node {
             Some(handle) => handle.read(|s| s.position(user)),
             None => self.context.store.position(room, user).await?,
         };
-        let last_n = access.head.n;
-        Ok(UnreadExplained { unread: position.unread(last_n), last_n, position })
+        let unread = self.unread_of(user, &access, position).await?;
+        Ok(UnreadExplained { unread, last_n: access.head.n, position })
     }
 
     /// Changes a room's settings.

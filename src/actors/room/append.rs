@@ -77,6 +77,7 @@ impl Room {
             let mut state = self.seed.shared.state.write();
             let moved = change.positions.iter().map(|(user, after)| (*user, state.position(*user), *after)).collect();
             state.apply(&change);
+            self.seed.shared.hub.set_uncounted(&state.uncounted);
             self.seed.shared.hub.set_head(state.head);
             self.seed.shared.hub.positions_moved();
             (moved, state.info.as_ref().map(|info| info.room_type))

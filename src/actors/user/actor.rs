@@ -181,7 +181,7 @@ impl User {
             }
             UserMsg::Prefs { room, prefs } => {
                 if let Some(listed) = self.seed.shared.list.lock().rooms.get_mut(&room) {
-                    listed.prefs = prefs;
+                    listed.set_prefs(prefs);
                 }
             }
             UserMsg::Loaded(_)
@@ -300,7 +300,7 @@ impl User {
             stream.queue.push_control(Item::Joined(room, Seq(seq.0 - 1)));
         }
         let version = u64::MAX;
-        let listed = Listed { listing, prefs: Default::default(), hub, position, version };
+        let listed = Listed::new(listing, Default::default(), hub, position, version);
         self.seed.shared.list.lock().rooms.entry(room).or_insert(listed);
     }
 

@@ -179,12 +179,14 @@ impl ChatService {
         let explained = self.door.node.explain_unread(caller.author, id, user).await?;
         let position = explained.position;
         encoded(&pb::ExplainUnreadResponse {
-            unread_count: convert::number(explained.unread),
+            unread_count: convert::number(explained.unread.count()),
             last_n: convert::number(explained.last_n.0),
             read_n: convert::number(position.read_n.0),
             own_last_n: convert::number(position.sent_n.0),
             floor_n: convert::number(position.floor_n.0),
             read_seq: convert::number(position.read_seq.0),
+            uncounted: convert::number(explained.unread.uncounted),
+            hidden: convert::number(explained.unread.hidden),
         })
     }
 

@@ -117,6 +117,10 @@ pub(super) struct Info {
     pub(super) encryption_data: String,
     #[prost(bool, tag = "11")]
     pub(super) deleted: bool,
+    /// Of a room's row alone: runs of messages that count as unread for nobody. For each, how far it begins after the
+    /// one before, and how far its end is from its beginning.
+    #[prost(uint64, repeated, tag = "12")]
+    pub(super) uncounted: Vec<u64>,
     #[prost(int64, repeated, tag = "14")]
     pub(super) denied: Vec<i64>,
     #[prost(bytes = "vec", tag = "15")]

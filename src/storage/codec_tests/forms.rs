@@ -10,6 +10,7 @@ use crate::{
         message::{Attachment, Draft, ForwardedFrom, Message, MessageType},
         privacy::WhoMayAdd,
         room::{Member, Role, RoomInfo, RoomType},
+        unread::Uncounted,
     },
     storage::{
         Record, StoreErrorKind,
@@ -145,6 +146,7 @@ fn stored_forms() -> String {
         ("state", codec::encode_state(&edited())),
         ("state.erased", codec::encode_state(&edited().erased())),
         ("info", codec::encode_info(&settings())),
+        ("room", codec::encode_room(&settings(), &Uncounted::from_runs([(3, 3), (7, 9)]))),
         ("member", codec::encode_member(&member())),
         ("profile", codec::encode_profile("Ana", "https://example.org/p")),
         ("device", codec::encode_device("token", 2, 1_790_000_000_000)),
@@ -190,6 +192,10 @@ fn bytes_of_former_versions_are_read() {
     assert_eq!(codec::decode_state(ROOM, &bytes("state")).unwrap(), edited());
     assert_eq!(codec::decode_state(ROOM, &bytes("state.erased")).unwrap(), edited().erased());
     assert_eq!(codec::decode_info(ROOM, &bytes("info")).unwrap(), settings());
+    assert_eq!(codec::decode_info(ROOM, &bytes("room")).unwrap(), settings());
+    assert_eq!(codec::decode_room(ROOM, &bytes("info")).unwrap(), (settings(), Uncounted::default()));
+    let uncounted = Uncounted::from_runs([(3, 3), (7, 9)]);
+    assert_eq!(codec::decode_room(ROOM, &bytes("room")).unwrap(), (settings(), uncounted));
     assert_eq!(codec::decode_member(&bytes("member")).unwrap(), member());
     assert_eq!(codec::decode_info(ROOM, &bytes("info.made_by_id")).unwrap(), remembering());
     assert_eq!(codec::decode_member(&bytes("member.joined")).unwrap().floor_seq, Some(Seq(8)));
