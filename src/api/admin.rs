@@ -123,7 +123,8 @@ impl AdminService for Admin {
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, POSITIONS_DEFAULT, POSITIONS_MAX).map_err(ApiError::from)?;
         let after = UserId(request.after_user_id);
-        let (positions, head, uncounted) = self.door.node.all_positions(room, after, limit + 1).await.map_err(ApiError::from)?;
+        let (positions, head, uncounted) =
+            self.door.node.all_positions(room, after, limit + 1).await.map_err(ApiError::from)?;
         let has_more = positions.len() > limit;
         let position = |(user, position): &(UserId, crate::domain::position::Position)| MemberPosition {
             user_id: user.0,
