@@ -122,7 +122,8 @@ impl Tally {
         // What someone counts for, has got and has read are stretches of the log that begin where they joined.
         let first = self.places.partition_point(|place| place.seq <= joined);
         let up_to = |reached: Reached| self.places.partition_point(|place| place.reached(position) >= reached);
-        for (kind, end) in [self.places.len(), up_to(Reached::Delivered), up_to(Reached::Read)].into_iter().enumerate() {
+        for (kind, end) in [self.places.len(), up_to(Reached::Delivered), up_to(Reached::Read)].into_iter().enumerate()
+        {
             if end > first {
                 self.steps[first][kind] += 1;
                 self.steps[end][kind] -= 1;
