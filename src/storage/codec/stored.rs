@@ -181,6 +181,16 @@ pub(super) struct Profile {
     pub(super) name: String,
     #[prost(string, tag = "2")]
     pub(super) picture: String,
+    /// When the token was issued that said the name, and when it expires.
+    #[prost(int64, tag = "3")]
+    pub(super) name_issued_at_ms: i64,
+    #[prost(int64, tag = "4")]
+    pub(super) name_expires_at_ms: i64,
+    /// The same of the picture.
+    #[prost(int64, tag = "5")]
+    pub(super) picture_issued_at_ms: i64,
+    #[prost(int64, tag = "6")]
+    pub(super) picture_expires_at_ms: i64,
     #[prost(uint32, tag = "8")]
     pub(super) who_may_add: u32,
 }
