@@ -11,6 +11,7 @@ use crate::{
         ids::{Ordinal, RoomId, UserId},
         position::{Position, RoomHead},
         room::RoomType,
+        room_list::ListKey,
     },
     storage::{Listing, Result, RoomPrefs},
 };
@@ -33,13 +34,7 @@ pub(crate) struct Listed {
 
 impl Listed {
     /// A room with the user's position as it was at `version` of the hub.
-    pub(crate) fn new(
-        listing: Listing,
-        prefs: RoomPrefs,
-        hub: Arc<RoomHub>,
-        position: Position,
-        version: u64,
-    ) -> Self {
+    pub(crate) fn new(listing: Listing, prefs: RoomPrefs, hub: Arc<RoomHub>, position: Position, version: u64) -> Self {
         Self { listing, prefs, hub, position, version, hidden: None }
     }
 
@@ -78,19 +73,8 @@ impl Listed {
 
     /// Where the room stands in the list: smaller comes first.
     pub(crate) fn key(&self) -> ListKey {
-        ListKey { unpinned: !self.prefs.pinned, older: -self.head().activity_ms, room: self.hub.id() }
+        ListKey::new(self.hub.id(), &self.head(), self.prefs.pinned)
     }
-}
-
-/// A place in a room list: pinned first, then by last activity, then by id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ListKey {
-    /// Not pinned.
-    pub unpinned: bool,
-    /// Minus the last activity, milliseconds since the Unix epoch.
-    pub older: i64,
-    /// Breaks ties.
-    pub room: RoomId,
 }
 
 /// The list.
