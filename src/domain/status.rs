@@ -15,6 +15,7 @@ use super::{
     ids::{Ordinal, Seq, UserId},
     message::Message,
     position::Position,
+    room::RoomState,
 };
 
 /// Members looked at, at most.
@@ -107,6 +108,21 @@ impl Tally {
         let own = places.iter().map(|place| (place.sender, (Seq(u64::MAX), Position::default()))).collect();
         let (steps, of_former) = (vec![[0; 3]; places.len() + 1], vec![Reached::Sent; places.len()]);
         Self { places, steps, own, of_former, at_least: false }
+    }
+
+    /// Of messages of a room, by its live state; at most `look` members are looked at.
+    #[must_use]
+    pub fn of_room(state: &RoomState, places: Vec<Place>, look: usize) -> Self {
+        let mut tally = Self::new(places);
+        tally.at_least = state.members.len() > look;
+        for (user, member) in state.members.iter().take(look) {
+            tally.member(*user, member.joined_seq, &state.position(*user));
+        }
+        if tally.wants_former() {
+            let former = state.positions.iter().filter(|(user, _)| !state.members.contains_key(user));
+            former.take(COUNTED_MAX).for_each(|(user, position)| tally.former(*user, position));
+        }
+        tally
     }
 
     /// Says that not all members will be looked at.

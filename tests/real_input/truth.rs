@@ -221,7 +221,7 @@ impl RoomTruth {
 
 /// What must be the same wherever a message is shown, but for what the viewer's eye adds.
 fn body(message: &Message) -> Message {
-    Message { status: 0, ..message.clone() }
+    Message { status: 0, status_counts: None, ..message.clone() }
 }
 
 /// Unread of every member as `ExplainUnread` tells it, against the positions.

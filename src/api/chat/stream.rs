@@ -289,7 +289,7 @@ async fn announce(
         (Err(error), _) => return Err(error.into()),
     };
     let me = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
-    let mut join = pb::RoomJoin { participants: vec![me], room: Some(convert::room(author.user, &summary)) };
+    let mut join = pb::RoomJoin { participants: vec![me], room: Some(convert::room(&summary)) };
     let mut event = pb::Event {
         room_id: room.to_string(),
         seq: convert::number(seq.0),
