@@ -19,6 +19,7 @@ use crate::domain::{
     fold::fold,
     ids::{RoomId, Seq, UserId},
     position::RoomHead,
+    unread::Uncounted,
 };
 
 /// Someone who listens to a room.
@@ -44,6 +45,7 @@ pub struct RoomHub {
     told: RwLock<Option<Seq>>,
     name: RwLock<Option<Arc<str>>>,
     positions_version: AtomicU64,
+    uncounted: RwLock<Option<Arc<Uncounted>>>,
     audience: RwLock<Audience>,
     registry: Weak<DashMap<RoomId, Weak<RoomHub>>>,
 }
@@ -84,6 +86,25 @@ impl RoomHub {
     /// Tells the room's name.
     pub fn set_name(&self, name: &str) {
         *self.name.write() = Some(fold(name).into());
+    }
+
+    /// What counts as unread for nobody in the room, if anyone has told it yet.
+    #[must_use]
+    pub fn uncounted(&self) -> Option<Arc<Uncounted>> {
+        self.uncounted.read().clone()
+    }
+
+    /// Tells what counts as unread for nobody, as the room's writer has it.
+    pub fn set_uncounted(&self, uncounted: &Arc<Uncounted>) {
+        let mut slot = self.uncounted.write();
+        if slot.as_ref().is_none_or(|known| !Arc::ptr_eq(known, uncounted)) {
+            *slot = Some(Arc::clone(uncounted));
+        }
+    }
+
+    /// Takes what the store says of it, unless the room's writer has said something. Returns what holds.
+    pub fn learn_uncounted(&self, stored: Arc<Uncounted>) -> Arc<Uncounted> {
+        Arc::clone(self.uncounted.write().get_or_insert(stored))
     }
 
     /// Changes whenever a position in the room moves: what was read at an older version may be outdated.
@@ -215,6 +236,7 @@ impl Hubs {
             told: RwLock::default(),
             name: RwLock::default(),
             positions_version: AtomicU64::new(0),
+            uncounted: RwLock::default(),
             audience: RwLock::default(),
             registry: Arc::downgrade(&self.registry),
         });

@@ -18,6 +18,7 @@ use crate::{
     domain::{
         event::{Event, EventBody},
         ids::{MessageId, RoomId, Seq, UserId},
+        status::Status,
         view::View,
     },
     storage::RoomPrefs,
@@ -146,12 +147,12 @@ pub enum MomentBody {
         /// Delivered up to here.
         delivered: Seq,
     },
-    /// To a sender: messages were delivered to, or read by, the user of the moment.
+    /// To a sender: the user of the moment has got, or read, messages.
     Status {
-        /// Up to here.
+        /// The newest of the sender's concerned.
         up_to: Seq,
-        /// Read, not only delivered.
-        read: bool,
+        /// How far that one has come with all.
+        status: Status,
     },
     /// A watched user came or went.
     Presence {

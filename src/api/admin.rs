@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     actors::{ops::StoredRoom, room::RoomObservation},
-    domain::ids::UserId,
+    domain::{ids::UserId, unread::Unread},
 };
 
 /// Rooms, events on a page when the caller does not say.
@@ -123,7 +123,8 @@ impl AdminService for Admin {
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, POSITIONS_DEFAULT, POSITIONS_MAX).map_err(ApiError::from)?;
         let after = UserId(request.after_user_id);
-        let (positions, head) = self.door.node.all_positions(room, after, limit + 1).await.map_err(ApiError::from)?;
+        let (positions, head, uncounted) =
+            self.door.node.all_positions(room, after, limit + 1).await.map_err(ApiError::from)?;
         let has_more = positions.len() > limit;
         let position = |(user, position): &(UserId, crate::domain::position::Position)| MemberPosition {
             user_id: user.0,
@@ -132,7 +133,7 @@ impl AdminService for Admin {
             read_n: convert::number(position.read_n.0),
             own_last_n: convert::number(position.sent_n.0),
             floor_n: convert::number(position.floor_n.0),
-            unread_count: convert::number(position.unread(head.n)),
+            unread_count: convert::number(Unread::new(position.seen(), head.n, &uncounted, &[]).count()),
         };
         let positions = positions.iter().take(limit).map(position).collect();
         Ok(Response::new(ReadPositionsResponse { positions, has_more }))

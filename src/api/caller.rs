@@ -13,7 +13,12 @@ use super::{
 };
 use crate::{
     actors::Node,
-    domain::{ids::UserId, reject::Reject, room::Author},
+    domain::{
+        ids::UserId,
+        profile::{Said, Stamp},
+        reject::Reject,
+        room::Author,
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -66,10 +71,12 @@ impl Door {
     pub(super) async fn admit(&self, identity: Identity) -> Result<Caller, ApiError> {
         let user = UserId(identity.user_id);
         self.limits.user(user).await?;
-        self.node.seen(user, &identity.name, &identity.picture).await?;
+        let stamp = Stamp::new(identity.issued_at_ms, identity.expiry.at_ms(), self.node.now_ms());
+        let said = Said { name: identity.name, picture: identity.picture, stamp };
+        let name = self.node.heard(user, &said).await?;
         Ok(Caller {
             author: Author { user, admin: identity.admin },
-            name: identity.name.as_str().into(),
+            name: name.into(),
             expiry: identity.expiry,
         })
     }

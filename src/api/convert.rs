@@ -16,6 +16,7 @@ use crate::{
         message::{Attachment, Draft, ForwardedFrom, Message, MessageType},
         reject::{Flaw, Reject},
         room::{Member, Role, RoomInfo, RoomType},
+        status::{Reached, Status},
     },
     storage::{Durability, RoomPrefs},
 };
@@ -187,20 +188,38 @@ pub(super) fn message(message: &Message) -> pb::Message {
         status: pb::MessageStatus::Unspecified as i32,
         sender_name: draft.sender_name.clone(),
         original_at: time(draft.original_at_ms),
+        status_counts: None,
     }
 }
 
-/// The status of a message to `viewer`, when all others have got and read messages up to here.
-pub(super) fn status(message: &Message, viewer: UserId, delivered: Seq, read: Seq) -> pb::MessageStatus {
-    if message.sender != viewer {
-        pb::MessageStatus::Unspecified
-    } else if message.seq <= read {
-        pb::MessageStatus::Read
-    } else if message.seq <= delivered {
-        pb::MessageStatus::Delivered
-    } else {
-        pb::MessageStatus::Sent
+/// How far a message has come.
+pub(super) const fn reached(reached: Reached) -> pb::MessageStatus {
+    match reached {
+        Reached::Sent => pb::MessageStatus::Sent,
+        Reached::Delivered => pb::MessageStatus::Delivered,
+        Reached::Read => pb::MessageStatus::Read,
     }
+}
+
+/// With how many a message has come how far.
+pub(super) fn status_counts(status: &Status) -> pb::StatusCounts {
+    let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+    pb::StatusCounts {
+        delivered_to: count(status.delivered_to),
+        read_by: count(status.read_by),
+        of: count(status.of),
+        at_least: status.at_least,
+    }
+}
+
+/// A message of the viewer's own, with its status, or another's.
+pub(super) fn message_with(shown: &Message, status: Option<Status>) -> pb::Message {
+    let mut shown = message(shown);
+    if let Some(status) = status {
+        shown.status = reached(status.reached) as i32;
+        shown.status_counts = Some(status_counts(&status));
+    }
+    shown
 }
 
 fn forwarded(from: &ForwardedFrom) -> pb::ForwardedFrom {
@@ -312,12 +331,8 @@ pub(super) fn prefs(prefs: RoomPrefs, hidden: bool) -> pb::RoomPreferences {
 }
 
 /// A room as one user sees it.
-pub(super) fn room(viewer: UserId, summary: &RoomSummary) -> pb::Room {
-    let last_message = summary.last_message.as_deref().map(|m| {
-        let mut last = message(m);
-        last.status = status(m, viewer, Seq(0), Seq(0)) as i32;
-        last
-    });
+pub(super) fn room(summary: &RoomSummary) -> pb::Room {
+    let last_message = summary.last_message.as_deref().map(|m| message_with(m, summary.last_status));
     pb::Room {
         last_activity_at: time(summary.head.activity_ms),
         role: summary.role.map_or(pb::Role::Unspecified, role) as i32,
@@ -415,10 +430,11 @@ pub(super) fn moment(moment: &Moment) -> pb::Event {
         MomentBody::Position { read, delivered } => {
             E::Read(pb::PositionMoved { read_seq: number(read.0), delivered_seq: number(delivered.0) })
         }
-        MomentBody::Status { up_to, read } => {
-            let status = if *read { pb::MessageStatus::Read } else { pb::MessageStatus::Delivered };
-            E::Status(pb::StatusUpdate { up_to_seq: number(up_to.0), status: status as i32 })
-        }
+        MomentBody::Status { up_to, status } => E::Status(pb::StatusUpdate {
+            up_to_seq: number(up_to.0),
+            status: reached(status.reached) as i32,
+            counts: Some(status_counts(status)),
+        }),
         MomentBody::Presence { online } => E::Presence(pb::Presence {
             user_id: moment.user.0,
             online: *online,

@@ -6,7 +6,6 @@ use prost::{
     Message as _,
     encoding::{WireType, encode_key, encode_varint, encoded_len_varint},
 };
-use tertulia_proto::chat::v1 as pb;
 
 use super::convert;
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     domain::{
         event::{Event, EventBody},
         message::Message,
+        status::Status,
     },
 };
 
@@ -24,6 +24,8 @@ use crate::{
 const EVENT_MESSAGE: u32 = 11;
 /// `Message.status` in chat.v1.
 const MESSAGE_STATUS: u32 = 21;
+/// `Message.status_counts` in chat.v1.
+const MESSAGE_STATUS_COUNTS: u32 = 24;
 /// `SessionResponse.event` and `.reply` in chat.v1.
 const SESSION_EVENT: u32 = 1;
 const SESSION_REPLY: u32 = 2;
@@ -46,16 +48,15 @@ fn field_len(tag: u32, len: usize) -> usize {
     encoded_len_varint(u64::from(tag << 3)) + encoded_len_varint(len as u64) + len
 }
 
-/// Puts field `tag` that holds `message` with the status its viewer sees.
-pub(super) fn put_message(out: &mut BytesMut, tag: u32, message: &Message, status: pb::MessageStatus) {
+/// Puts field `tag` that holds `message`, with its status if it is the viewer's own.
+pub(super) fn put_message(out: &mut BytesMut, tag: u32, message: &Message, status: Option<Status>) {
     let bytes = self::message(message);
-    if status == pb::MessageStatus::Unspecified {
-        put_field(out, tag, &[&bytes]);
-        return;
+    let mut own = BytesMut::new();
+    if let Some(status) = status {
+        encode_key(MESSAGE_STATUS, WireType::Varint, &mut own);
+        encode_varint(convert::reached(status.reached) as u64, &mut own);
+        put_field(&mut own, MESSAGE_STATUS_COUNTS, &[&convert::status_counts(&status).encode_to_vec()]);
     }
-    let mut own = BytesMut::with_capacity(8);
-    encode_key(MESSAGE_STATUS, WireType::Varint, &mut own);
-    encode_varint(status as u64, &mut own);
     put_field(out, tag, &[&bytes, &own]);
 }
 
@@ -179,6 +180,8 @@ impl Dialect {
 
 #[cfg(test)]
 mod tests {
+    use tertulia_proto::chat::v1 as pb;
+
     use super::*;
     use crate::domain::ids::UserId;
 
@@ -194,6 +197,35 @@ mod tests {
         let whole = pb::SessionResponse { frame: Some(pb::session_response::Frame::Reply(reply)) };
         assert_eq!(out[5..], whole.encode_to_vec());
         assert_eq!(out[..5], [0, 0, 0, 0, u8::try_from(whole.encoded_len()).unwrap()]);
+    }
+
+    #[test]
+    fn an_own_message_put_together_is_the_message_encoded() {
+        use crate::domain::status::Reached;
+        let sent = Message {
+            id: crate::domain::ids::MessageId(9),
+            room: crate::domain::ids::RoomId([7; 16]),
+            seq: crate::domain::ids::Seq(3),
+            n: crate::domain::ids::Ordinal(2),
+            sender: crate::domain::ids::UserId(1),
+            at_ms: 5,
+            client_id: crate::domain::ids::ClientMessageId("c".into()),
+            hash: crate::domain::ids::BodyHash([0; 16]),
+            draft: Default::default(),
+            edited_at_ms: 0,
+            edits: Vec::new(),
+            deleted: false,
+            reactions: Vec::new(),
+            pinned: false,
+            wire: Default::default(),
+        };
+        let status = Status { reached: Reached::Delivered, delivered_to: 2, read_by: 1, of: 3, at_least: true };
+        for status in [None, Some(status)] {
+            let mut out = BytesMut::new();
+            put_message(&mut out, 1, &sent, status);
+            let whole = pb::GetMessageResponse { message: Some(convert::message_with(&sent, status)) };
+            assert_eq!(pb::GetMessageResponse::decode(out).unwrap(), whole);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How far a room has come, how far each member has come in it, and the unread number that follows from both.
+//! How far a room has come, and how far each member has come in it. What is unread follows from both: [`super::unread`].
 
 use super::{
     event::{Event, EventBody},
@@ -87,14 +87,14 @@ impl Position {
 }
 
 impl Position {
-    /// Messages up to `head` that this member has not seen: those after the greatest of what they read, what they
-    /// sent themselves, and what does not count for them. Never negative.
+    /// Messages up to `head` after what this member has seen. Never negative.
     #[must_use]
-    pub fn unread(&self, head: Ordinal) -> u64 {
+    pub fn behind(&self, head: Ordinal) -> u64 {
         head.0.saturating_sub(self.seen().0)
     }
 
-    /// Ordinal up to which nothing is unread.
+    /// Ordinal up to which nothing is unread: the greatest of what they read, what they sent themselves, and what does
+    /// not count for them.
     #[must_use]
     pub fn seen(&self) -> Ordinal {
         self.read_n.max(self.sent_n).max(self.floor_n)

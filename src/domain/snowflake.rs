@@ -3,6 +3,9 @@
 //! The caller passes the time in. A clock that goes back never yields a smaller id: the generator stays at the greatest
 //! millisecond it has seen, and steps to the next one when a millisecond's 4,096 ids are used up. Over a restart, whoever
 //! makes the generator says where it begins.
+//!
+//! So the time in an id may be ahead of the clock: by as much as a clock was ahead once, and for some seconds after a
+//! restart. Ids order messages; nothing takes the time of anything from them.
 
 use super::ids::MessageId;
 
@@ -15,6 +18,14 @@ pub const LAST_MS: i64 = EPOCH_MS + (1 << 41) - 1;
 /// Greatest worker number.
 pub const WORKER_MAX: u16 = (1 << WORKER_BITS) - 1;
 const SEQUENCE_MAX: u16 = (1 << SEQUENCE_BITS) - 1;
+
+/// The smallest id of a millisecond (since the Unix epoch): for places between ids, not for messages.
+#[must_use]
+pub const fn first_at(unix_ms: i64) -> MessageId {
+    let ms = unix_ms.saturating_sub(EPOCH_MS);
+    let ms = if ms < 0 { 0 } else { ms };
+    MessageId((if ms > LAST_MS - EPOCH_MS { LAST_MS - EPOCH_MS } else { ms }) << (WORKER_BITS + SEQUENCE_BITS))
+}
 
 /// Makes ids for one worker.
 #[derive(Debug)]

@@ -42,7 +42,10 @@ impl<'a> Writer<'a> {
         let mut state = RoomState::empty(room, epoch, 1);
         if let Some(head) = store.head(room).await? {
             state.head = head;
-            state.info = store.room(room).await?.map(|body| codec::decode_info(room, &body)).transpose()?.map(Arc::new);
+            if let Some(body) = store.room(room).await? {
+                let (info, uncounted) = codec::decode_room(room, &body)?;
+                (state.info, state.uncounted) = (Some(Arc::new(info)), Arc::new(uncounted));
+            }
         }
         let mut after = UserId(0);
         loop {

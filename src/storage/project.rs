@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::{Listing, MemberRow, Projection, ReactionRow, Record, codec};
 use crate::domain::{
     event::{Event, EventBody},
@@ -34,13 +36,19 @@ pub fn rows(before: &RoomState, change: &Change) -> (Vec<Record>, Projection) {
             projection.redacted.push((*seq, body));
         }
     }
+    projection.room = room_row(before, change);
     (records, projection)
 }
 
+/// The room's row, if the change changes it.
+fn room_row(before: &RoomState, change: &Change) -> Option<Bytes> {
+    let info = change.events.iter().rev().find_map(|event| before.info_after(event));
+    let uncounted = before.uncounted_after(change);
+    let info = info.or_else(|| before.info.clone().filter(|_| uncounted.is_some()))?;
+    Some(codec::encode_room(&info, uncounted.as_ref().unwrap_or(&before.uncounted)))
+}
+
 fn event_rows(before: &RoomState, event: &Event, rows: &mut Projection) {
-    if let Some(info) = before.info_after(event) {
-        rows.room = Some(codec::encode_info(&info));
-    }
     match &event.body {
         EventBody::Message(_) | EventBody::Edited(_) | EventBody::InfoChanged(_) | EventBody::Closed => {}
         EventBody::Created { info, members } => rows.members = joined(before, info, members, event),

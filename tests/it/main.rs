@@ -25,6 +25,7 @@ mod expiry;
 mod limits;
 mod messages;
 mod migrate;
+mod numbers;
 #[cfg(feature = "testkit")]
 mod redis;
 mod relational;

@@ -258,6 +258,7 @@ impl State {
         let context = &self.seed.context;
         let id = state.id;
         let hub = context.hubs.get(id);
+        hub.set_uncounted(&state.uncounted);
         hub.set_head(state.head);
         let last_used_ms = context.clock.now_ms().into();
         let warm = context.warmth.part();

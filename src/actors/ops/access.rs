@@ -14,6 +14,7 @@ use crate::{
         position::{Position, RoomHead},
         reject::Reject,
         room::{Author, Member, RoomInfo, RoomType},
+        unread::Uncounted,
         view::View,
     },
     storage::{MessageRef, codec},
@@ -34,6 +35,8 @@ pub struct Access {
     pub position: Position,
     /// The room, if it is awake.
     pub awake: Option<RoomHandle>,
+    /// Messages that count as unread for nobody.
+    pub uncounted: Arc<Uncounted>,
 }
 
 impl Access {
@@ -56,20 +59,24 @@ impl Node {
     /// # Errors
     /// [`Reject::RoomNotFound`] also for those who are not members; [`Reject::RoomDeleted`].
     pub async fn access(&self, author: Author, room: RoomId) -> Call<Access> {
-        let (info, head, member, position, awake) = match self.rooms.awake(room) {
+        let (info, uncounted, head, member, position, awake) = match self.rooms.awake(room) {
             Some(handle) => {
-                let read = handle
-                    .read(|s| (s.info.clone(), s.head, s.members.get(&author.user).cloned(), s.position(author.user)));
-                (read.0, read.1, read.2, read.3, Some(handle))
+                let (info, uncounted, head, member, position) = handle.read(|s| {
+                    let member = s.members.get(&author.user).cloned();
+                    (s.info.clone(), Arc::clone(&s.uncounted), s.head, member, s.position(author.user))
+                });
+                (info, uncounted, head, member, position, Some(handle))
             }
             None => {
                 let store = &self.context.store;
-                let info =
-                    store.room(room).await?.map(|body| codec::decode_info(room, &body)).transpose()?.map(Arc::new);
+                // The head first: what counts for nobody is at least as new then.
                 let head = store.head(room).await?.unwrap_or_default();
+                let row = store.room(room).await?.map(|body| codec::decode_room(room, &body)).transpose()?;
+                let (info, uncounted) = row.map(|(info, uncounted)| (Arc::new(info), uncounted)).unzip();
                 let member =
                     store.member(room, author.user).await?.map(|body| codec::decode_member(&body)).transpose()?;
-                (info, head, member, store.position(room, author.user).await?, None)
+                let uncounted = Arc::new(uncounted.unwrap_or_default());
+                (info, uncounted, head, member, store.position(room, author.user).await?, None)
             }
         };
         let info = info.filter(|_| member.is_some() || author.admin).ok_or(Reject::RoomNotFound)?;
@@ -77,7 +84,7 @@ impl Node {
             return Err(Reject::RoomDeleted.into());
         }
         let position = if member.is_some() { position } else { Position::default() };
-        Ok(Access { room, info, head, member, position, awake })
+        Ok(Access { room, info, head, member, position, awake, uncounted })
     }
 
     /// Whether either side of a p2p room has blocked the other; false in other rooms.

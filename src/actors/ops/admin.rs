@@ -1,5 +1,7 @@
 //! What operators and checkers read: everything, without regard to membership.
 
+use std::sync::Arc;
+
 use super::Node;
 use crate::{
     actors::error::Call,
@@ -9,6 +11,7 @@ use crate::{
         position::{Position, RoomHead},
         reject::Reject,
         room::RoomInfo,
+        unread::Uncounted,
     },
     storage::{Direction, codec},
 };
@@ -86,7 +89,8 @@ impl Node {
         records.iter().map(|r| Ok((codec::decode_event(room, r)?, r.epoch))).collect()
     }
 
-    /// Positions of members with a greater id than `after`, and the room's newest numbers.
+    /// Positions of members with a greater id than `after`, the room's newest numbers, and what counts as unread for
+    /// nobody.
     ///
     /// # Errors
     /// [`Reject::RoomNotFound`].
@@ -95,11 +99,12 @@ impl Node {
         room: RoomId,
         after: UserId,
         limit: usize,
-    ) -> Call<(Vec<(UserId, Position)>, RoomHead)> {
+    ) -> Call<(Vec<(UserId, Position)>, RoomHead, Arc<Uncounted>)> {
         if let Some(handle) = self.rooms.awake(room) {
             return Ok(handle.read(|s| {
                 let range = s.members.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-                (range.take(limit).map(|(user, _)| (*user, s.position(*user))).collect(), s.head)
+                let positions = range.take(limit).map(|(user, _)| (*user, s.position(*user))).collect();
+                (positions, s.head, Arc::clone(&s.uncounted))
             }));
         }
         let store = &self.context.store;
@@ -108,6 +113,7 @@ impl Node {
         for (user, _) in store.members(room, after, limit).await? {
             positions.push((user, store.position(room, user).await?));
         }
-        Ok((positions, head))
+        let row = store.room(room).await?.map(|body| codec::decode_room(room, &body)).transpose()?;
+        Ok((positions, head, Arc::new(row.map(|(_, uncounted)| uncounted).unwrap_or_default())))
     }
 }

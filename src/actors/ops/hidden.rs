@@ -45,6 +45,10 @@ impl Node {
             self.users.prefs_changed(user, room, prefs);
         }
         store.hide_message(user, room, seq).await?;
+        if access.member.is_some() {
+            // Once more: who has looked for hidden messages since has not found this one.
+            self.users.prefs_changed(user, room, prefs);
+        }
         self.users.tell_own(user, Some(room), MomentBody::Hidden { id, seq });
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! The list of a user's rooms: which ones, in which order, with how much unread.
 
-use super::{Node, Person, RoomSummary};
+use super::{Node, Person, RoomSummary, status::LOOKS_PER_ANSWER};
 use crate::{
     actors::{
         error::{Call, CallError},
         fair_share::Spent,
-        user::{ListFilter, ListKey},
+        user::{ListFilter, UserShared},
     },
     domain::{
         fold::fold,
@@ -14,6 +14,7 @@ use crate::{
         page::{self, Filling},
         reject::text,
         room::Author,
+        room_list::{ListKey, ListPlace, Paging},
     },
     storage::{Listing, codec},
 };
@@ -31,16 +32,18 @@ pub struct RoomPage {
     /// The rooms.
     pub rooms: Vec<RoomSummary>,
     /// Place of the last one, if there are more.
-    pub next: Option<ListKey>,
+    pub next: Option<ListPlace>,
     /// How many match in all.
     pub total: usize,
     /// Unread messages in all that match.
     pub unread_total: u64,
+    /// Of these, in rooms that are not muted.
+    pub unread_unmuted: u64,
 }
 
 impl Node {
-    /// A page of the author's rooms: pinned first, then by last activity. All rooms are looked at for it, in the
-    /// author's share of the node.
+    /// A page of the author's rooms: pinned first, then by newest message; rooms that get one between the pages come
+    /// last ([`crate::domain::room_list`]). All rooms are looked at for it, in the author's share of the node.
     ///
     /// # Errors
     /// [`CallError`].
@@ -49,7 +52,7 @@ impl Node {
         author: Author,
         filter: &ListFilter,
         query: &str,
-        after: Option<ListKey>,
+        after: Option<ListPlace>,
         limit: usize,
     ) -> Call<RoomPage> {
         text("query", query, 0, limits::NAME_BYTES_MAX)?;
@@ -70,7 +73,7 @@ impl Node {
         author: Author,
         filter: &ListFilter,
         query: &str,
-        after: Option<ListKey>,
+        after: Option<ListPlace>,
         limit: usize,
     ) -> Call<RoomPage> {
         let shared = self.users.warm(author.user).await?;
@@ -80,28 +83,27 @@ impl Node {
             rooms = self.matching(rooms, &fold(query)).await?;
         }
         self.refresh_positions(author.user, &rooms).await?;
-        let unread_total = {
-            let list = shared.list.lock();
-            let listed = rooms.iter().filter_map(|(key, _)| list.rooms.get(&key.room));
-            listed.map(|listed| listed.position.unread(listed.head().n)).sum()
-        };
+        let unread = self.unread_in_list(author.user, &shared, rooms.iter().map(|(key, _)| key.room)).await?;
+        let unread_total = unread.iter().map(|(_, unread)| unread).sum();
+        let unread_unmuted = self.in_unmuted(&shared, &unread);
         let total = rooms.len();
-        rooms.retain(|(key, _)| after.is_none_or(|after| *key > after));
-        let more = rooms.len() > limit;
+        let paging = Paging::new(after, rooms.iter().map(|(key, _)| *key));
+        let mut spots: Vec<_> = rooms.iter().filter_map(|(key, _)| Some((paging.spot(*key)?, *key))).collect();
+        let more = spots.len() > limit;
         if more {
-            rooms.select_nth_unstable_by_key(limit, |(key, _)| *key);
-            rooms.truncate(limit);
+            spots.select_nth_unstable_by_key(limit, |(spot, _)| *spot);
+            spots.truncate(limit);
         }
-        rooms.sort_unstable_by_key(|(key, _)| *key);
-        let next = rooms.last().map(|(key, _)| *key).filter(|_| more);
+        spots.sort_unstable_by_key(|(spot, _)| *spot);
+        let next = spots.last().filter(|_| more).map(|(spot, _)| paging.place(*spot));
+        let mut page = RoomPage { rooms: Vec::with_capacity(spots.len()), next, total, unread_total, unread_unmuted };
         let mut filling = Filling::new(limit.into());
-        let mut last = None;
-        let mut page = RoomPage { rooms: Vec::with_capacity(rooms.len()), next, total, unread_total };
-        for (key, _) in rooms {
+        let (mut last, mut looks) = (None, LOOKS_PER_ANSWER);
+        for (spot, key) in spots {
             let prefs = shared.list.lock().rooms.get(&key.room).map(|listed| listed.prefs).unwrap_or_default();
             match self.access(author, key.room).await {
                 Ok(access) => {
-                    let summary = self.summary(author, access, prefs).await?;
+                    let summary = self.summary(author, access, prefs, &mut looks).await?;
                     if !filling.takes(bytes_of_room(&summary)) {
                         page.next = last;
                         break;
@@ -112,9 +114,16 @@ impl Node {
                 Err(CallError::Rejected(_)) => {}
                 Err(error) => return Err(error),
             }
-            last = Some(key);
+            last = Some(paging.place(spot));
         }
         Ok(page)
+    }
+
+    /// How much of `unread` is in rooms that are not muted now.
+    fn in_unmuted(&self, shared: &UserShared, unread: &[(RoomId, u64)]) -> u64 {
+        let (now_ms, list) = (self.now_ms(), shared.list.lock());
+        let is_muted = |room: &RoomId| list.rooms.get(room).is_some_and(|l| l.prefs.muted_until_ms > now_ms);
+        unread.iter().filter(|(room, _)| !is_muted(room)).map(|(_, unread)| unread).sum()
     }
 
     /// The rooms whose name (p2p: the partner's) contains the folded needle.

@@ -20,7 +20,9 @@ mod recover;
 mod rooms;
 mod search;
 mod send;
+mod status;
 mod turns;
+mod unread;
 mod walk;
 
 use std::{sync::Arc, time::Duration};
@@ -39,6 +41,7 @@ pub use parts::Parts;
 pub use people::{Device, SyncState, UserProfile};
 pub use rooms::{Person, RoomSummary, UnreadExplained};
 pub use search::Found;
+pub use status::Statuses;
 pub use turns::{Turn, Turns};
 
 use super::{

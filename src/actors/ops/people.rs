@@ -6,11 +6,14 @@ use dashmap::DashMap;
 use sha2::{Digest as _, Sha256};
 
 use super::Node;
+#[cfg(any(test, feature = "testkit"))]
+use crate::domain::profile::Stamp;
 use crate::{
     actors::{error::Call, fair_share::Spent, room::RoomMsg, stream::MomentBody},
     domain::{
         ids::{Ordinal, RoomId, UserId},
         limits,
+        profile::{Names, Said},
         reject::{Flaw, Reject, text},
         room::{Author, Role},
     },
@@ -20,6 +23,8 @@ use crate::{
 
 /// Profiles remembered; beyond, the memory is cleared.
 const PROFILES_MAX: usize = 100_000;
+/// How long what the store says of a caller's name is believed.
+const HEARD_FOR_MS: i64 = 60_000;
 
 /// Blocked users that are told of.
 const BLOCKED_MAX: usize = 10_000;
@@ -39,6 +44,14 @@ pub(super) struct ProfileCache {
     known: DashMap<UserId, Arc<UserProfile>>,
     /// A profile is read and written again under its user's lock: what a token says of it and what the user sets.
     locks: [tokio::sync::Mutex<()>; 32],
+    heard: DashMap<UserId, Heard>,
+}
+
+/// What tokens have said of a user, as of when the store was asked.
+#[derive(Clone, Debug)]
+struct Heard {
+    names: Names,
+    read_at_ms: i64,
 }
 
 impl ProfileCache {
@@ -52,6 +65,17 @@ impl ProfileCache {
             self.known.clear();
         }
         self.known.insert(user, profile);
+    }
+
+    fn heard(&self, user: UserId) -> Option<Heard> {
+        self.heard.get(&user).map(|heard| heard.clone())
+    }
+
+    fn put_heard(&self, user: UserId, heard: Heard) {
+        if self.heard.len() >= PROFILES_MAX {
+            self.heard.clear();
+        }
+        self.heard.insert(user, heard);
     }
 }
 
@@ -78,25 +102,44 @@ pub struct SyncState {
 }
 
 impl Node {
-    /// Notes what a token says of its user. Written only when it is new.
+    /// Notes what a token says of its user, and returns the user's name by all tokens so far. Written only when it is
+    /// new. Another node may have written what an older token said at the same time: so the store is asked again now
+    /// and then, and what is newer here put right.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn seen(&self, user: UserId, name: &str, picture: &str) -> StoreResult<()> {
-        let known = self.profiles.known.get(&user).map(|profile| Arc::clone(&profile));
-        if known.is_some_and(|known| known.name == name && known.picture == picture) {
-            return Ok(());
+    pub async fn heard(&self, user: UserId, said: &Said) -> StoreResult<String> {
+        let now_ms = self.now_ms();
+        let is_fresh = |heard: &Heard| (0..HEARD_FOR_MS).contains(&(now_ms - heard.read_at_ms));
+        if let Some(heard) = self.profiles.heard(user).filter(|heard| is_fresh(heard) && heard.names.knows(said)) {
+            return Ok(heard.names.name.text);
         }
         let _lock = self.profiles.lock(user).lock().await;
         let body = self.context.store.profiles(&[user]).await?.pop().flatten();
-        let profile = UserProfile { name: name.to_owned(), picture: picture.to_owned() };
-        let stored = body.as_deref().map(codec::decode_profile).transpose()?;
-        if stored.is_none_or(|(name, picture)| UserProfile { name, picture } != profile) {
-            let body = codec::with_names(body.as_deref().unwrap_or_default(), name, picture)?;
+        let stored = body.as_deref().map(codec::decode_names).transpose()?;
+        let before = self.profiles.heard(user).map(|heard| heard.names).unwrap_or_default();
+        let names = stored.clone().unwrap_or_default().merge(before).after(said);
+        if stored.as_ref() != Some(&names) {
+            let body = codec::with_names(body.as_deref().unwrap_or_default(), &names)?;
             self.context.store.put_profile(user, body).await?;
         }
+        let profile = UserProfile { name: names.name.text.clone(), picture: names.picture.text.clone() };
         self.profiles.put(user, Arc::new(profile));
-        Ok(())
+        let name = names.name.text.clone();
+        self.profiles.put_heard(user, Heard { names, read_at_ms: now_ms });
+        Ok(name)
+    }
+
+    /// [`Node::heard`] of a token that was issued just now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    #[cfg(any(test, feature = "testkit"))]
+    pub async fn seen(&self, user: UserId, name: &str, picture: &str) -> StoreResult<()> {
+        let now_ms = self.now_ms();
+        let stamp = Stamp { issued_at_ms: now_ms, expires_at_ms: now_ms };
+        let said = Said { name: Some(name.to_owned()), picture: Some(picture.to_owned()), stamp };
+        self.heard(user, &said).await.map(drop)
     }
 
     async fn profiles_from_store(&self, users: &[UserId]) -> StoreResult<Vec<Option<UserProfile>>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Access, Node, UserProfile};
+use super::{Access, Node, UserProfile, status::LOOKS_PER_ANSWER};
 use crate::{
     actors::{error::Call, room::RoomHandle, stream::MomentBody},
     domain::{
@@ -11,6 +11,8 @@ use crate::{
         position::{Position, RoomHead},
         reject::Reject,
         room::{Author, Command, InfoPatch, Member, Role, RoomInfo, RoomType},
+        status::Status,
+        unread::Unread,
     },
     storage::RoomPrefs,
 };
@@ -44,6 +46,8 @@ pub struct RoomSummary {
     pub unread: u64,
     /// The newest message that the user may see and has not hidden.
     pub last_message: Option<Arc<Message>>,
+    /// How far it has come, if it is the user's own.
+    pub last_status: Option<Status>,
     /// Some members.
     pub people: Vec<Person>,
     /// p2p: the other one.
@@ -59,8 +63,8 @@ pub struct RoomSummary {
 /// Where an unread number comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnreadExplained {
-    /// The number.
-    pub unread: u64,
+    /// The number, and what it is made of.
+    pub unread: Unread,
     /// Ordinal of the newest message.
     pub last_n: Ordinal,
     /// The user's position.
@@ -76,11 +80,22 @@ impl Node {
         let access = self.access(author, room).await?;
         let entry = self.context.store.room_of(author.user, room).await?;
         let prefs = entry.map(|entry| entry.prefs).unwrap_or_default();
-        self.summary(author, access, prefs).await
+        self.summary(author, access, prefs, &mut LOOKS_PER_ANSWER.clone()).await
     }
 
-    pub(super) async fn summary(&self, author: Author, access: Access, prefs: RoomPrefs) -> Call<RoomSummary> {
+    /// `looks` is how many members the answer may still look at for the status of last messages.
+    pub(super) async fn summary(
+        &self,
+        author: Author,
+        access: Access,
+        prefs: RoomPrefs,
+        looks: &mut usize,
+    ) -> Call<RoomSummary> {
         let last_message = self.last_shown(author, &access, prefs).await?;
+        let last_status = match &last_message {
+            Some(message) => self.status_of(author, &access, message, looks).await?,
+            None => None,
+        };
         let members = self.members_page(&access, UserId(0), SHOWN_MAX).await?;
         let mut people = self.people(members).await?;
         let mut partner = None;
@@ -97,8 +112,9 @@ impl Node {
         Ok(RoomSummary {
             head: access.head,
             role: access.member.as_ref().map(|member| member.role),
-            unread: access.position.unread(access.head.n),
+            unread: self.unread(author.user, &access, access.position, prefs).await?.count(),
             last_message,
+            last_status,
             people,
             partner,
             blocked,
@@ -128,8 +144,8 @@ impl Node {
             Some(handle) => handle.read(|s| s.position(user)),
             None => self.context.store.position(room, user).await?,
         };
-        let last_n = access.head.n;
-        Ok(UnreadExplained { unread: position.unread(last_n), last_n, position })
+        let unread = self.unread_of(user, &access, position).await?;
+        Ok(UnreadExplained { unread, last_n: access.head.n, position })
     }
 
     /// Changes a room's settings.

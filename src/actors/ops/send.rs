@@ -281,7 +281,7 @@ impl Node {
         to: Option<Seq>,
         delivered_only: bool,
     ) -> Call<(Position, u64)> {
-        let access = self.access(author, room).await?;
+        let mut access = self.access(author, room).await?;
         let to = match to {
             None => ReadTo::Head,
             Some(seq) => ReadTo::At { seq, n: self.ordinal_at(&access, seq).await? },
@@ -289,11 +289,11 @@ impl Node {
         let position = self
             .with_room(author, room, false, |handle| async move { handle.mark(author, to, delivered_only).await })
             .await?;
-        let head = match self.rooms.awake(room) {
-            Some(handle) => handle.read(|s| s.head.n),
-            None => access.head.n,
-        };
-        Ok((position, position.unread(head)))
+        if let Some(handle) = self.rooms.awake(room) {
+            (access.head, access.uncounted) = handle.read(|s| (s.head, Arc::clone(&s.uncounted)));
+        }
+        let unread = self.unread_of(author.user, &access, position).await?;
+        Ok((position, unread.count()))
     }
 
     /// Where a message that the author reads up to is; it must be in the room.

@@ -8,13 +8,14 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::{
     actor::Room,
     message::{Applied, Permit, Reply, RoomMsg, SendAck},
+    statuses::{self, Move},
 };
 use crate::{
     actors::{
         Context,
         error::{CallError, outliving},
     },
-    domain::{event::Event, ids::UserId, position::Position, reject::Reject, room::Change},
+    domain::{event::Event, position::Position, reject::Reject, room::Change},
     storage::{Durability, Outcome, StoreError, StoreErrorKind, project},
     tasks::{self, TaskKind},
 };
@@ -73,13 +74,16 @@ impl Room {
         let Some(InFlight { change, waiting, .. }) = self.in_flight.take() else {
             return;
         };
-        let (moved, room_type): (Vec<(UserId, Position, Position)>, _) = {
+        let (moved, answered, room_type): (Vec<Move>, Vec<Move>, _) = {
             let mut state = self.seed.shared.state.write();
             let moved = change.positions.iter().map(|(user, after)| (*user, state.position(*user), *after)).collect();
+            let answered = statuses::before_answers(&state, &change.events);
             state.apply(&change);
+            let answered = answered.into_iter().map(|(user, before)| (user, before, state.position(user))).collect();
+            self.seed.shared.hub.set_uncounted(&state.uncounted);
             self.seed.shared.hub.set_head(state.head);
             self.seed.shared.hub.positions_moved();
-            (moved, state.info.as_ref().map(|info| info.room_type))
+            (moved, answered, state.info.as_ref().map(|info| info.room_type))
         };
         self.weigh();
         self.answer(waiting, &change.events, durability);
@@ -91,9 +95,10 @@ impl Room {
             self.tell(&events);
             self.publish(myself, &events);
         }
-        for (user, before, after) in moved {
-            self.tell_position(user, before, after);
+        for (user, before, after) in &moved {
+            self.tell_position(*user, *before, *after);
         }
+        self.tell_statuses(&if answered.is_empty() { moved } else { [answered, moved].concat() });
     }
 
     fn answer(&self, waiting: Vec<(Waiting, Permit)>, events: &[Event], durability: Durability) {

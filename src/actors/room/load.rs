@@ -35,7 +35,10 @@ pub(crate) async fn state(context: &Context, id: RoomId, epoch: Epoch) -> Result
         return Ok(state);
     };
     state.head = head;
-    state.info = store.room(id).await?.map(|body| codec::decode_info(id, &body)).transpose()?.map(Arc::new);
+    if let Some(body) = store.room(id).await? {
+        let (info, uncounted) = codec::decode_room(id, &body)?;
+        (state.info, state.uncounted) = (Some(Arc::new(info)), Arc::new(uncounted));
+    }
     let mut after = UserId(0);
     loop {
         let page = store.members(id, after, PAGE).await?;

@@ -8,6 +8,7 @@ mod message;
 mod publish;
 mod schedule;
 mod sleep;
+mod statuses;
 mod tell;
 
 use std::{

@@ -7,14 +7,11 @@ use crate::{
     actors::stream::{EventBatch, Moment, MomentBody},
     domain::{
         event::{Event, EventBody},
-        ids::{Seq, UserId},
+        ids::UserId,
         position::Position,
         room::Role,
     },
 };
-
-/// Senders told at most that their messages were read when a position moves.
-const STATUS_SENDERS_MAX: usize = 16;
 
 /// What became durable without anybody on this node being told: an earlier incarnation died before it could.
 #[derive(Debug)]
@@ -121,27 +118,5 @@ impl Room {
         let hub = &self.seed.shared.hub;
         let body = MomentBody::Position { read: after.read_seq, delivered: after.delivered_seq };
         hub.tell_moment(&Arc::new(Moment::new(Some(self.id), user, now, body)), None, None);
-        let read = after.read_seq > before.read_seq;
-        let (from, to) =
-            if read { (before.read_seq, after.read_seq) } else { (before.delivered_seq, after.delivered_seq) };
-        for sender in self.senders(user, from, to) {
-            let body = MomentBody::Status { up_to: to, read };
-            hub.tell_moment(&Arc::new(Moment::new(Some(self.id), user, now, body)), Some(sender), None);
-        }
-    }
-
-    /// Who sent the warm messages after `from` up to `to`, other than `but`.
-    fn senders(&self, but: UserId, from: Seq, to: Seq) -> Vec<UserId> {
-        let state = self.seed.shared.state.read();
-        let mut senders = Vec::new();
-        for message in state.tail().iter().rev().skip_while(|m| m.seq > to).take_while(|m| m.seq > from) {
-            if message.sender != but && !senders.contains(&message.sender) {
-                senders.push(message.sender);
-            }
-            if senders.len() == STATUS_SENDERS_MAX {
-                break;
-            }
-        }
-        senders
     }
 }

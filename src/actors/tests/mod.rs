@@ -2,6 +2,7 @@
 
 mod histories;
 mod lists;
+mod numbers;
 mod paging;
 mod people;
 mod recovery;

@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     actors::{stream::MomentBody, user::ListFilter},
-    domain::ids::MessageId,
+    domain::{
+        ids::MessageId,
+        status::{Reached, Status},
+    },
 };
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +119,9 @@ async fn receipts_follow_the_positions() {
         let node = town.node.clone();
         async move {
             let receipts = node.receipts(ANA, id, UserId(0), 10).await.unwrap();
-            let rows: Vec<_> = receipts.receipts.iter().map(|r| (r.user, r.delivered, r.read)).collect();
+            let (got, read) = (Reached::Delivered, Reached::Read);
+            let rows: Vec<_> =
+                receipts.receipts.iter().map(|r| (r.user, r.reached >= got, r.reached >= read)).collect();
             (rows, receipts.delivered, receipts.read)
         }
     };
@@ -138,7 +143,9 @@ async fn a_reader_is_seen_by_the_room_and_told_to_the_sender() {
     let (mut ana, mut eva) = (town.listen(ANA).await, town.listen(EVA).await);
     town.node.mark(BEN, room, None, false).await.unwrap();
     let moved = MomentBody::Position { read: Seq(2), delivered: Seq(2) };
-    let status = MomentBody::Status { up_to: Seq(2), read: true };
+    // EVA has not read it yet.
+    let status = Status { read_by: 1, delivered_to: 1, of: 2, ..Status::default() };
+    let status = MomentBody::Status { up_to: Seq(2), status };
     for (stream, expected) in [(&mut ana, vec![moved.clone(), status]), (&mut eva, vec![moved])] {
         for body in expected {
             let Output::Moment(moment) = next(stream).await else { panic!("no moment") };

@@ -189,7 +189,7 @@ impl User {
             }
             UserMsg::Prefs { room, prefs } => {
                 if let Some(listed) = self.seed.shared.list.lock().rooms.get_mut(&room) {
-                    listed.prefs = prefs;
+                    listed.set_prefs(prefs);
                 }
             }
             UserMsg::Loaded(_)
@@ -312,7 +312,7 @@ impl User {
             stream.queue.push_control(Item::Joined(room, Seq(seq.0 - 1)));
         }
         let version = u64::MAX;
-        let listed = Listed { listing, prefs: Default::default(), joined: seq, hub, position, version };
+        let listed = Listed { joined: seq, ..Listed::new(listing, Default::default(), hub, position, version) };
         self.seed.shared.list.lock().rooms.entry(room).or_insert(listed);
     }
 

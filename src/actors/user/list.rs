@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     actors::{Context, hub::RoomHub},
     domain::{
-        ids::{RoomId, Seq, UserId},
+        ids::{Ordinal, RoomId, Seq, UserId},
         position::{Position, RoomHead},
         room::RoomType,
+        room_list::ListKey,
     },
     storage::{Listing, Result, RoomPrefs},
 };
@@ -29,9 +30,32 @@ pub(crate) struct Listed {
     /// The user's position, and the hub's version at which it was read.
     pub(crate) position: Position,
     pub(crate) version: u64,
+    /// Ordinals of what the user has hidden after some position of theirs, once somebody has read them.
+    hidden: Option<Arc<[Ordinal]>>,
 }
 
 impl Listed {
+    /// A room with the user's position as it was at `version` of the hub.
+    pub(crate) fn new(listing: Listing, prefs: RoomPrefs, hub: Arc<RoomHub>, position: Position, version: u64) -> Self {
+        Self { listing, prefs, joined: Seq(0), hub, position, version, hidden: None }
+    }
+
+    /// What the user has hidden, if it is known.
+    pub(crate) fn hidden(&self) -> Option<Arc<[Ordinal]>> {
+        if self.prefs.hidden_messages == 0 { Some(Arc::default()) } else { self.hidden.clone() }
+    }
+
+    /// Notes what the user has hidden. A later position makes it more than matters, not wrong.
+    pub(crate) fn set_hidden(&mut self, hidden: Arc<[Ordinal]>) {
+        self.hidden = Some(hidden);
+    }
+
+    /// Takes the user's settings; they are also told when a message was hidden.
+    pub(crate) fn set_prefs(&mut self, prefs: RoomPrefs) {
+        self.hidden = None;
+        self.prefs = prefs;
+    }
+
     pub(crate) fn head(&self) -> RoomHead {
         self.hub.head().unwrap_or_default()
     }
@@ -51,19 +75,8 @@ impl Listed {
 
     /// Where the room stands in the list: smaller comes first.
     pub(crate) fn key(&self) -> ListKey {
-        ListKey { unpinned: !self.prefs.pinned, older: -self.head().activity_ms, room: self.hub.id() }
+        ListKey::new(self.hub.id(), &self.head(), self.prefs.pinned)
     }
-}
-
-/// A place in a room list: pinned first, then by last activity, then by id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ListKey {
-    /// Not pinned.
-    pub unpinned: bool,
-    /// Minus the last activity, milliseconds since the Unix epoch.
-    pub older: i64,
-    /// Breaks ties.
-    pub room: RoomId,
 }
 
 /// The list.
@@ -98,8 +111,7 @@ impl RoomList {
                 // Read after the version: a move in between makes the position stale, not wrong.
                 let version = hub.positions_version();
                 let position = context.store.position(entry.room, user).await?;
-                let (listing, prefs, joined) = (entry.listing, entry.prefs, Seq(0));
-                let listed = Listed { listing, prefs, joined, hub, position, version };
+                let listed = Listed::new(entry.listing, entry.prefs, hub, position, version);
                 list.rooms.insert(entry.room, listed);
             }
             after = rooms.last().copied();

@@ -22,8 +22,8 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, Superv
 use tokio::{sync::oneshot, time::timeout};
 
 use actor::{UserActor, UserSeed};
+pub use list::ListFilter;
 use list::RoomList;
-pub use list::{ListFilter, ListKey};
 pub(crate) use message::UserMsg;
 pub use message::{Attempt, OpenStream, StreamObservation, UserObservation};
 use place::Place;

@@ -45,6 +45,8 @@ impl Rules {
             user_id: user_id(claims, &names.user_id)?,
             name: text(claims, &names.name)?,
             picture: text(claims, &names.picture)?,
+            // Nothing is refused for it: one that cannot be read is as good as none.
+            issued_at_ms: time_ms(claims, "iat").ok().flatten(),
             admin: find(claims, &names.admin).is_some_and(|value| is_or_holds(value, &names.admin_value)),
             expiry: Expiry::new(exp_ms, self.leeway_ms),
         };
@@ -114,10 +116,10 @@ fn user_id(claims: &Claims, name: &str) -> Result<i64, AuthError> {
     id.filter(|id| *id >= 1).ok_or_else(|| AuthError::bad_claim(name))
 }
 
-fn text(claims: &Claims, name: &str) -> Result<String, AuthError> {
+fn text(claims: &Claims, name: &str) -> Result<Option<String>, AuthError> {
     match find(claims, name) {
-        None => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(AuthError::bad_claim(name)),
     }
 }

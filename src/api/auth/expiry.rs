@@ -15,6 +15,12 @@ impl Expiry {
         Self { at_ms: exp_ms.saturating_add(leeway_ms) }
     }
 
+    /// That moment, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn at_ms(self) -> i64 {
+        self.at_ms
+    }
+
     /// Whether the token has ended.
     #[must_use]
     pub const fn has_passed(self, now_ms: i64) -> bool {

@@ -40,10 +40,13 @@ use std::fmt;
 pub struct Identity {
     /// The product's own id of the user, at least 1.
     pub user_id: i64,
-    /// The name to show; empty if the token has none.
-    pub name: String,
-    /// Address of the user's picture; empty if the token has none.
-    pub picture: String,
+    /// The name to show; none if the token does not say.
+    pub name: Option<String>,
+    /// Address of the user's picture; none if the token does not say.
+    pub picture: Option<String>,
+    /// When the token was issued, in milliseconds since the Unix epoch; none if it does not say. Of several tokens the
+    /// newest decides on name and picture.
+    pub issued_at_ms: Option<i64>,
     /// Whether the token carries the configured admin role.
     pub admin: bool,
     /// When the token ends. Long streams end then.

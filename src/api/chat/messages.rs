@@ -1,5 +1,7 @@
 //! Commands about messages.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::BytesMut;
 use prost::Message as _;
@@ -7,13 +9,14 @@ use tertulia_proto::chat::v1 as pb;
 
 use super::{Caller, ChatService, Reply, encoded};
 use crate::{
-    actors::ops::{Page, PageAt, Turn},
+    actors::ops::{PageAt, Turn},
     api::{convert, status::ApiError, wire},
     domain::{
         ids::{ClientMessageId, MessageId, RoomId, Seq, UserId},
         limits,
         message::Message,
         reject::{Flaw, Reject, text},
+        status::Status,
     },
 };
 
@@ -58,8 +61,13 @@ impl ChatService {
             durability: convert::durability(ack.durability) as i32,
             epoch: convert::number(ack.epoch.0),
         };
+        // Nobody can have got what is new; of what was sent before it is told how far it has come since.
+        let status = match ack.duplicate {
+            false => Some(Status::default()),
+            true => self.door.node.statuses(caller.author, std::slice::from_ref(&ack.message)).await?.of(&ack.message),
+        };
         let mut out = BytesMut::with_capacity(512);
-        wire::put_message(&mut out, 1, &ack.message, pb::MessageStatus::Sent);
+        wire::put_message(&mut out, 1, &ack.message, status);
         rest.encode_raw(&mut out);
         Ok(out.freeze())
     }
@@ -74,7 +82,7 @@ impl ChatService {
             None => node.message(caller.author, convert::message_id(request.message_id)?).await?,
         };
         let mut out = BytesMut::new();
-        put_page(&mut out, caller.author.user, &page);
+        self.put_messages(&mut out, caller, &page.messages).await?;
         Ok(out.freeze())
     }
 
@@ -106,7 +114,7 @@ impl ChatService {
             next_before_message_id: page.next_before_id.map_or(0, |id| id.0),
         };
         let mut out = BytesMut::with_capacity(page.messages.len() * 256 + 16);
-        put_page(&mut out, caller.author.user, &page);
+        self.put_messages(&mut out, caller, &page.messages).await?;
         rest.encode_raw(&mut out);
         Ok(out.freeze())
     }
@@ -144,7 +152,8 @@ impl ChatService {
         let id = convert::message_id(request.message_id)?;
         let mentions: Vec<UserId> = request.mentions.into_iter().map(UserId).collect();
         let edited = self.door.node.edit(caller.author, id, &request.content, request.encrypted, &mentions).await?;
-        encoded(&pb::EditMessageResponse { message: Some(convert::message(&edited)) })
+        let status = self.door.node.statuses(caller.author, std::slice::from_ref(&edited)).await?.of(&edited);
+        encoded(&pb::EditMessageResponse { message: Some(convert::message_with(&edited, status)) })
     }
 
     pub(super) async fn delete_message(&self, caller: &Caller, request: pb::DeleteMessageRequest) -> Reply {
@@ -192,9 +201,8 @@ impl ChatService {
         let limit = convert::limit(request.limit, SEARCH_DEFAULT, SEARCH_MAX)?;
         let from = search_place(&request.cursor)?;
         let found = self.door.node.search(caller.author, room, &request.query, from, limit).await?;
-        let status = |m: &Message| convert::status(m, caller.author.user, Seq(0), Seq(0));
         let mut out = BytesMut::new();
-        found.messages.iter().for_each(|m| wire::put_message(&mut out, 1, m, status(m)));
+        self.put_messages(&mut out, caller, &found.messages).await?;
         let next_cursor = found.next.map(search_cursor).unwrap_or_default();
         pb::SearchMessagesResponse { messages: Vec::new(), next_cursor }.encode_raw(&mut out);
         Ok(out.freeze())
@@ -216,7 +224,7 @@ impl ChatService {
         let before = pin_place(&request.cursor)?;
         let found = self.door.node.pinned(caller.author, room, before, limit).await?;
         let mut out = BytesMut::new();
-        put_page(&mut out, caller.author.user, &Page { messages: found.messages, ..Page::default() });
+        self.put_messages(&mut out, caller, &found.messages).await?;
         let next_cursor = found.next.map(pin_cursor).unwrap_or_default();
         pb::GetPinnedMessagesResponse { messages: Vec::new(), next_cursor }.encode_raw(&mut out);
         Ok(out.freeze())
@@ -226,13 +234,9 @@ impl ChatService {
         let id = convert::message_id(request.message_id)?;
         let limit = convert::limit(request.limit, RECEIPTS_DEFAULT, RECEIPTS_MAX)?;
         let found = self.door.node.receipts(caller.author, id, UserId(request.after_user_id), limit).await?;
-        let receipt = |receipt: &crate::actors::ops::Receipt| {
-            let status = match (receipt.read, receipt.delivered) {
-                (true, _) => pb::MessageStatus::Read,
-                (false, true) => pb::MessageStatus::Delivered,
-                (false, false) => pb::MessageStatus::Sent,
-            };
-            pb::Receipt { user_id: receipt.user.0, status: status as i32 }
+        let receipt = |receipt: &crate::actors::ops::Receipt| pb::Receipt {
+            user_id: receipt.user.0,
+            status: convert::reached(receipt.reached) as i32,
         };
         encoded(&pb::GetMessageReceiptsResponse {
             receipts: found.receipts.iter().map(receipt).collect(),
@@ -241,13 +245,18 @@ impl ChatService {
             has_more: found.has_more,
         })
     }
-}
 
-/// Puts a page's messages into field 1, where every answer of messages has them.
-fn put_page(out: &mut BytesMut, viewer: UserId, page: &Page) {
-    for message in &page.messages {
-        let status = convert::status(message, viewer, page.delivered_by_all, page.read_by_all);
-        wire::put_message(out, 1, message, status);
+    /// Puts messages into field 1, where every answer of messages has them, and says of the caller's own how far they
+    /// have come.
+    async fn put_messages(
+        &self,
+        out: &mut BytesMut,
+        caller: &Caller,
+        messages: &[Arc<Message>],
+    ) -> Result<(), ApiError> {
+        let statuses = self.door.node.statuses(caller.author, messages).await?;
+        messages.iter().for_each(|message| wire::put_message(out, 1, message, statuses.of(message)));
+        Ok(())
     }
 }
 

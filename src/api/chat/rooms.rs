@@ -5,15 +5,13 @@ use tertulia_proto::chat::v1 as pb;
 
 use super::{Caller, ChatService, Reply, encoded};
 use crate::{
-    actors::{
-        ops::NewRoom,
-        user::{ListFilter, ListKey},
-    },
+    actors::{ops::NewRoom, user::ListFilter},
     api::{convert, status::ApiError},
     domain::{
         ids::{RoomId, UserId},
         reject::{Flaw, Reject},
         room::{InfoPatch, MemberPatch},
+        room_list::{ListKey, ListPlace, Spot},
     },
 };
 
@@ -44,7 +42,7 @@ impl ChatService {
         self.count_adding(caller, plan.adds())?;
         let made = self.door.node.make_room(caller.author, plan).await?;
         encoded(&pb::CreateRoomResponse {
-            room: Some(convert::room(caller.author.user, &made.room)),
+            room: Some(convert::room(&made.room)),
             created: made.created,
             not_added: made.not_added.into_iter().map(|user| user.0).collect(),
         })
@@ -57,20 +55,21 @@ impl ChatService {
 
     pub(super) async fn get_room(&self, caller: &Caller, request: pb::GetRoomRequest) -> Reply {
         let room = self.door.node.room(caller.author, convert::room_id(&request.room_id)?).await?;
-        encoded(&pb::GetRoomResponse { room: Some(convert::room(caller.author.user, &room)) })
+        encoded(&pb::GetRoomResponse { room: Some(convert::room(&room)) })
     }
 
     pub(super) async fn get_rooms(&self, caller: &Caller, request: pb::GetRoomsRequest) -> Reply {
         let limit = convert::limit(request.limit, ROOMS_DEFAULT, ROOMS_MAX)?;
         let filter =
             ListFilter { room_type: convert::room_type_in(request.r#type)?, include_hidden: request.include_hidden };
-        let after = list_key(&request.cursor)?;
+        let after = list_place(&request.cursor)?;
         let page = self.door.node.list(caller.author, &filter, &request.query, after, limit).await?;
         encoded(&pb::GetRoomsResponse {
-            rooms: page.rooms.iter().map(|room| convert::room(caller.author.user, room)).collect(),
+            rooms: page.rooms.iter().map(|room| convert::room(room)).collect(),
             next_cursor: page.next.map(list_cursor).unwrap_or_default(),
             total: convert::small(page.total),
             unread_total: convert::number(page.unread_total),
+            unread_unmuted: convert::number(page.unread_unmuted),
         })
     }
 
@@ -84,7 +83,7 @@ impl ChatService {
             history_visible: request.history_visible,
         };
         let room = self.door.node.update_room(caller.author, id, patch).await?;
-        encoded(&pb::UpdateRoomResponse { room: Some(convert::room(caller.author.user, &room)) })
+        encoded(&pb::UpdateRoomResponse { room: Some(convert::room(&room)) })
     }
 
     pub(super) async fn delete_room(&self, caller: &Caller, request: pb::DeleteRoomRequest) -> Reply {
@@ -179,12 +178,14 @@ impl ChatService {
         let explained = self.door.node.explain_unread(caller.author, id, user).await?;
         let position = explained.position;
         encoded(&pb::ExplainUnreadResponse {
-            unread_count: convert::number(explained.unread),
+            unread_count: convert::number(explained.unread.count()),
             last_n: convert::number(explained.last_n.0),
             read_n: convert::number(position.read_n.0),
             own_last_n: convert::number(position.sent_n.0),
             floor_n: convert::number(position.floor_n.0),
             read_seq: convert::number(position.read_seq.0),
+            uncounted: convert::number(explained.unread.uncounted),
+            hidden: convert::number(explained.unread.hidden),
         })
     }
 
@@ -207,26 +208,41 @@ impl ChatService {
     }
 }
 
+/// First byte of a cursor: its form, and where it is. Those of former forms had 0 and 1.
+const CURSOR_PINNED: u8 = 2;
+const CURSOR_UNPINNED: u8 = 3;
+const CURSOR_MOVED: u8 = 4;
+
 /// A place in a room list as an opaque cursor.
-fn list_cursor(key: ListKey) -> String {
-    let mut bytes = vec![u8::from(key.unpinned)];
-    bytes.extend(key.older.to_be_bytes());
-    bytes.extend(key.room.0);
+fn list_cursor(place: ListPlace) -> String {
+    let (kind, number, room) = match place.last {
+        Spot::Still(key) => (if key.unpinned { CURSOR_UNPINNED } else { CURSOR_PINNED }, key.older, key.room),
+        Spot::Moved(newest, room) => (CURSOR_MOVED, newest, room),
+    };
+    let mut bytes = vec![kind];
+    bytes.extend(place.since.to_be_bytes());
+    bytes.extend(number.to_be_bytes());
+    bytes.extend(room.0);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Reads [`list_cursor`]; none for an empty one.
-pub(super) fn list_key(cursor: &str) -> Result<Option<ListKey>, ApiError> {
+pub(super) fn list_place(cursor: &str) -> Result<Option<ListPlace>, ApiError> {
     if cursor.is_empty() {
         return Ok(None);
     }
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| ApiError::cursor())?;
-    let (Some((flag, rest)), 25) = (bytes.split_first(), bytes.len()) else {
-        return Err(ApiError::cursor());
+    let (kind, rest) = bytes.split_first().ok_or_else(ApiError::cursor)?;
+    let (since, rest) = rest.split_first_chunk().ok_or_else(ApiError::cursor)?;
+    let (number, room) = rest.split_first_chunk().ok_or_else(ApiError::cursor)?;
+    let room = RoomId(room.try_into().map_err(|_| ApiError::cursor())?);
+    let (since, number) = (i64::from_be_bytes(*since), i64::from_be_bytes(*number));
+    let last = match *kind {
+        CURSOR_PINNED | CURSOR_UNPINNED => {
+            Spot::Still(ListKey { unpinned: *kind == CURSOR_UNPINNED, older: number, room })
+        }
+        CURSOR_MOVED => Spot::Moved(number, room),
+        _ => return Err(ApiError::cursor()),
     };
-    let (older, room) = rest.split_at(8);
-    let (Ok(older), Ok(room), 0..=1) = (older.try_into(), room.try_into(), *flag) else {
-        return Err(ApiError::cursor());
-    };
-    Ok(Some(ListKey { unpinned: *flag == 1, older: i64::from_be_bytes(older), room: RoomId(room) }))
+    Ok(Some(ListPlace { since, last }))
 }

@@ -321,7 +321,7 @@ async fn announce(
     let UserProfile { name, picture } = node.profiles(&[author.user]).await?.pop().unwrap_or_default();
     let bare = convert::bare_participant(author.user, summary.role.unwrap_or(Role::Member));
     let me = pb::Participant { name, picture, ..bare };
-    let mut join = pb::RoomJoin { participants: vec![me], room: Some(convert::room(author.user, &summary)) };
+    let mut join = pb::RoomJoin { participants: vec![me], room: Some(convert::room(&summary)) };
     let mut event = pb::Event {
         room_id: room.to_string(),
         seq: convert::number(seq.0),

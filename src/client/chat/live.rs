@@ -3,8 +3,8 @@
 //! Events come once and in order; what they leave open is read again by an effect.
 
 use tertulia_proto::chat::v1::{
-    Event, Message, MessageReaction, MessageStatus, ParticipantUpdate, Role, Room, RoomJoin, RoomLeave, RoomUpdate,
-    StatusUpdate, Typing, event::Event as Body,
+    Event, Message, MessageReaction, ParticipantUpdate, Role, Room, RoomJoin, RoomLeave, RoomUpdate, StatusUpdate,
+    Typing, event::Event as Body,
 };
 
 use super::{
@@ -54,8 +54,14 @@ impl Model {
                     room.edited(message, me);
                 }
             }
-            Body::Deleted(deleted) => room.deleted(deleted.message_id),
-            Body::Hidden(hidden) => room.timeline.remove(hidden.message_id),
+            Body::Deleted(deleted) => {
+                room.deleted(deleted.message_id);
+                room.recount(effects);
+            }
+            Body::Hidden(hidden) => {
+                room.timeline.remove(hidden.message_id);
+                room.recount(effects);
+            }
             Body::PreferencesUpdate(update) => {
                 room.info.preferences = update.preferences;
                 self.place(&room_id);
@@ -260,16 +266,7 @@ impl RoomState {
     }
 
     fn status(&mut self, me: i64, update: StatusUpdate) {
-        if self.is_p2p() {
-            self.timeline.raise_status(me, update.up_to_seq, update.status());
-            return;
-        }
-        // One more member; whether it was the last, the newest message concerned tells.
-        let below = |message: &&Message| message.sender_id == me && message.seq <= update.up_to_seq;
-        let newest = self.timeline.messages().rev().find(below).map(|message| message.id);
-        if let Some(id) = newest.filter(|_| update.status() != MessageStatus::Unspecified) {
-            self.timeline.mark_stale(id);
-        }
+        self.timeline.raise_status(me, update.up_to_seq, update.status());
     }
 
     fn typing(&mut self, user_id: i64, typing: Typing, now_ms: i64) {

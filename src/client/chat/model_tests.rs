@@ -257,7 +257,7 @@ fn statuses_of_own_messages_only_rise() {
     let mine = |seq| message("d", seq, ME, "mine");
     let mut model = model(vec![dm("d", 4)], vec![mine(1), mine(2), message("d", 3, ANN, "x"), mine(4)]);
     let status = |up_to_seq, status: MessageStatus| {
-        event("d", 0, ANN, Body::Status(StatusUpdate { up_to_seq, status: status.into() }))
+        event("d", 0, ANN, Body::Status(StatusUpdate { up_to_seq, status: status.into(), counts: None }))
     };
     model.update(status(4, MessageStatus::Delivered));
     model.update(status(2, MessageStatus::Read));

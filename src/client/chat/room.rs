@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
-use tertulia_proto::chat::v1::{Message, Participant, Room, RoomType};
+use tertulia_proto::chat::v1::{Message, MessageType, Participant, Room, RoomType};
 
 use super::{
     composer::Composer,
+    input::Effect,
     text,
     timeline::{Entry, Timeline},
 };
@@ -163,12 +164,22 @@ impl RoomState {
             return;
         }
         self.counted_seq = message.seq;
-        self.unread = if message.sender_id == me { 0 } else { self.unread + 1 };
+        self.unread = match message.sender_id == me {
+            true => 0,
+            false => self.unread + i64::from(message.r#type() != MessageType::SystemMessage),
+        };
         self.info.last_n = self.info.last_n.max(message.n);
         self.info.last_activity_at = message.created_at;
         self.info.last_message = Some(message.clone());
         if let Some(preferences) = &mut self.info.preferences {
             preferences.hidden = false;
+        }
+    }
+
+    /// Something that may have counted as unread is gone: how much is left only the server knows.
+    pub(super) fn recount(&self, effects: &mut Vec<Effect>) {
+        if self.unread > 0 {
+            effects.push(Effect::LoadRoom { room_id: self.info.id.clone() });
         }
     }
 

@@ -51,10 +51,13 @@ impl RoomLog {
                 };
                 self.change(message.id, |present| present.content.clone_from(&message.content));
             }
-            Some(event::Event::Deleted(deleted)) => self.change(deleted.message_id, |present| {
-                present.deleted = true;
-                present.content.clear();
-            }),
+            Some(event::Event::Deleted(deleted)) => {
+                self.checker.set_deleted(deleted.message_id);
+                self.change(deleted.message_id, |present| {
+                    present.deleted = true;
+                    present.content.clear();
+                });
+            }
             _ => {}
         }
     }
@@ -118,9 +121,11 @@ impl RoomLog {
     /// Holds an explanation against its own arithmetic and, when both speak of the same moment, against the position.
     pub(super) fn check_explanation(&mut self, at: &MemberPosition, why: &ExplainUnreadResponse) {
         let user = at.user_id;
-        let counted = (why.last_n - why.read_n.max(why.own_last_n).max(why.floor_n)).max(0);
+        let behind = (why.last_n - why.read_n.max(why.own_last_n).max(why.floor_n)).max(0);
+        let counted = behind - why.uncounted - why.hidden;
         let same_moment = why.last_n == self.last_n() && why.read_seq == at.read_seq;
-        let expected = if same_moment { at.unread_count } else { counted };
+        // What a user has hidden is theirs alone to know; positions count it.
+        let expected = if same_moment { at.unread_count - why.hidden } else { counted };
         for counted in [counted, expected].into_iter().filter(|counted| *counted != why.unread_count) {
             self.found.push(Violation::Unread { user, counted, reported: why.unread_count });
         }

@@ -66,7 +66,14 @@ fn a_sound_room_has_nothing_to_report() {
     log.check_history(&history(), Some(0));
     log.check_history(&history()[1..], None);
     log.check_history(&history()[1..], Some(1));
-    let why = ExplainUnreadResponse { unread_count: 1, last_n: 3, read_n: 2, own_last_n: 2, read_seq: 3, floor_n: 0 };
+    let why = ExplainUnreadResponse {
+        unread_count: 1,
+        last_n: 3,
+        read_n: 2,
+        own_last_n: 2,
+        read_seq: 3,
+        ..Default::default()
+    };
     log.check_explanation(&positions()[0], &why);
     // A message that came after the log was read is not the log's business.
     let mut longer = history();
@@ -115,7 +122,14 @@ fn wrong_positions_are_found() {
 
 #[test]
 fn wrong_explanations_are_found() {
-    let right = ExplainUnreadResponse { unread_count: 1, last_n: 3, read_n: 2, own_last_n: 2, read_seq: 3, floor_n: 0 };
+    let right = ExplainUnreadResponse {
+        unread_count: 1,
+        last_n: 3,
+        read_n: 2,
+        own_last_n: 2,
+        read_seq: 3,
+        ..Default::default()
+    };
     let wrong = [
         (ExplainUnreadResponse { unread_count: 2, ..right }, 1, 2),
         // Sound in itself, but not what the position says.

@@ -81,6 +81,8 @@ pub struct HistoryChecker {
     /// Where the room ended.
     deleted_at: Option<i64>,
     acked: Vec<Acked>,
+    /// Ids of messages that were deleted for all.
+    deleted: HashSet<i64>,
     found: Vec<Violation>,
 }
 
@@ -185,6 +187,11 @@ impl HistoryChecker {
         self.acked.push(Acked { seq, id, sender, client_message_id: client_message_id.to_owned() });
     }
 
+    /// States that a message was deleted for all: from now on it counts as unread for nobody.
+    pub fn set_deleted(&mut self, message_id: i64) {
+        self.deleted.insert(message_id);
+    }
+
     /// States a member's positions, for [`Self::naive_unread`]. `floor_n` is the newest ordinal that the member may
     /// not see; none keeps the one of the join.
     pub fn set_position(&mut self, user: i64, read_seq: i64, floor_n: Option<i64>) {
@@ -193,13 +200,15 @@ impl HistoryChecker {
         standing.floor_n = floor_n.unwrap_or(standing.floor_n);
     }
 
-    /// Unread messages of a user, counted one by one: after the floor, after the read position, after their own last.
+    /// Unread messages of a user, counted one by one: after the floor, after the read position, after their own last;
+    /// without those that were deleted, and the system's.
     #[must_use]
     pub fn naive_unread(&self, user: i64) -> i64 {
         let standing = self.standings.get(&user).copied().unwrap_or_default();
         let own_last_n = self.own_last_n(user);
         let unread = |(seq, message): &&(i64, ObservedMessage)| {
-            *seq > standing.read_seq && message.n > standing.floor_n && message.n > own_last_n
+            let counts = !message.system && !self.deleted.contains(&message.id);
+            counts && *seq > standing.read_seq && message.n > standing.floor_n && message.n > own_last_n
         };
         to_i64(self.messages.iter().filter(unread).count())
     }

@@ -141,5 +141,7 @@ fn unread_is_counted_after_floor_position_and_own_last() {
     assert_eq!(checker.naive_unread(3), 1);
     checker.set_position(3, 0, Some(0));
     assert_eq!(checker.naive_unread(3), 4);
+    checker.set_deleted(101);
+    assert_eq!(checker.naive_unread(3), 3);
     assert_eq!((checker.ordinal_at(1), checker.ordinal_at(5), checker.own_last_n(2)), (0, 2, 3));
 }

@@ -12,6 +12,7 @@ use crate::domain::{
     limits,
     message::Message,
     position::{Position, RoomHead},
+    unread::{self, Uncounted, Unread},
     view::View,
 };
 
@@ -56,6 +57,8 @@ pub struct RoomState {
     /// p2p: whether either side has blocked the other.
     pub blocked: bool,
     all_see_after: Seq,
+    /// Messages that count as unread for nobody.
+    pub uncounted: Arc<Uncounted>,
     tail: Tail,
 }
 
@@ -80,6 +83,7 @@ impl RoomState {
             pins: Vec::new(),
             blocked: false,
             all_see_after: Seq(0),
+            uncounted: Arc::default(),
             tail: Tail::new(tail_max, usize::MAX),
         }
     }
@@ -178,10 +182,25 @@ impl RoomState {
         views.filter(|(_, view)| !view.reaches(seq) || view.may_have_hidden(seq, 0)).collect()
     }
 
-    /// Messages the user has not seen.
+    /// Messages the user has not seen, without regard to what they have hidden.
     #[must_use]
     pub fn unread(&self, user: UserId) -> u64 {
-        self.position(user).unread(self.head.n)
+        Unread::new(self.position(user).seen(), self.head.n, &self.uncounted, &[]).count()
+    }
+
+    /// What counts as unread for nobody after `change`; none if the change adds nothing to it.
+    #[must_use]
+    pub fn uncounted_after(&self, change: &Change) -> Option<Uncounted> {
+        let of_system = |event: &Event| {
+            event.message().filter(|message| !unread::counts(message.draft.message_type)).map(|message| message.n)
+        };
+        let deleted = change.touched.as_ref().filter(|message| message.deleted).map(|message| message.n);
+        let new = change.events.iter().filter_map(of_system).chain(deleted);
+        let mut new = new.filter(|n| !self.uncounted.contains(*n)).peekable();
+        new.peek()?;
+        let mut uncounted = Uncounted::clone(&self.uncounted);
+        new.for_each(|n| uncounted.add(n));
+        Some(uncounted)
     }
 
     /// The member who becomes OWNER when `leaving` go and no OWNER would be left: the oldest ADMIN, else the oldest
@@ -257,6 +276,9 @@ impl RoomState {
 
     /// Does what was decided (or what a log says happened). Events must come in order.
     pub fn apply(&mut self, change: &Change) {
+        if let Some(uncounted) = self.uncounted_after(change) {
+            self.uncounted = Arc::new(uncounted);
+        }
         for event in &change.events {
             self.apply_event(event);
         }

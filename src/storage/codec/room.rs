@@ -7,6 +7,7 @@ use crate::{
     domain::{
         ids::{BodyHash, RoomId, Seq, UserId},
         room::{Member, Role, RoomInfo, RoomType},
+        unread::Uncounted,
     },
     storage::Result,
 };
@@ -24,6 +25,7 @@ pub(super) fn info_out(info: &RoomInfo) -> stored::Info {
         history_visible: info.history_visible,
         encryption_data: info.encryption_data.clone(),
         deleted: info.deleted,
+        uncounted: Vec::new(),
         denied: info.denied.iter().map(|user| user.0).collect(),
         creation: if info.creation == BodyHash::default() { Vec::new() } else { info.creation.0.to_vec() },
     }
@@ -50,6 +52,35 @@ pub(super) fn info_in(id: RoomId, stored: stored::Info) -> Result<RoomInfo> {
         denied: stored.denied.into_iter().map(UserId).collect(),
         creation,
     })
+}
+
+/// A room's row: its settings, and what counts as unread for nobody.
+#[must_use]
+pub fn encode_room(info: &RoomInfo, uncounted: &Uncounted) -> Bytes {
+    let mut last = 0;
+    let steps = uncounted.runs().iter().flat_map(|(first, end)| {
+        let step = [first - last, end - first];
+        last = *end;
+        step
+    });
+    bytes_of(&stored::Info { uncounted: steps.collect(), ..info_out(info) })
+}
+
+/// Reads [`encode_room`].
+///
+/// # Errors
+/// `Corrupt`.
+pub fn decode_room(id: RoomId, bytes: &[u8]) -> Result<(RoomInfo, Uncounted)> {
+    let mut stored: stored::Info = parse(bytes)?;
+    let mut last = 0_u64;
+    let steps = std::mem::take(&mut stored.uncounted);
+    let runs = steps.chunks_exact(2).map(|step| {
+        let first = last.saturating_add(step[0]);
+        last = first.saturating_add(step[1]);
+        (first, last)
+    });
+    let uncounted = Uncounted::from_runs(runs);
+    Ok((info_in(id, stored)?, uncounted))
 }
 
 /// A room's settings.

@@ -117,6 +117,10 @@ pub(super) struct Info {
     pub(super) encryption_data: String,
     #[prost(bool, tag = "11")]
     pub(super) deleted: bool,
+    /// Of a room's row alone: runs of messages that count as unread for nobody. For each, how far it begins after the
+    /// one before, and how far its end is from its beginning.
+    #[prost(uint64, repeated, tag = "12")]
+    pub(super) uncounted: Vec<u64>,
     #[prost(int64, repeated, tag = "14")]
     pub(super) denied: Vec<i64>,
     #[prost(bytes = "vec", tag = "15")]
@@ -177,6 +181,16 @@ pub(super) struct Profile {
     pub(super) name: String,
     #[prost(string, tag = "2")]
     pub(super) picture: String,
+    /// When the token was issued that said the name, and when it expires.
+    #[prost(int64, tag = "3")]
+    pub(super) name_issued_at_ms: i64,
+    #[prost(int64, tag = "4")]
+    pub(super) name_expires_at_ms: i64,
+    /// The same of the picture.
+    #[prost(int64, tag = "5")]
+    pub(super) picture_issued_at_ms: i64,
+    #[prost(int64, tag = "6")]
+    pub(super) picture_expires_at_ms: i64,
     #[prost(uint32, tag = "8")]
     pub(super) who_may_add: u32,
 }

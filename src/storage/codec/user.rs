@@ -3,7 +3,13 @@
 use bytes::Bytes;
 
 use super::{bytes_of, corrupt, parse, small, stored};
-use crate::{domain::privacy::WhoMayAdd, storage::Result};
+use crate::{
+    domain::{
+        privacy::WhoMayAdd,
+        profile::{Names, Stamp, Stamped},
+    },
+    storage::Result,
+};
 
 /// A user's profile: name and picture.
 #[must_use]
@@ -24,9 +30,31 @@ pub fn decode_profile(bytes: &[u8]) -> Result<(String, String)> {
 ///
 /// # Errors
 /// `Corrupt`.
-pub fn with_names(body: &[u8], name: &str, picture: &str) -> Result<Bytes> {
+pub fn with_names(body: &[u8], names: &Names) -> Result<Bytes> {
+    let mut profile: stored::Profile = parse(body)?;
+    profile.name.clone_from(&names.name.text);
+    profile.picture.clone_from(&names.picture.text);
+    (profile.name_issued_at_ms, profile.name_expires_at_ms) =
+        (names.name.stamp.issued_at_ms, names.name.stamp.expires_at_ms);
+    (profile.picture_issued_at_ms, profile.picture_expires_at_ms) =
+        (names.picture.stamp.issued_at_ms, names.picture.stamp.expires_at_ms);
+    Ok(bytes_of(&profile))
+}
+
+/// Reads [`with_names`].
+///
+/// # Errors
+/// `Corrupt`.
+pub fn decode_names(body: &[u8]) -> Result<Names> {
     let profile: stored::Profile = parse(body)?;
-    Ok(bytes_of(&stored::Profile { name: name.to_owned(), picture: picture.to_owned(), ..profile }))
+    let stamp = |issued_at_ms, expires_at_ms| Stamp { issued_at_ms, expires_at_ms };
+    Ok(Names {
+        name: Stamped { stamp: stamp(profile.name_issued_at_ms, profile.name_expires_at_ms), text: profile.name },
+        picture: Stamped {
+            stamp: stamp(profile.picture_issued_at_ms, profile.picture_expires_at_ms),
+            text: profile.picture,
+        },
+    })
 }
 
 /// The profile in `body` (empty for none yet) with this setting; what else it holds stays.

@@ -9,7 +9,9 @@ use crate::{
         ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
         message::{Attachment, Draft, ForwardedFrom, Message, MessageType},
         privacy::WhoMayAdd,
+        profile::{Names, Stamp, Stamped},
         room::{Member, Role, RoomInfo, RoomType},
+        unread::Uncounted,
     },
     storage::{
         Record, StoreErrorKind,
@@ -68,6 +70,14 @@ fn edited() -> Message {
         pinned: true,
         ..message()
     }
+}
+
+fn names() -> Names {
+    let said = |text: &str, issued_at_ms, expires_at_ms| Stamped {
+        stamp: Stamp { issued_at_ms, expires_at_ms },
+        text: text.to_owned(),
+    };
+    Names { name: said("Ana", 1_790_000_000_000, 1_790_000_600_000), picture: said("https://example.org/p", 7, 8) }
 }
 
 fn settings() -> RoomInfo {
@@ -145,8 +155,10 @@ fn stored_forms() -> String {
         ("state", codec::encode_state(&edited())),
         ("state.erased", codec::encode_state(&edited().erased())),
         ("info", codec::encode_info(&settings())),
+        ("room", codec::encode_room(&settings(), &Uncounted::from_runs([(3, 3), (7, 9)]))),
         ("member", codec::encode_member(&member())),
         ("profile", codec::encode_profile("Ana", "https://example.org/p")),
+        ("profile.stamped", codec::with_names(&[], &names()).unwrap()),
         ("device", codec::encode_device("token", 2, 1_790_000_000_000)),
         ("sync", codec::encode_sync("offset 9", 1_790_000_000_000)),
         ("join_job", codec::encode_join_job(&job)),
@@ -190,15 +202,24 @@ fn bytes_of_former_versions_are_read() {
     assert_eq!(codec::decode_state(ROOM, &bytes("state")).unwrap(), edited());
     assert_eq!(codec::decode_state(ROOM, &bytes("state.erased")).unwrap(), edited().erased());
     assert_eq!(codec::decode_info(ROOM, &bytes("info")).unwrap(), settings());
+    assert_eq!(codec::decode_info(ROOM, &bytes("room")).unwrap(), settings());
+    assert_eq!(codec::decode_room(ROOM, &bytes("info")).unwrap(), (settings(), Uncounted::default()));
+    let uncounted = Uncounted::from_runs([(3, 3), (7, 9)]);
+    assert_eq!(codec::decode_room(ROOM, &bytes("room")).unwrap(), (settings(), uncounted));
     assert_eq!(codec::decode_member(&bytes("member")).unwrap(), member());
     assert_eq!(codec::decode_info(ROOM, &bytes("info.made_by_id")).unwrap(), remembering());
     assert_eq!(codec::decode_member(&bytes("member.joined")).unwrap().floor_seq, Some(Seq(8)));
     assert_eq!(codec::decode_privacy(&bytes("profile")).unwrap(), WhoMayAdd::Everyone);
     let private = bytes("profile.private");
     assert_eq!(codec::decode_privacy(&private).unwrap(), WhoMayAdd::Nobody);
-    let renamed = codec::with_names(&private, "Eva", "").unwrap();
-    assert_eq!(codec::decode_profile(&renamed).unwrap(), (String::from("Eva"), String::new()));
+    let renamed = codec::with_names(&private, &names()).unwrap();
+    assert_eq!(codec::decode_names(&renamed).unwrap(), names());
     assert_eq!(codec::decode_privacy(&renamed).unwrap(), WhoMayAdd::Nobody, "a new name changes nothing else");
+    assert_eq!(codec::decode_names(&bytes("profile.stamped")).unwrap(), names());
+    assert_eq!(
+        codec::decode_names(&bytes("profile")).unwrap().name,
+        Stamped { text: String::from("Ana"), ..Stamped::default() }
+    );
     assert_eq!(codec::decode_device(&bytes("device")).unwrap(), (String::from("token"), 2, 1_790_000_000_000));
 }
 

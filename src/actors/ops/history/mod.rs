@@ -50,14 +50,10 @@ pub struct Page {
     pub next_after: Option<Seq>,
     /// Where the older ones of all rooms are, if there are: those with a smaller id.
     pub next_before_id: Option<MessageId>,
-    /// Everyone but the reader has got messages up to here.
-    pub delivered_by_all: Seq,
-    /// Everyone but the reader has read messages up to here.
-    pub read_by_all: Seq,
 }
 
 impl Node {
-    /// One message, and up to where everyone but the author has got and read messages.
+    /// One message.
     ///
     /// # Errors
     /// [`Reject::MessageNotFound`].
@@ -83,7 +79,6 @@ impl Node {
         if messages.is_empty() {
             return Err(Reject::MessageNotFound.into());
         }
-        let (delivered_by_all, read_by_all) = self.reached_by_all(access, author.user).await?;
-        Ok(Page { messages, delivered_by_all, read_by_all, ..Page::default() })
+        Ok(Page { messages, ..Page::default() })
     }
 }

@@ -39,11 +39,8 @@ impl Node {
         let access = self.access(author, room).await?;
         let prefs = self.prefs_of(author, room).await?;
         let reading = Reading { node: self, author, access: &access, prefs, effort: Effort::new(bound.reads) };
-        let mut page = reading.page(at, bound).await?;
+        let page = reading.page(at, bound).await?;
         self.charge_reads(author, bound.reads, &reading.effort);
-        if page.messages.iter().any(|m| m.sender == author.user) {
-            (page.delivered_by_all, page.read_by_all) = self.reached_by_all(&access, author.user).await?;
-        }
         Ok(page)
     }
 

@@ -11,19 +11,18 @@ use crate::{
         ops::{Access, Node},
     },
     domain::{
-        ids::{MessageId, Seq, UserId},
+        ids::{MessageId, UserId},
         message::Message,
         position::Position,
         reject::Reject,
         room::{Author, Member},
+        status::{COUNTED_MAX, Place, Reached},
     },
 };
 
-/// Members beyond which a message's status is not worked out of all their positions.
-const STATUS_MEMBERS_MAX: usize = 5_000;
 /// Members walked at a time.
 const AT_ONCE: usize = 512;
-/// In a room with more than [`STATUS_MEMBERS_MAX`] members, receipts are counted anew after this time.
+/// In a room with more than [`COUNTED_MAX`] members, receipts are counted anew after this time.
 const TOTALS_FOR_MS: i64 = 10_000;
 /// Messages whose totals are remembered; beyond, the memory is cleared.
 const TOTALS_MAX: usize = 1_024;
@@ -59,16 +58,14 @@ impl TotalsCache {
 pub struct Receipt {
     /// The member.
     pub user: UserId,
-    /// Whether it was delivered to them.
-    pub delivered: bool,
-    /// Whether they have read it.
-    pub read: bool,
+    /// How far it has come with them.
+    pub reached: Reached,
 }
 
 /// How far all members have come with a message.
 #[derive(Clone, Debug, Default)]
 pub struct Receipts {
-    /// A page of members, by id, without the sender.
+    /// A page of the members who count for it, by id: those who were members when it was sent, without the sender.
     pub receipts: Vec<Receipt>,
     /// How many have read it.
     pub read: usize,
@@ -79,25 +76,6 @@ pub struct Receipts {
 }
 
 impl Node {
-    /// Up to where everyone but `reader` has got, and has read, messages.
-    pub(in crate::actors::ops) async fn reached_by_all(&self, access: &Access, reader: UserId) -> Call<(Seq, Seq)> {
-        if access.head.members as usize > STATUS_MEMBERS_MAX {
-            return Ok((Seq(0), Seq(0)));
-        }
-        let least = |positions: &mut dyn Iterator<Item = Position>| {
-            let both = positions.map(|p| (p.delivered_seq.max(p.read_seq), p.read_seq));
-            both.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap_or_default()
-        };
-        if let Some(handle) = &access.awake {
-            return Ok(handle.read(|s| {
-                let mut others = s.members.keys().filter(|user| **user != reader).map(|user| s.position(*user));
-                least(&mut others)
-            }));
-        }
-        let members = self.members_page(access, UserId(0), STATUS_MEMBERS_MAX).await?;
-        Ok(least(&mut members.into_iter().filter(|(user, ..)| *user != reader).map(|(_, _, position)| position)))
-    }
-
     /// Who has got and who has read a message.
     ///
     /// # Errors
@@ -108,15 +86,17 @@ impl Node {
         let mut share = self.share(author.user).await?;
         let far = Far { message: Arc::clone(&message), access: Arc::new(access) };
         let mut receipts = Receipts::default();
-        // Two more than are wanted: one may be the sender, one tells whether there are more.
-        let (mut last, mut wanted) = (after, limit + 2);
-        while wanted > 0 {
+        let mut last = after;
+        // One more than is wanted tells whether there are more; not everyone counts for the message.
+        while receipts.receipts.len() <= limit {
+            let wanted = (limit + 2 - receipts.receipts.len()).min(AT_ONCE);
             let (node, far) = (self.clone(), far.clone());
-            let page = share.run(async move { far.page(&node, last, wanted.min(AT_ONCE)).await }).await?;
-            let is_last = page.read < wanted.min(AT_ONCE);
-            wanted = if is_last { 0 } else { wanted - page.read };
-            last = page.last;
+            let page = share.run(async move { far.page(&node, last, wanted).await }).await?;
             receipts.receipts.extend(page.receipts);
+            last = page.last;
+            if page.read < wanted {
+                break;
+            }
         }
         receipts.has_more = receipts.receipts.len() > limit;
         receipts.receipts.truncate(limit);
@@ -127,7 +107,7 @@ impl Node {
 
     /// How many have got and read a message: all members are walked, in a large room once in a while.
     async fn totals_of(&self, far: &Far, share: &mut Share) -> Call<Totals> {
-        let is_large = far.access.head.members as usize > STATUS_MEMBERS_MAX;
+        let is_large = far.access.head.members as usize > COUNTED_MAX;
         if is_large && let Some(known) = self.totals.get(far.message.id, self.now_ms()) {
             return Ok(known);
         }
@@ -135,8 +115,8 @@ impl Node {
         loop {
             let (node, far) = (self.clone(), far.clone());
             let page = share.run(async move { far.page(&node, last, AT_ONCE).await }).await?;
-            totals.read += page.receipts.iter().filter(|receipt| receipt.read).count();
-            totals.delivered += page.receipts.iter().filter(|receipt| receipt.delivered).count();
+            totals.read += page.receipts.iter().filter(|receipt| receipt.reached == Reached::Read).count();
+            totals.delivered += page.receipts.iter().filter(|receipt| receipt.reached >= Reached::Delivered).count();
             last = page.last;
             if page.read < AT_ONCE {
                 break;
@@ -168,10 +148,11 @@ struct Part {
 impl Far {
     async fn page(&self, node: &Node, after: UserId, limit: usize) -> Call<(Part, Spent)> {
         let members = node.members_page(&self.access, after, limit).await?;
-        let others = members.iter().filter(|(user, ..)| *user != self.message.sender);
-        let receipt = |(user, _, position): &(UserId, Member, Position)| {
-            let read = position.read_seq >= self.message.seq || position.sent_n >= self.message.n;
-            Receipt { user: *user, delivered: read || position.delivered_seq >= self.message.seq, read }
+        let place = Place::of(&self.message);
+        let others = members.iter().filter(|(user, member, _)| place.counts(*user, member.joined_seq));
+        let receipt = |(user, _, position): &(UserId, Member, Position)| Receipt {
+            user: *user,
+            reached: place.reached(position),
         };
         let last = members.last().map_or(after, |(user, ..)| *user);
         let page = Part { receipts: others.map(receipt).collect(), read: members.len(), last };

@@ -29,8 +29,9 @@ fn a_full_token_is_read() {
     });
     let expected = Identity {
         user_id: 7,
-        name: "Zoë".to_owned(),
-        picture: "https://example.com/p.png".to_owned(),
+        name: Some("Zoë".to_owned()),
+        picture: Some("https://example.com/p.png".to_owned()),
+        issued_at_ms: Some(1_795_219_200_000),
         admin: true,
         expiry: Expiry::new(1_795_219_260_500, 30_000),
     };
@@ -41,7 +42,7 @@ fn a_full_token_is_read() {
 fn a_sparse_token_is_read() {
     let identity = check_default(&json!({"sub": "9223372036854775807", "exp": u32::MAX, "name": null})).unwrap();
     assert_eq!(identity.user_id, i64::MAX);
-    assert_eq!((identity.name.as_str(), identity.picture.as_str()), ("", ""));
+    assert_eq!((identity.name, identity.picture, identity.issued_at_ms), (None, None, None));
     assert!(!identity.admin);
 }
 
@@ -160,7 +161,7 @@ fn claims_can_be_mapped() {
         "profile": {"display": {"name": "Bo"}}, "avatar": "p", "realm": {"chat_admin": true},
     });
     let identity = check(options, &claims).unwrap();
-    assert_eq!((identity.user_id, identity.name.as_str(), identity.picture.as_str()), (3, "Bo", "p"));
+    assert_eq!((identity.user_id, identity.name.as_deref(), identity.picture.as_deref()), (3, Some("Bo"), Some("p")));
     assert!(identity.admin);
 }
 

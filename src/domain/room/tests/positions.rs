@@ -174,6 +174,6 @@ proptest! {
     #[test]
     fn unread_is_never_negative(position in a_position(), head in 0u64..9) {
         let naive = (1..=head).filter(|n| Ordinal(*n) > position.seen()).count() as u64;
-        prop_assert_eq!(position.unread(Ordinal(head)), naive);
+        prop_assert_eq!(position.behind(Ordinal(head)), naive);
     }
 }

@@ -9,7 +9,7 @@ use super::{MEMBERS_MAX, NOW_MS, OWNER, ROOM, info};
 use crate::domain::{
     event::{Event, EventBody},
     ids::{ClientMessageId, Epoch, MessageId, Ordinal, Seq, UserId},
-    message::{Draft, Message},
+    message::{Draft, Message, MessageType},
     position::{Position, RoomHead},
     reject::Reject,
     room::{Author, Batch, Change, Command, ReadTo, Role, RoomState, RoomType, Send, Sent, Subject},
@@ -295,6 +295,7 @@ impl World {
         state.positions.clone_from(&self.state.positions);
         state.pins.clone_from(&self.state.pins);
         state.blocked = self.state.blocked;
+        state.uncounted = Arc::clone(&self.state.uncounted);
         let skip = self.messages.len().saturating_sub(tail_max.max(1));
         let after = match skip.checked_sub(1) {
             Some(last) => *self.messages.keys().nth(last).unwrap(),
@@ -320,14 +321,16 @@ impl World {
         }
     }
 
-    /// Messages after the last one that the user read, sent or need not see, counted one by one.
+    /// Messages after the last one that the user read, sent or need not see, counted one by one, without what was
+    /// deleted and what the system said.
     pub(crate) fn naive_unread(&self, user: UserId) -> u64 {
         let messages = || self.log.iter().filter_map(Event::message);
         let own = messages().filter(|m| m.sender == user).map(|m| m.seq).max().unwrap_or_default();
         let seen = own
             .max(self.reads.get(&user).copied().unwrap_or_default())
             .max(self.floors.get(&user).copied().unwrap_or_default());
-        messages().filter(|m| m.seq > seen).count() as u64
+        let counts = |m: &&Arc<Message>| m.draft.message_type == MessageType::User && !self.messages[&m.seq].deleted;
+        messages().filter(|m| m.seq > seen).filter(counts).count() as u64
     }
 
     pub(crate) fn position(&self, user: UserId) -> Position {
