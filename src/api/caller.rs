@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     actors::Node,
-    domain::{ids::UserId, reject::Reject, room::Author},
+    domain::{form::UrlSchemes, ids::UserId, reject::Reject, room::Author},
     telemetry::metrics::Metrics,
 };
 
@@ -46,6 +46,7 @@ pub(super) struct Door {
     pub(super) intake: Arc<Intake>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) answers: Arc<Answers>,
+    pub(super) url_schemes: Arc<UrlSchemes>,
 }
 
 impl Door {

@@ -52,8 +52,7 @@ impl Decider<'_> {
         };
         draft.validate()?;
         // Who was mentioned already may have left since: a typo can be mended all the same.
-        let new: Vec<UserId> =
-            mentions.iter().copied().filter(|user| !message.draft.mentions.contains(user)).collect();
+        let new: Vec<UserId> = mentions.iter().copied().filter(|user| !message.draft.mentions.contains(user)).collect();
         self.state.may_mention(&new)?;
         if draft == *message.draft {
             return Ok(Change::default());
