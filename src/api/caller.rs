@@ -14,6 +14,7 @@ use super::{
 use crate::{
     actors::Node,
     domain::{
+        form::UrlSchemes,
         ids::UserId,
         profile::{Said, Stamp},
         reject::Reject,
@@ -51,6 +52,7 @@ pub(super) struct Door {
     pub(super) intake: Arc<Intake>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) answers: Arc<Answers>,
+    pub(super) url_schemes: Arc<UrlSchemes>,
 }
 
 impl Door {

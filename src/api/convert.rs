@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{
         event::{Event, EventBody, Target},
+        form::{self, UrlSchemes},
         ids::{ExternalRef, MessageId, RoomId, Seq, UserId},
         message::{Attachment, Draft, ForwardedFrom, Message, MessageType},
         reject::{Flaw, Reject},
@@ -246,8 +247,16 @@ pub(super) fn external_in(external: pb::ExternalRef) -> ExternalRef {
     ExternalRef { source: external.source, chat: external.chat, message: external.message }
 }
 
+fn attachment_in(file: pb::Attachment, urls: &UrlSchemes) -> Result<Attachment, Reject> {
+    urls.check("attachments.url", &file.url)?;
+    form::name("attachments.mime", &file.mime)?;
+    form::name("attachments.name", &file.name)?;
+    let pb::Attachment { url, mime, size, name, width, height } = file;
+    Ok(Attachment { url, mime, size, name, width, height })
+}
+
 /// What a send says.
-pub(super) fn draft(request: pb::SendMessageRequest, sender_name: &str) -> Result<Draft, Reject> {
+pub(super) fn draft(request: pb::SendMessageRequest, sender_name: &str, urls: &UrlSchemes) -> Result<Draft, Reject> {
     let forwarded_from = match request.forwarded_from {
         Some(from) => Some(ForwardedFrom {
             room: room_id(&from.room_id).map_err(|_| Reject::invalid("forwarded_from", Flaw::Malformed))?,
@@ -256,21 +265,13 @@ pub(super) fn draft(request: pb::SendMessageRequest, sender_name: &str) -> Resul
         }),
         None => None,
     };
-    let file = |file: pb::Attachment| Attachment {
-        url: file.url,
-        mime: file.mime,
-        size: file.size,
-        name: file.name,
-        width: file.width,
-        height: file.height,
-    };
     Ok(Draft {
-        content: request.content,
+        content: form::content(request.content, request.encrypted)?,
         encrypted: request.encrypted,
         reply_to: MessageId(request.reply_to),
         mentions: request.mentions.into_iter().map(UserId).collect(),
         forwarded_from,
-        attachments: request.attachments.into_iter().map(file).collect(),
+        attachments: request.attachments.into_iter().map(|file| attachment_in(file, urls)).collect::<Result<_, _>>()?,
         metadata: request.metadata.into_iter().collect(),
         external: request.external_ref.map(external_in),
         message_type: if request.system { MessageType::System } else { MessageType::User },

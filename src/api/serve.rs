@@ -34,7 +34,7 @@ use super::{
     status::response_with_reason,
     tokens::Tokens,
 };
-use crate::{actors::Node, telemetry::metrics::Metrics};
+use crate::{actors::Node, domain::form::UrlSchemes, telemetry::metrics::Metrics};
 
 pub use super::{guests::GuestsOptions, intake::IntakeOptions, listener::Times, networks::Networks};
 
@@ -67,6 +67,10 @@ pub struct Options {
     pub times: Times,
     /// How answers go out.
     pub answers: AnswerOptions,
+    /// Schemes of addresses that come in.
+    pub url_schemes: UrlSchemes,
+    /// Whether JSON with a field that does not exist is refused, unless the request says otherwise.
+    pub strict_json: bool,
 }
 
 /// How a server stops.
@@ -127,6 +131,7 @@ impl Api {
             intake: Intake::new(options.intake),
             metrics: Arc::clone(&metrics),
             answers: Arc::clone(&answers),
+            url_schemes: Arc::new(options.url_schemes.clone()),
         };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         let health = Health {
@@ -138,7 +143,11 @@ impl Api {
         };
         let gate = Gate::new(door.clone(), &pool, max);
         let plain = Plain { node, metrics: Arc::clone(&metrics), answers };
-        let connect = ConnectOptions { max_request_bytes: max, compress_min_bytes: COMPRESS_MIN };
+        let connect = ConnectOptions {
+            max_request_bytes: max,
+            compress_min_bytes: COMPRESS_MIN,
+            strict_json: options.strict_json,
+        };
         let services = services(&door, &health, &gate, &pool, max)?;
         let connect = ConnectLayer::gated(pool, connect, Arc::new(gate)).layer(services);
         let router = Router::new()

@@ -129,6 +129,7 @@ pub const KEYS: &[Key] = &[
     int("server.answer_bytes", "134217728", (8 * MIB, 1 << 40), "bytes", "Most bytes of answers that are being made or wait to be taken, of all clients. One user may have half of what is free."),
     int("server.answer_bytes_per_user", "16777216", (MIB, 1 << 40), "bytes", "The same of one user. Who is over it waits up to a second and is refused with `overloaded` then."),
     int("server.answer_bytes_per_connection", "33554432", (MIB, 1 << 40), "bytes", "The same on one connection."),
+    text("server.strict_json", Kind::Choice(&["auto", "on", "off"]), "auto", "Whether JSON with a field that does not exist is refused, or the field is ignored. `auto`: refused with the development key. A request decides for itself with the header `tertulia-strict: 1` or `0`."),
 
     text("auth.hmac_secret", Kind::Secret, "", "HS256 secret of at least 32 bytes, the bytes of the text as they are."),
     text("auth.hmac_secret_file", Kind::Text, "", "File with the HS256 secret; instead of `auth.hmac_secret`."),
@@ -206,6 +207,7 @@ pub const KEYS: &[Key] = &[
     int("limits.room_burst", "4000", BURST, "commands", "Commands a room takes at once after a pause."),
     int("limits.adds_per_h", "2000", RATE, "users/h", "Users whom one user may add to rooms, by making them or later, on each node; so many at once after a pause. 0 is without limit. Tokens with the admin role are not counted."),
     int("limits.in_flight_max", "65536", (1, 16_777_216), "commands", "Commands being worked on in the process."),
+    text("limits.url_schemes", Kind::Schemes, "https,http", "Schemes that addresses of pictures and attachments may have, with commas between. Never `javascript`, `data`, `file` and the like."),
 
     text("log.level", Kind::LogFilter, "info", "Level, or filter directives such as `info,tertulia=debug`."),
     text("log.format", Kind::Choice(&["text", "json"]), "text", "Form of log lines."),

@@ -34,7 +34,7 @@ pub use raw::RawConfig;
 pub use reference::{example_file, reference_table};
 pub use sections::{
     AuthConfig, Backend, EncryptionConfig, Fsync, JoinAllBy, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys,
-    Place, PostgresConfig, RefsBy, RoomsConfig, ScyllaConfig, ServerConfig, StorageConfig, StreamsConfig,
+    Place, PostgresConfig, RefsBy, RoomsConfig, ScyllaConfig, ServerConfig, StorageConfig, StreamsConfig, StrictJson,
 };
 pub use value::Kind;
 
@@ -126,6 +126,16 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Whether JSON with a field that does not exist is refused, if the request does not say.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        match self.server.strict_json {
+            StrictJson::Auto => self.auth.sources.is_empty(),
+            StrictJson::On => true,
+            StrictJson::Off => false,
+        }
     }
 
     /// Where the value of a key (`server.listen`) came from; `None` for a key that does not exist.

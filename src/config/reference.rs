@@ -68,6 +68,7 @@ fn takes(kind: Kind) -> String {
         Kind::Choice(words) => format!("`{}`", words.join("` or `")),
         Kind::LogFilter => "level or directives".to_owned(),
         Kind::Networks => "networks".to_owned(),
+        Kind::Schemes => "schemes with commas between".to_owned(),
         Kind::OldKeys => "secret list".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{ConfigError, dev_chat_key};
 use crate::api::auth::{AuthOptions, ClaimNames, DevKey, KeyError, KeySource, dev_key};
 use crate::api::serve::{Drain, GuestsOptions, IntakeOptions, Networks, Times};
+use crate::domain::form::UrlSchemes;
 use crate::storage::scylla::StoreConsistency;
 use crate::storage::url::StoreUrl;
 
@@ -56,6 +57,20 @@ pub struct ServerConfig {
     pub answer_bytes_per_user: usize,
     /// Bytes of answers that may wait on one connection.
     pub answer_bytes_per_connection: usize,
+    /// When JSON with a field that does not exist is refused.
+    pub strict_json: StrictJson,
+}
+
+/// When JSON with a field that does not exist is refused, if the request does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StrictJson {
+    /// With the development key.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 impl ServerConfig {
@@ -371,6 +386,14 @@ pub struct LimitsConfig {
     pub adds_per_h: u32,
     /// Most commands being worked on in the process.
     pub in_flight_max: usize,
+    /// Schemes that addresses of pictures and attachments may have.
+    #[serde(deserialize_with = "url_schemes")]
+    pub url_schemes: UrlSchemes,
+}
+
+fn url_schemes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<UrlSchemes, D::Error> {
+    let list = String::deserialize(deserializer)?;
+    UrlSchemes::parse(&list).ok_or_else(|| serde::de::Error::custom("no list of schemes"))
 }
 
 /// Form of log lines.

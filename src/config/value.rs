@@ -4,6 +4,7 @@ use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::serve::Networks;
+use crate::domain::form::UrlSchemes;
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Kind {
     LogFilter,
     /// Networks, with commas between.
     Networks,
+    /// Schemes of addresses, with commas between.
+    Schemes,
     /// Master keys: a list of tables in a file, `ID:KEY:IV` with commas between elsewhere.
     OldKeys,
 }
@@ -74,6 +77,11 @@ impl Kind {
                 .to_owned(),
             Self::Networks => {
                 "addresses and networks such as 192.0.2.0/24 with commas between, \"private\" or \"none\"".to_owned()
+            }
+            Self::Schemes => {
+                "schemes of addresses in lower case with commas between, such as \"https,http\"; none that \
+                 runs or reads what is on the reader's machine (\"javascript\", \"data\", \"file\")"
+                    .to_owned()
             }
             Self::OldKeys => "a list of { key_id, key, iv }, in the environment and in flags \
                  ID:KEY:IV with commas between; key_id is 1 to 255, key 64 and iv 32 hexadecimal digits"
@@ -117,6 +125,7 @@ impl Kind {
             Self::Choice(words) => words.contains(&text),
             Self::LogFilter => !text.trim().is_empty() && EnvFilter::try_new(text).is_ok(),
             Self::Networks => text.parse::<Networks>().is_ok(),
+            Self::Schemes => UrlSchemes::parse(text).is_some(),
             Self::Integer { .. } | Self::OldKeys => false,
         }
     }

@@ -3,6 +3,7 @@
 pub mod emoji;
 pub mod event;
 pub mod fold;
+pub mod form;
 pub mod ids;
 pub mod invariants;
 pub mod limits;

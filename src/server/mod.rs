@@ -58,7 +58,8 @@ impl Server {
     /// When the store cannot be opened, a key is unusable, or the address cannot be listened on.
     pub async fn start(config: &Config, accept_data_loss: bool) -> anyhow::Result<Self> {
         let data_dir = config.server.data_dir.clone();
-        let (auth, _) = config.auth.resolve(&data_dir).context("keys of tokens")?;
+        let (mut auth, _) = config.auth.resolve(&data_dir).context("keys of tokens")?;
+        auth.url_schemes.clone_from(&config.limits.url_schemes);
         let verifier = Verifier::from_options(auth).context("keys of tokens")?;
         tasks::spawn(TaskKind::Keys, verifier.clone().run());
         let keyring = keyring(config.encryption.resolve(&data_dir)?).await?;
@@ -192,5 +193,7 @@ fn api_options(config: &Config) -> serve::Options {
             },
             write_timeout: Duration::from_millis(config.server.write_timeout_ms),
         },
+        url_schemes: config.limits.url_schemes.clone(),
+        strict_json: config.is_strict(),
     }
 }

@@ -54,7 +54,7 @@ async fn what_fails_before_the_service_has_a_reason_too() {
     let cases = [
         ("no JSON", "application/json", b"{".to_vec(), 400, "malformed"),
         ("wrong type", "application/json", br#"{"room_id": 7}"#.to_vec(), 400, "malformed"),
-        ("unknown field", "application/json", br#"{"rooom": "x"}"#.to_vec(), 400, "missing_field"),
+        ("unknown field", "application/json", br#"{"rooom": "x"}"#.to_vec(), 400, "malformed"),
         ("not UTF-8", "application/json", b"{\"room_id\": \"\xff\"}".to_vec(), 400, "malformed"),
         ("no protobuf", "application/proto", vec![0xff; 9], 400, "malformed"),
         ("10 MB", "application/json", huge.to_string().into(), 429, "too_long"),

@@ -190,6 +190,46 @@ async fn bad_values_are_refused_and_nobody_else_notices() {
     assert_eq!(bystander.contents_until("fin").await, expected);
 }
 
+/// For each enum in a message, at any depth: the message with a number there that means nothing. With its path.
+fn unknown_numbers(message: &MessageDescriptor) -> Vec<(String, DynamicMessage)> {
+    let mut all = Vec::new();
+    for field in message.fields() {
+        let inner = match field.kind() {
+            Kind::Enum(_) => vec![(field.name().to_owned(), Value::EnumNumber(99))],
+            Kind::Message(inner) if field.cardinality() != Cardinality::Repeated => unknown_numbers(&inner)
+                .into_iter()
+                .map(|(path, inner)| (format!("{}.{path}", field.name()), Value::Message(inner)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        for (path, value) in inner {
+            let mut one = DynamicMessage::new(message.clone());
+            one.set_field(&field, value);
+            all.push((path, one));
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_no_enum_has_are_out_of_range() {
+    let sandbox = Sandbox::start().await;
+    let (ana, ben) = (sandbox.user(1), sandbox.user(2));
+    let scene = Scene::set(&ana, &ben).await;
+    let mut enums = 0;
+    for method in unary_methods() {
+        for (path, unknown) in unknown_numbers(&method.input()) {
+            let mut message = scene.good(&method);
+            let top = path.split('.').next().unwrap();
+            message.set_field_by_name(top, unknown.get_field_by_name(top).unwrap().into_owned());
+            let refusal = ana.send(&method, message.encode_to_vec().into()).await.unwrap_err();
+            refusal.is(Code::InvalidArgument, "out_of_range", &path);
+            enums += 1;
+        }
+    }
+    assert!(enums >= 5, "{enums}");
+}
+
 /// Protobuf's length-delimited field.
 fn field_bytes(number: u32, content: &[u8]) -> Vec<u8> {
     let mut out = bytes::BytesMut::new();

@@ -22,6 +22,7 @@ mod dialects;
 mod door;
 mod every_field;
 mod expiry;
+mod forms;
 mod limits;
 mod messages;
 mod migrate;

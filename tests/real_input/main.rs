@@ -9,6 +9,7 @@
     reason = "a test that cannot go on panics; the exemption for tests covers functions marked so alone"
 )]
 
+mod attacked;
 mod blows;
 mod cassandra;
 mod data;
@@ -51,6 +52,8 @@ const CASSANDRA_HOURS: usize = 2;
 const RING_HOURS: usize = 4;
 /// Sends of the crowd that are in flight when the server is killed, at least.
 const IN_FLIGHT: usize = 8;
+/// No blow.
+const UNHURT: &Blows = &[];
 /// Longest time for any of the stages. A test that takes this long has failed; it is many times what one needs.
 const STAGE_MAX: Duration = Duration::from_secs(480);
 /// Longest time for readers to come to the end after the last send; the slowest needs a few seconds.
@@ -92,6 +95,12 @@ async fn nor_over_a_ring_with_one_node_of_three_away_for_a_minute() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let servers = Arc::new(LocalServers::start(Nodes::Ring));
     live_through(OVER_RING, Backing::Cassandra(servers), RING_HOURS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_an_attacker_of_every_kind_beside() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    attacked::live_beside_attackers().await;
 }
 
 async fn live_through(blows: &Blows, mut backing: Backing, hours: usize) {

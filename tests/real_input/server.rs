@@ -74,6 +74,24 @@ impl Address {
         self.key.mint(&spec, &options)
     }
 
+    /// Tokens for attackers, also such as end in a moment or have ended.
+    pub(crate) fn mint(&self) -> attack::Mint {
+        let at = self.clone();
+        std::sync::Arc::new(move |who| {
+            const TTL: Duration = Duration::from_secs(3_600);
+            let ttl_ms = i64::try_from(TTL.as_millis()).expect("an hour");
+            let spec = TokenSpec {
+                user_id: who.user,
+                name: &format!("attacker {}", who.user),
+                picture: "",
+                admin: who.admin,
+                ttl: TTL,
+                now_ms: SystemClock.now_ms() - ttl_ms + who.valid_s * 1_000,
+            };
+            at.key.mint(&spec, &AuthOptions::new(Vec::new()))
+        })
+    }
+
     /// A connection of its own for a user.
     pub(crate) fn client(&self, user: i64, admin: bool) -> Client {
         let token = self.token(user, &format!("user {user}"), admin);
@@ -110,21 +128,32 @@ pub(crate) struct TestServer {
     pub(crate) at: Address,
     /// What the server finds in its environment: where its store is.
     store: Vec<(&'static str, String)>,
+    /// Settings, `key=value`.
+    settings: &'static [&'static str],
     dir: Option<TempDir>,
     port: u16,
     running: Option<Running>,
 }
 
+/// No limits; and queues so small that a slow reader's does overflow.
+const UNLIMITED: &[&str] =
+    &["limits.user_per_s=0", "limits.room_per_s=0", "limits.adds_per_h=0", "streams.queue_bytes_max=65536"];
+
 impl TestServer {
     /// Starts on an empty directory, with the store that `store` names; on the embedded one if that is empty.
     pub(crate) async fn start(store: Vec<(&'static str, String)>) -> Self {
+        Self::start_with(store, UNLIMITED).await
+    }
+
+    /// The same with these settings, `key=value`.
+    pub(crate) async fn start_with(store: Vec<(&'static str, String)>, settings: &'static [&'static str]) -> Self {
         let dir = TempDir::with_prefix("tertulia-real-input-").unwrap();
         let port = free_port();
         let data = dir.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let key = dev_key::load_or_create(&data).unwrap();
         let at = Address { url: format!("http://127.0.0.1:{port}"), key };
-        let mut server = Self { at, store, dir: Some(dir), port, running: None };
+        let mut server = Self { at, store, settings, dir: Some(dir), port, running: None };
         server.start_again().await;
         server
     }
@@ -179,13 +208,7 @@ impl TestServer {
         let mut command = self.command();
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
-        for set in [
-            "limits.user_per_s=0",
-            "limits.room_per_s=0",
-            "limits.adds_per_h=0",
-            // So small that a slow reader's queue does overflow.
-            "streams.queue_bytes_max=65536",
-        ] {
+        for set in self.settings {
             command.args(["--set", set]);
         }
         let log = self.append("server.log");

@@ -8,7 +8,7 @@ use crate::{
         user::{ListFilter, UserShared},
     },
     domain::{
-        fold::fold,
+        fold,
         ids::{RoomId, UserId},
         limits,
         page::{self, Filling},
@@ -80,7 +80,7 @@ impl Node {
         let mut rooms: Vec<(ListKey, Listing)> =
             shared.list.lock().filtered(filter).map(|listed| (listed.key(), listed.listing)).collect();
         if !query.is_empty() {
-            rooms = self.matching(rooms, &fold(query)).await?;
+            rooms = self.matching(rooms, &fold::needle("query", query)?).await?;
         }
         self.refresh_positions(author.user, &rooms).await?;
         let unread = self.unread_in_list(author.user, &shared, rooms.iter().map(|(key, _)| key.room)).await?;
@@ -140,7 +140,7 @@ impl Node {
                 hub.folded_name().unwrap_or_default()
             } else {
                 let profile = self.profiles(&[listing.partner]).await?.pop().unwrap_or_default();
-                fold(&profile.name).into()
+                fold::fold(&profile.name).into()
             };
             if name.contains(needle) {
                 found.push((key, listing));

@@ -7,7 +7,7 @@ use super::{Access, Node, Person};
 use crate::{
     actors::{error::Call, fair_share::Spent},
     domain::{
-        fold::fold,
+        fold,
         ids::{RoomId, UserId},
         limits,
         reject::text,
@@ -57,11 +57,12 @@ impl Node {
         query: &str,
     ) -> Call<People> {
         text("query", query, 0, limits::NAME_BYTES_MAX)?;
+        let needle = if query.is_empty() { String::new() } else { fold::needle("query", query)? };
         let access = Arc::new(self.access(author, room).await?);
         let mut share = self.share(author.user).await?;
         let mut walk = Walk {
             access: Arc::clone(&access),
-            needle: fold(query).into(),
+            needle: needle.into(),
             wanted: limit + 1,
             last: after,
             found: Vec::new(),
@@ -105,7 +106,7 @@ impl Walk {
     }
 
     fn matches(&self, person: &Person) -> bool {
-        let contains = |name: &str| fold(name).contains(&*self.needle);
+        let contains = |name: &str| fold::contains(name, &self.needle);
         let nickname = person.member.as_ref().map_or("", |member| member.nickname.as_str());
         self.needle.is_empty() || contains(&person.profile.name) || contains(nickname)
     }

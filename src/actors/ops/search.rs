@@ -80,6 +80,7 @@ impl Node {
         limit: usize,
     ) -> Call<Found> {
         text("query", query, limits::SEARCH_BYTES_MIN, limits::NAME_BYTES_MAX)?;
+        let needle = fold::needle("query", query)?.into();
         let mut share = self.share(author.user).await?;
         let mut rooms = match room_asked {
             Some(room) => vec![room],
@@ -93,7 +94,7 @@ impl Node {
         rooms.reverse();
         let mut hunt = Hunt {
             author,
-            needle: fold::fold(query).into(),
+            needle,
             filling: Filling::new(limit.into()),
             is_full: false,
             must_be_there: room_asked.is_some(),

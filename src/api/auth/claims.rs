@@ -4,6 +4,10 @@ use serde_json::{Map, Value};
 
 use super::options::AuthOptions;
 use super::{AuthError, ClaimNames, Expiry, Identity};
+use crate::domain::{
+    form::{self, UrlSchemes},
+    limits,
+};
 
 type Claims = Map<String, Value>;
 
@@ -21,6 +25,7 @@ pub(super) struct Rules {
     audience: Option<String>,
     names: ClaimNames,
     leeway_ms: i64,
+    url_schemes: UrlSchemes,
 }
 
 impl Rules {
@@ -30,6 +35,7 @@ impl Rules {
             audience: options.audience.clone(),
             names: options.claims.clone(),
             leeway_ms: options.leeway_ms.max(0),
+            url_schemes: options.url_schemes.clone(),
         }
     }
 
@@ -43,8 +49,11 @@ impl Rules {
         let names = &self.names;
         let identity = Identity {
             user_id: user_id(claims, &names.user_id)?,
-            name: text(claims, &names.name)?,
-            picture: text(claims, &names.picture)?,
+            // The product's own data, and no reason to keep its user out: taken as far as it can be.
+            name: text(claims, &names.name)?.map(|name| form::cleaned_name(&name)),
+            picture: text(claims, &names.picture)?.filter(|url| {
+                url.is_empty() || (url.len() <= limits::URL_BYTES_MAX && self.url_schemes.allow(url))
+            }),
             // Nothing is refused for it: one that cannot be read is as good as none.
             issued_at_ms: time_ms(claims, "iat").ok().flatten(),
             admin: find(claims, &names.admin).is_some_and(|value| is_or_holds(value, &names.admin_value)),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::domain::form::UrlSchemes;
+
 /// Where verification keys come from. Several sources may be used at once: a key of any of them counts.
 #[derive(Clone, Debug)]
 pub enum KeySource {
@@ -26,7 +28,7 @@ pub enum KeySource {
 pub struct ClaimNames {
     /// The user id: an integer or a string of decimal digits, at least 1.
     pub user_id: String,
-    /// The name to show, a string; may be absent.
+    /// The name to show, a string; may be absent. What a name may not hold is left out of it.
     pub name: String,
     /// The address of a picture, a string; may be absent.
     pub picture: String,
@@ -70,6 +72,8 @@ pub struct AuthOptions {
     pub claims: ClaimNames,
     /// How far the clocks of the issuer and of this server may be apart, for `exp` and `nbf`, in ms.
     pub leeway_ms: i64,
+    /// Schemes of pictures; a picture of another one counts as none.
+    pub url_schemes: UrlSchemes,
     /// How many verified tokens are remembered (about 250 bytes each); 0 remembers none.
     pub cache_len_max: usize,
 }
@@ -88,6 +92,7 @@ impl AuthOptions {
             audience: None,
             claims: ClaimNames::default(),
             leeway_ms: 30_000,
+            url_schemes: UrlSchemes::default(),
             cache_len_max: 16_384,
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     actors::ops::{PageAt, Turn},
     api::{convert, status::ApiError, wire},
     domain::{
+        form,
         ids::{ClientMessageId, MessageId, RoomId, Seq, UserId},
         limits,
         message::Message,
@@ -53,7 +54,7 @@ impl ChatService {
             empty if empty.is_empty() => uuid::Uuid::now_v7().to_string().into(),
             given => given.into(),
         };
-        let draft = convert::draft(request, &caller.name)?;
+        let draft = convert::draft(request, &caller.name, &self.door.url_schemes)?;
         let ack = self.door.node.send_in_turn(caller.author, room, draft, ClientMessageId(client_id), turn).await?;
         let rest = pb::SendMessageResponse {
             message: None,
@@ -151,7 +152,8 @@ impl ChatService {
     pub(super) async fn edit_message(&self, caller: &Caller, request: pb::EditMessageRequest) -> Reply {
         let id = convert::message_id(request.message_id)?;
         let mentions: Vec<UserId> = request.mentions.into_iter().map(UserId).collect();
-        let edited = self.door.node.edit(caller.author, id, &request.content, request.encrypted, &mentions).await?;
+        let content = form::content(request.content, request.encrypted)?;
+        let edited = self.door.node.edit(caller.author, id, &content, request.encrypted, &mentions).await?;
         let status = self.door.node.statuses(caller.author, std::slice::from_ref(&edited)).await?.of(&edited);
         encoded(&pb::EditMessageResponse { message: Some(convert::message_with(&edited, status)) })
     }
@@ -168,6 +170,10 @@ impl ChatService {
 
     pub(super) async fn react_to_message(&self, caller: &Caller, request: pb::ReactToMessageRequest) -> Reply {
         let id = convert::message_id(request.message_id)?;
+        if !request.remove {
+            // One from before there were rules can still be taken back.
+            form::reaction(&request.reaction)?;
+        }
         let message = self.door.node.react(caller.author, id, &request.reaction, request.remove).await?;
         encoded(&pb::ReactToMessageResponse { reactions: convert::message(&message).reactions })
     }

@@ -8,6 +8,7 @@ use crate::{
     actors::{ops::NewRoom, user::ListFilter},
     api::{convert, status::ApiError},
     domain::{
+        form,
         ids::{RoomId, UserId},
         reject::{Flaw, Reject},
         room::{InfoPatch, MemberPatch},
@@ -27,6 +28,9 @@ const MEMBERS_MAX: usize = 1_000;
 impl ChatService {
     pub(super) async fn create_room(&self, caller: &Caller, request: pb::CreateRoomRequest) -> Reply {
         let room_type = convert::room_type_in(request.r#type)?.ok_or(Reject::invalid("type", Flaw::Missing))?;
+        form::name("name", &request.name)?;
+        form::description("description", &request.description)?;
+        self.door.url_schemes.check("picture", &request.picture)?;
         let new = NewRoom {
             room_type,
             participants: request.participants.into_iter().map(UserId).collect(),
@@ -75,6 +79,9 @@ impl ChatService {
 
     pub(super) async fn update_room(&self, caller: &Caller, request: pb::UpdateRoomRequest) -> Reply {
         let id = convert::room_id(&request.room_id)?;
+        form::name("name", request.name.as_deref().unwrap_or_default())?;
+        form::description("description", request.description.as_deref().unwrap_or_default())?;
+        self.door.url_schemes.check("picture", request.picture.as_deref().unwrap_or_default())?;
         let patch = InfoPatch {
             name: request.name,
             description: request.description,
@@ -140,6 +147,7 @@ impl ChatService {
             Ok(pb::SendRight::Deny) => Some(Some(false)),
             Err(_) => return Err(Reject::invalid("send_right", Flaw::OutOfRange).into()),
         };
+        form::name("nickname", request.nickname.as_deref().unwrap_or_default())?;
         let patch = MemberPatch { role: convert::role_in(request.role)?, can_send, nickname: request.nickname };
         let person = self.door.node.change_member(caller.author, id, user, patch).await?;
         encoded(&pb::UpdateParticipantResponse { participant: Some(convert::person(&person)) })

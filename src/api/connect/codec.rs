@@ -4,7 +4,11 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
 
-use super::error::{Code, ConnectError};
+use super::{
+    error::{Code, ConnectError},
+    method::Method,
+    strict::{self, Checked},
+};
 
 /// How the client writes messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,20 +48,29 @@ impl Codec {
     /// A client's message as protobuf. Protobuf is not checked here: the inner service decodes it anyway.
     ///
     /// # Errors
-    /// `invalid_argument` when JSON is malformed or does not fit the type. Unknown fields are ignored, as in protobuf:
-    /// a newer client may talk to an older server.
-    pub(super) fn decode(self, message: &MessageDescriptor, body: Bytes) -> Result<Bytes, ConnectError> {
+    /// `invalid_argument` when JSON is malformed, does not fit the type, or names an enum's value that does not exist.
+    /// Unknown fields are ignored, as in protobuf (a newer client may talk to an older server), unless `strict`.
+    pub(super) fn decode(self, method: &Method, strict: bool, body: Bytes) -> Result<Bytes, ConnectError> {
         if self == Self::Proto {
             return Ok(body);
         }
+        let message = &method.input;
         let invalid = |cause: serde_json::Error| {
             ConnectError::new(
                 Code::InvalidArgument,
                 format!("message is not valid JSON for {}: {cause}", message.full_name()),
             )
         };
-        let mut json = serde_json::Deserializer::from_slice(&body);
         let options = DeserializeOptions::new().deny_unknown_fields(false);
+        if strict || method.has_enums {
+            let mut value: serde_json::Value = serde_json::from_slice(&body).map_err(invalid)?;
+            if strict::check(message, &mut value, strict)? == Checked::Changed {
+                let decoded = DynamicMessage::deserialize_with_options(message.clone(), value, &options);
+                return Ok(decoded.map_err(invalid)?.encode_to_vec().into());
+            }
+        }
+        // From the text itself, so that the error says where in it.
+        let mut json = serde_json::Deserializer::from_slice(&body);
         let decoded =
             DynamicMessage::deserialize_with_options(message.clone(), &mut json, &options).map_err(invalid)?;
         json.end().map_err(invalid)?;

@@ -151,6 +151,8 @@ pub(super) struct ConnectError {
     outcome_unknown: bool,
     /// What a status of gRPC's carries beside.
     metadata: HeaderMap,
+    /// The request's field that is wrong, if it is one.
+    field: String,
 }
 
 impl ConnectError {
@@ -164,15 +166,26 @@ impl ConnectError {
             _ => None,
         };
         let (details, metadata) = (Vec::new(), HeaderMap::new());
-        Self { code, message: message.into(), details, reason, outcome_unknown: false, metadata }
+        let field = String::new();
+        Self { code, message: message.into(), details, reason, outcome_unknown: false, metadata, field }
+    }
+
+    /// The same, about a field of the request and with a reason of its own.
+    pub(super) fn about(self, field: String, reason: &'static str) -> Self {
+        Self { field, reason: Some(reason), ..self }
     }
 
     /// The reason and what carries it, for APIs that know of reasons.
     fn own_info(&self, pool: &DescriptorPool) -> Option<(&'static str, ErrorInfo)> {
         let reason = self.reason?;
         pool.get_message_by_name(ERROR_INFO)?;
-        let outcome_unknown = self.outcome_unknown;
-        Some((reason, ErrorInfo { reason: reason.to_owned(), outcome_unknown, ..ErrorInfo::default() }))
+        let info = ErrorInfo {
+            reason: reason.to_owned(),
+            outcome_unknown: self.outcome_unknown,
+            field: self.field.clone(),
+            ..ErrorInfo::default()
+        };
+        Some((reason, info))
     }
 
     /// What an error of our own says beside its JSON, as the services' errors do.
@@ -217,7 +230,8 @@ impl ConnectError {
             .and_then(|bytes| RpcStatus::decode(bytes.as_slice()).ok())
             .map_or_else(Vec::new, |status| status.details);
         let (code, metadata) = (Code::from_grpc(status.as_bytes()), HeaderMap::new());
-        Some(Err(Self { code, message, details, reason: None, outcome_unknown: false, metadata }))
+        let field = String::new();
+        Some(Err(Self { code, message, details, reason: None, outcome_unknown: false, metadata, field }))
     }
 
     /// For what a layer of gRPC's said of a request's body.

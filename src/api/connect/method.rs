@@ -6,6 +6,8 @@ use prost_reflect::{
     DescriptorPool, MessageDescriptor, MethodDescriptor, prost_types::method_options::IdempotencyLevel,
 };
 
+use super::strict;
+
 /// How many messages go each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -24,6 +26,8 @@ pub(super) struct Method {
     /// Declared without side effects, so that GET may call it.
     pub(super) safe: bool,
     pub(super) input: MessageDescriptor,
+    /// Whether there is an enum anywhere in the input.
+    pub(super) has_enums: bool,
     pub(super) output: MessageDescriptor,
 }
 
@@ -71,6 +75,7 @@ impl Method {
             .options
             .as_ref()
             .is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects);
-        Self { shape, safe, input: method.input(), output: method.output() }
+        let has_enums = strict::has_enums(&method.input());
+        Self { shape, safe, input: method.input(), has_enums, output: method.output() }
     }
 }

@@ -20,6 +20,7 @@ mod method;
 mod request;
 mod route;
 mod stream;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod unary;
@@ -56,11 +57,13 @@ pub struct ConnectOptions {
     pub max_request_bytes: usize,
     /// Response messages of at least this many bytes are compressed for clients that accept gzip.
     pub compress_min_bytes: usize,
+    /// Whether JSON with a field that does not exist is refused when the request does not say (`tertulia-strict`).
+    pub strict_json: bool,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { max_request_bytes: 4 * 1024 * 1024, compress_min_bytes: 1024 }
+        Self { max_request_bytes: 4 * 1024 * 1024, compress_min_bytes: 1024, strict_json: false }
     }
 }
 

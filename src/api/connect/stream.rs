@@ -28,6 +28,7 @@ use super::{
     method::Shape,
     request,
     route::Call,
+    strict,
 };
 
 const CONTENT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
@@ -109,8 +110,9 @@ where
     };
     let (parts, body) = request.into_parts();
     let grpc = async {
+        let strict = strict::asked(&parts.headers, shared.options.strict_json)?;
         let message = request::read_enveloped(&parts.headers, body, codec, shared.options.max_request_bytes).await?;
-        request::to_grpc(parts, &codec.decode(&call.method.input, message.bytes)?, deadline)
+        request::to_grpc(parts, &codec.decode(&call.method, strict, message.bytes)?, deadline)
     };
     match grpc.await {
         Ok(grpc) => inner.call(grpc).await.map(Ok),

@@ -17,6 +17,7 @@ use super::{
     metadata::{self, Deadline},
     request::{self, Message},
     route::Call,
+    strict,
 };
 use crate::api::deadline::Begun;
 
@@ -92,13 +93,14 @@ where
     let (parts, body) = request.into_parts();
     let max_bytes = shared.options.max_request_bytes;
     let grpc = async {
+        let strict = strict::asked(&parts.headers, shared.options.strict_json)?;
         let message = match call.codec {
             Some(codec) => request::read_unary(&parts.headers, body, codec, max_bytes).await?,
             None => request::read_query(parts.uri.query().unwrap_or_default(), max_bytes)?,
         };
         let Message { codec: named, bytes } = message;
         *codec = named;
-        request::to_grpc(parts, &named.decode(&call.method.input, bytes)?, deadline)
+        request::to_grpc(parts, &named.decode(&call.method, strict, bytes)?, deadline)
     };
     match grpc.await {
         Ok(grpc) => Ok(read_answer(inner.call(grpc).await?).await),

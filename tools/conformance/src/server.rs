@@ -54,7 +54,7 @@ fn app(limit: usize) -> anyhow::Result<axum::Router> {
     let pool = DescriptorPool::decode(DESCRIPTORS).context("decode the descriptors")?;
     let inner = Routes::new(service).into_axum_router().layer(GrpcRulesLayer::new(&pool, limit)).layer(GrpcWebLayer);
     // Even the smallest message is compressed, so that the suite sees compressed responses.
-    let options = ConnectOptions { max_request_bytes: limit, compress_min_bytes: 0 };
+    let options = ConnectOptions { max_request_bytes: limit, compress_min_bytes: 0, strict_json: false };
     Ok(axum::Router::new().fallback_service(Connect::new(inner, pool, options)))
 }
 

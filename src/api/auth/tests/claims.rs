@@ -1,6 +1,7 @@
 //! Claims, times and the header value.
 
 use super::*;
+use crate::domain::form::UrlSchemes;
 
 fn check(options: AuthOptions, claims: &Value) -> Result<Identity, AuthError> {
     let token = sign(Algorithm::HS256, None, claims);
@@ -158,11 +159,31 @@ fn claims_can_be_mapped() {
     };
     let claims = json!({
         "sub": "not a number", "exp": NOW_MS / 1000 + 1, "https://example.com/uid": 3,
-        "profile": {"display": {"name": "Bo"}}, "avatar": "p", "realm": {"chat_admin": true},
+        "profile": {"display": {"name": "Bo"}}, "avatar": "https://p", "realm": {"chat_admin": true},
     });
     let identity = check(options, &claims).unwrap();
-    assert_eq!((identity.user_id, identity.name.as_deref(), identity.picture.as_deref()), (3, Some("Bo"), Some("p")));
+    let (name, picture) = (identity.name.as_deref(), identity.picture.as_deref());
+    assert_eq!((identity.user_id, name, picture), (3, Some("Bo"), Some("https://p")));
     assert!(identity.admin);
+}
+
+#[test]
+fn names_and_pictures_that_may_not_be_are_taken_as_far_as_they_can_be() {
+    for picture in [
+        "javascript:alert(1)",
+        "data:image/png,x",
+        "p.png",
+        "https:/e.org",
+        &format!("https://e/{}", "x".repeat(2_048)),
+    ] {
+        assert_eq!(check_default(&with("picture", json!(picture))).unwrap().picture, "", "{picture}");
+    }
+    for (name, taken) in [("An\0a\u{202e}", "Ana"), ("\u{200b}", ""), (" Zoë\n", "Zoë")] {
+        assert_eq!(check_default(&with("name", json!(name))).unwrap().name, taken, "{name:?}");
+    }
+    let mut options = AuthOptions::new(vec![hmac()]);
+    options.url_schemes = UrlSchemes::parse("mxc").unwrap();
+    assert_eq!(check(options, &with("picture", json!("mxc://e.org/1"))).unwrap().picture, "mxc://e.org/1");
 }
 
 #[test]

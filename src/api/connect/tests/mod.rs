@@ -85,7 +85,7 @@ fn pool() -> DescriptorPool {
 }
 
 fn options() -> ConnectOptions {
-    ConnectOptions { max_request_bytes: LIMIT, compress_min_bytes: 1024 }
+    ConnectOptions { max_request_bytes: LIMIT, compress_min_bytes: 1024, strict_json: false }
 }
 
 /// The product's stack: services, gRPC-Web, Connect.

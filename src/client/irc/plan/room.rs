@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{CONTENT_BYTES_MAX, OWNER_ID, Op, Outgoing, People, Reason, RoomPlan, Skipped, Step, client_message_id};
-use crate::client::irc::{Hour, Kind, Line, nick::fold};
+use crate::{
+    client::irc::{Hour, Kind, Line, nick::fold},
+    domain::form,
+};
 
 pub(super) fn plan(hour: &Hour, people: &People) -> RoomPlan {
     let mut builder = Builder {
@@ -67,8 +70,9 @@ impl Builder<'_> {
 
     /// False if the text cannot be sent.
     fn send(&mut self, line: &Line, user: i64, mentions: Vec<i64>, kind: Option<&str>) -> bool {
-        if line.text.is_empty() || line.text.len() > CONTENT_BYTES_MAX {
-            let reason = if line.text.is_empty() { Reason::NoText } else { Reason::TooLong };
+        let is_blank = form::is_blank(&line.text);
+        if is_blank || line.text.len() > CONTENT_BYTES_MAX {
+            let reason = if is_blank { Reason::NoText } else { Reason::TooLong };
             self.skip(line, reason);
             return false;
         }

@@ -51,7 +51,9 @@ impl Decider<'_> {
             ..Draft::clone(&message.draft)
         };
         draft.validate()?;
-        self.state.may_mention(mentions)?;
+        // Who was mentioned already may have left since: a typo can be mended all the same.
+        let new: Vec<UserId> = mentions.iter().copied().filter(|user| !message.draft.mentions.contains(user)).collect();
+        self.state.may_mention(&new)?;
         if draft == *message.draft {
             return Ok(Change::default());
         }

@@ -128,6 +128,31 @@ fn an_edit_is_checked_like_a_send() {
 }
 
 #[test]
+fn only_new_mentions_of_an_edit_must_be_members() {
+    let mut room = room(RoomType::Group);
+    let draft = Draft { mentions: vec![ADMIN, OTHER], ..text("hi al") };
+    let seq = room.say_draft(user(MEMBER), draft).unwrap();
+    room.act(user(OWNER), Command::Remove(vec![OTHER])).unwrap();
+    let mend = |mentions: Vec<UserId>| Command::Edit {
+        message: seq,
+        content: String::from("hi all"),
+        encrypted: false,
+        mentions,
+    };
+    for (mentions, expected) in [
+        (vec![ADMIN, OTHER], DONE),
+        (vec![OTHER], DONE),
+        (vec![OTHER, OWNER], DONE),
+        (vec![ADMIN, OTHER, STRANGER], Err(Reject::MemberNotFound)),
+    ] {
+        assert_eq!(room.decide(user(MEMBER), &mend(mentions.clone())).map(drop), expected, "{mentions:?}");
+    }
+    room.act(user(MEMBER), mend(vec![ADMIN])).unwrap();
+    let again = room.decide(user(MEMBER), &mend(vec![OTHER])).map(drop);
+    assert_eq!(again, Err(Reject::MemberNotFound), "who was taken out is new again");
+}
+
+#[test]
 fn the_sender_and_moderators_delete() {
     for room_type in [RoomType::Group, RoomType::Channel] {
         let mut room = room(room_type);

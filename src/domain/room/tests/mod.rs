@@ -113,7 +113,11 @@ impl Fixture {
 
     /// Sends a text in a batch of its own; returns its place.
     pub(crate) fn say(&mut self, author: Author, text: &str) -> Result<Seq, Reject> {
-        let draft = Draft { content: text.to_owned(), ..Draft::default() };
+        self.say_draft(author, self::text(text))
+    }
+
+    /// Sends a draft in a batch of its own; returns its place.
+    pub(crate) fn say_draft(&mut self, author: Author, draft: Draft) -> Result<Seq, Reject> {
         let send = send(author, &format!("c{}", self.state.head.seq), draft);
         let mut batch = Batch::new(&self.state, self.now_ms);
         let sent = batch.send(&send, next_id)?;
