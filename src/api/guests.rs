@@ -20,7 +20,7 @@ use super::networks::Networks;
 
 /// Connections beyond the limit, for health and metrics alone.
 const RESERVE: usize = 16;
-/// Answers to a stranger at a time, on one connection. Who has more of them wants nothing else.
+/// Answers without a known end that a stranger may have at a time on one connection. Who has more wants nothing else.
 const WAITING_MAX: usize = 64;
 
 /// How many connections there may be.

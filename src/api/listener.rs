@@ -183,14 +183,15 @@ async fn answer(
     if over_http1 {
         hangups.listen(response.body().size_hint().exact().is_none());
     }
-    if !guest.is_stranger() || response.body().is_end_stream() {
+    // Short answers have a budget of their own: a client whose token has expired may have asked for many at once.
+    if !guest.is_stranger() || response.body().size_hint().exact().is_some() {
         return Ok(response);
     }
     let waiting = guest.waits();
     Ok(response.map(|body| Body::new(ToStranger { body, _waiting: waiting })))
 }
 
-/// An answer to a stranger, counted until it has been given out.
+/// An answer without a known end to a stranger, counted until it has been given out.
 struct ToStranger {
     body: Body,
     _waiting: Waiting,

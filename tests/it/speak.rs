@@ -242,6 +242,10 @@ async fn so_many_users_are_added_in_an_hour() {
     let refused = ana.refused("AddParticipants", json!({"room_id": id, "user_ids": [6]})).await;
     refused.is(ResourceExhausted, "rate_limited", "");
     assert!(refused.retry_after_ms.unwrap() > 600_000, "{refused:?}");
+    // Who may be added is looked up for those alone who may still add: nothing is found out beyond the rate.
+    sandbox.user(9).ok("BlockUser", json!({"user_id": 1})).await;
+    let refused = ana.refused("CreateRoom", json!({"type": "p2p", "participants": [9]})).await;
+    refused.is(ResourceExhausted, "rate_limited", "");
     admin.ok("CreateRoom", new(&[2, 3, 4])).await;
     admin.ok("CreateRoom", new(&[2, 3, 4])).await;
     sandbox.user(2).ok("CreateRoom", new(&[3])).await;

@@ -1,5 +1,5 @@
-//! Making rooms, and adding members to those that are there. Both are planned first: who is meant, and who of them may be
-//! added, so that the caller's rate can be asked before anything happens.
+//! Making rooms, and adding members to those that are there. Both are planned first: whom the caller means to add, so that
+//! their rate can be asked before it is looked up who of them may be added, and before anything happens.
 
 use std::sync::Arc;
 
@@ -23,9 +23,8 @@ use crate::{
 pub struct RoomPlan {
     new: NewRoom,
     creation: BodyHash,
+    /// The others, as they were named.
     named: Vec<UserId>,
-    added: Vec<UserId>,
-    not_added: Vec<UserId>,
     /// p2p: the other one.
     partner: Option<UserId>,
     id: Option<RoomId>,
@@ -48,11 +47,10 @@ pub struct MadeRoom {
 pub struct AddPlan {
     room: RoomId,
     users: Vec<UserId>,
-    not_added: Vec<UserId>,
 }
 
 impl RoomPlan {
-    /// How many others it adds to a room.
+    /// How many others it adds to a room, or tries to.
     #[must_use]
     pub fn adds(&self) -> usize {
         if self.exists { 0 } else { self.named.len() }
@@ -60,10 +58,10 @@ impl RoomPlan {
 }
 
 impl AddPlan {
-    /// How many users it adds, or tried to.
+    /// How many users it adds, or tries to.
     #[must_use]
     pub fn adds(&self) -> usize {
-        self.users.len() + self.not_added.len()
+        self.users.len()
     }
 }
 
@@ -79,10 +77,10 @@ impl Node {
         Ok((made.room, made.created))
     }
 
-    /// Checks what is to be made, and finds out whether it is there and who may be added.
+    /// Checks what is to be made, and finds out whether it is there.
     ///
     /// # Errors
-    /// [`Reject::NotAddable`] when the other side of a p2p room does not want it; [`crate::actors::error::CallError`].
+    /// [`crate::actors::error::CallError`].
     pub async fn plan_room(&self, author: Author, new: NewRoom) -> Call<RoomPlan> {
         let options = &self.context.options;
         let rules = MakingRules { members_max: options.members_max, anyone_joins_all: options.anyone_joins_all };
@@ -97,34 +95,40 @@ impl Node {
             Some(id) => store.head(id).await?.is_some(),
             None => false,
         };
-        let (mut added, mut not_added) = (named.clone(), Vec::new());
-        if !exists {
-            if let Some(other) = partner
-                && !author.admin
-                && store.has_block(author.user, other).await?
-            {
-                return Err(Reject::PartnerBlocked.into());
-            }
-            (added, not_added) = self.addable(author, added).await?;
-            if partner.is_some() && !not_added.is_empty() {
-                return Err(Reject::NotAddable.into());
-            }
+        Ok(RoomPlan { creation: new.creation(&named), new, named, partner, id, exists })
+    }
+
+    /// Parts those whom a new room is made with from those who do not want it.
+    async fn made_with(&self, author: Author, plan: &RoomPlan) -> Call<(Vec<UserId>, Vec<UserId>)> {
+        if plan.exists {
+            return Ok((plan.named.clone(), Vec::new()));
         }
-        Ok(RoomPlan { creation: new.creation(&named), new, named, added, not_added, partner, id, exists })
+        if let Some(other) = plan.partner
+            && !author.admin
+            && self.context.store.has_block(author.user, other).await?
+        {
+            return Err(Reject::PartnerBlocked.into());
+        }
+        let (added, not_added) = self.addable(author, plan.named.clone()).await?;
+        if plan.partner.is_some() && !not_added.is_empty() {
+            return Err(Reject::NotAddable.into());
+        }
+        Ok((added, not_added))
     }
 
     /// Makes what was planned.
     ///
     /// # Errors
-    /// [`crate::actors::error::CallError`].
+    /// [`Reject::NotAddable`] when the other side of a p2p room does not want it; [`crate::actors::error::CallError`].
     pub async fn make_room(&self, author: Author, plan: RoomPlan) -> Call<MadeRoom> {
+        let (added, not_added) = self.made_with(author, &plan).await?;
         let fresh = self.context.keys.fresh_room_id();
         let id = match (plan.partner, plan.id) {
             (Some(other), _) => self.context.store.p2p_room(author.user, other, fresh).await?,
             (None, id) => id.unwrap_or(fresh),
         };
         let mut members = vec![(author.user, Role::Owner)];
-        members.extend(plan.added.iter().map(|user| (*user, Role::Member)));
+        members.extend(added.iter().map(|user| (*user, Role::Member)));
         let info = Arc::new(self.info(author, id, &plan));
         let blocked = match plan.partner {
             Some(other) => self.either_blocks(author.user, other).await?,
@@ -142,7 +146,7 @@ impl Node {
         if plan.partner.is_some() && !created {
             self.unhide(author.user, id).await?;
         }
-        let not_added = if created { plan.not_added } else { self.left_out(id, &plan.named).await? };
+        let not_added = if created { not_added } else { self.left_out(id, &plan.named).await? };
         Ok(MadeRoom { room: self.room(author, id).await?, created, not_added })
     }
 
@@ -197,7 +201,7 @@ impl Node {
         }
     }
 
-    /// Finds out who of these users may be added to a room by the author.
+    /// Finds out which of these users are no members yet, if the author may add any.
     ///
     /// # Errors
     /// [`crate::actors::error::CallError`].
@@ -211,8 +215,7 @@ impl Node {
         handle.read(|state| users.retain(|user| !state.members.contains_key(user)));
         let mut seen = std::collections::HashSet::with_capacity(users.len());
         users.retain(|user| seen.insert(*user));
-        let (users, not_added) = self.addable(author, users).await?;
-        Ok(AddPlan { room, users, not_added })
+        Ok(AddPlan { room, users })
     }
 
     /// Adds whom it was planned to add; returns who was added, and who did not want to be.
@@ -220,11 +223,12 @@ impl Node {
     /// # Errors
     /// [`crate::actors::error::CallError`].
     pub async fn add_planned(&self, author: Author, plan: AddPlan) -> Call<(Vec<UserId>, Vec<UserId>)> {
-        let added = match plan.users {
+        let (users, not_added) = self.addable(author, plan.users).await?;
+        let added = match users {
             users if users.is_empty() => Vec::new(),
             users => self.command(author, plan.room, Command::Join(users)).await?.0.users,
         };
-        Ok((added, plan.not_added))
+        Ok((added, not_added))
     }
 
     /// Adds members; returns who was added.
