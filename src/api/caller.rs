@@ -76,10 +76,6 @@ impl Door {
         let stamp = Stamp::new(identity.issued_at_ms, identity.expiry.at_ms(), self.node.now_ms());
         let said = Said { name: identity.name, picture: identity.picture, stamp };
         let name = self.node.heard(user, &said).await?;
-        Ok(Caller {
-            author: Author { user, admin: identity.admin },
-            name: name.into(),
-            expiry: identity.expiry,
-        })
+        Ok(Caller { author: Author { user, admin: identity.admin }, name: name.into(), expiry: identity.expiry })
     }
 }

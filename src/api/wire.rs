@@ -183,7 +183,7 @@ mod tests {
     use tertulia_proto::chat::v1 as pb;
 
     use super::*;
-    use crate::domain::ids::UserId;
+    use crate::domain::{ids::UserId, status::Reached};
 
     #[test]
     fn a_reply_put_together_is_the_reply_encoded() {
@@ -201,13 +201,12 @@ mod tests {
 
     #[test]
     fn an_own_message_put_together_is_the_message_encoded() {
-        use crate::domain::status::Reached;
         let sent = Message {
             id: crate::domain::ids::MessageId(9),
             room: crate::domain::ids::RoomId([7; 16]),
             seq: crate::domain::ids::Seq(3),
             n: crate::domain::ids::Ordinal(2),
-            sender: crate::domain::ids::UserId(1),
+            sender: UserId(1),
             at_ms: 5,
             client_id: crate::domain::ids::ClientMessageId("c".into()),
             hash: crate::domain::ids::BodyHash([0; 16]),
@@ -287,7 +286,9 @@ mod tests {
                 wire: Default::default(),
             };
             let mut out = BytesMut::new();
-            put_message(&mut out, 1, &message, pb::MessageStatus::Read);
+            let most = u32::MAX;
+            let status = Status { reached: Reached::Read, delivered_to: most, read_by: most, of: most, at_least: true };
+            put_message(&mut out, 1, &message, Some(status));
             let weight = page::bytes_of(&message);
             assert!(out.len() <= weight, "{} bytes weigh {weight}", out.len());
             assert!(weight <= out.len() * 2 + 400, "{} bytes weigh {weight}", out.len());

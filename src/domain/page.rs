@@ -10,7 +10,7 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// go on; messages that stand alone between a thousand other events each cost about ten.
 pub const PAGE_READS_MAX: usize = 1_000;
 /// Bytes of an encoded message beside its texts, at most.
-const FIXED_BYTES: usize = 384;
+const FIXED_BYTES: usize = 416;
 /// Bytes around a text: its tag and its length.
 const TEXT_BYTES: usize = 8;
 /// Bytes of an encoded number, at most, with its tag.

@@ -17,7 +17,8 @@ pub use jobs::{JoinJob, JoinStop, decode_join_job, decode_sync, encode_join_job,
 pub use message::{decode_message, decode_state, encode_state, message_body};
 pub use room::{decode_info, decode_member, decode_room, encode_info, encode_member, encode_room};
 pub use user::{
-    decode_device, decode_names, decode_privacy, decode_profile, encode_device, encode_profile, with_names, with_privacy,
+    decode_device, decode_names, decode_privacy, decode_profile, encode_device, encode_profile, with_names,
+    with_privacy,
 };
 
 use super::{Result, StoreError, StoreErrorKind};
