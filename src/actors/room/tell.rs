@@ -7,7 +7,7 @@ use crate::{
     actors::stream::{EventBatch, Moment, MomentBody},
     domain::{
         event::{Event, EventBody},
-        ids::UserId,
+        ids::{Seq, UserId},
         position::Position,
         room::Role,
     },

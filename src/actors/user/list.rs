@@ -31,7 +31,7 @@ pub(crate) struct Listed {
     pub(crate) position: Position,
     pub(crate) version: u64,
     /// Ordinals of what the user has hidden after some position of theirs, once somebody has read them.
-    hidden: Option<Arc<[Ordinal]>>,
+    pub(super) hidden: Option<Arc<[Ordinal]>>,
 }
 
 impl Listed {

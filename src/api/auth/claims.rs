@@ -51,9 +51,8 @@ impl Rules {
             user_id: user_id(claims, &names.user_id)?,
             // The product's own data, and no reason to keep its user out: taken as far as it can be.
             name: text(claims, &names.name)?.map(|name| form::cleaned_name(&name)),
-            picture: text(claims, &names.picture)?.filter(|url| {
-                url.is_empty() || (url.len() <= limits::URL_BYTES_MAX && self.url_schemes.allow(url))
-            }),
+            picture: text(claims, &names.picture)?
+                .filter(|url| url.is_empty() || (url.len() <= limits::URL_BYTES_MAX && self.url_schemes.allow(url))),
             // Nothing is refused for it: one that cannot be read is as good as none.
             issued_at_ms: time_ms(claims, "iat").ok().flatten(),
             admin: find(claims, &names.admin).is_some_and(|value| is_or_holds(value, &names.admin_value)),
