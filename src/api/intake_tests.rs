@@ -104,7 +104,7 @@ async fn a_body_must_come_in_time_as_a_whole() {
         let late = status(&*received.collect().await.unwrap_err());
         assert_eq!(late.code(), Code::DeadlineExceeded);
         assert_eq!(late.metadata().get("tertulia-reason").unwrap(), "deadline");
-        assert!(!late.metadata().contains_key("tertulia-outcome"), "nothing was begun");
+        assert_eq!(late.metadata().get("tertulia-outcome").unwrap(), "not_applied", "nothing was begun");
         assert_eq!(begun.elapsed(), WAIT);
     }
 }

@@ -78,7 +78,9 @@ pub fn reaction(text: &str) -> Result<(), Reject> {
 #[must_use]
 pub fn cleaned_name(text: &str) -> String {
     let mut clean: String = text.chars().filter(|c| !is_odd(*c)).collect();
-    clean.truncate(clean.floor_char_boundary(limits::NAME_BYTES_MAX));
+    while clean.len() > limits::NAME_BYTES_MAX {
+        clean.pop();
+    }
     if is_blank(&clean) { String::new() } else { clean.trim().to_owned() }
 }
 
@@ -194,7 +196,9 @@ mod tests {
         for text in bad {
             assert_eq!(name("name", text), malformed("name"), "{text:?}");
         }
-        assert_eq!(reaction("+1").and(reaction("👩‍🚀")).and(reaction(":sí:")), Ok(()));
+        for text in ["+1", "👩‍🚀", ":sí:"] {
+            assert_eq!(reaction(text), Ok(()), "{text}");
+        }
         for text in ["a b", " ", "\u{200b}", "\u{202e}x", "x\0"] {
             assert_eq!(reaction(text), malformed("reaction"), "{text:?}");
         }

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +17,8 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use tokio::time::timeout;
+use tertulia::tasks::{self, TaskKind};
+use tokio::time::{Instant, timeout};
 use tonic::{Code, body::Body, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::{Service as _, ServiceExt as _};
@@ -450,7 +451,7 @@ async fn a_drain_is_seen_by_whoever_asks_before_the_port_closes() {
     let mut unknown = health.watch(asked("no.such.Service")).await.unwrap().into_inner();
     assert_eq!(unknown.message().await.unwrap().unwrap().status, 3);
 
-    let stopping = tokio::spawn(sandbox.take_server().stop());
+    let stopping = tasks::spawn(TaskKind::Client, sandbox.take_server().stop());
     for (service, watch) in SERVICES.iter().zip(&mut watches) {
         let told = timeout(Duration::from_millis(900), watch.message()).await.expect("at once").unwrap().unwrap();
         assert_eq!(told.status, 2, "{service}");

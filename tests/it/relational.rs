@@ -265,8 +265,9 @@ async fn everything_comes_over_once_however_often_it_is_killed() {
         let ids: Vec<_> = there.iter().map(id).collect();
         assert_eq!(ids, tables.messages(i32::try_from(number).unwrap()).await, "room {number}");
     }
-    let told =
-        tables.count("SELECT count(*) FROM room_message WHERE room_id = rid(1) AND created_at > '2024-01-01'").await;
+    let unread = "SELECT count(*) FROM room_message
+        WHERE room_id = rid(1) AND created_at > '2024-01-01' AND deleted_at IS NULL";
+    let told = tables.count(unread).await;
     let list = sandbox.user(8).ok("GetRooms", json!({})).await;
     assert_eq!(number(&list, "/rooms/0/unread_count"), told, "{list}");
     assert_eq!(list["rooms"][0]["preferences"]["pinned"], true, "{list}");

@@ -58,7 +58,7 @@ impl Talker {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
             };
-            self.act(&node).await;
+            Box::pin(self.act(&node)).await;
         }
         self.finish().await;
     }
@@ -77,8 +77,8 @@ impl Talker {
             81..84 => self.add_or_remove(node, false).await,
             84..86 => self.leave(node).await,
             86..89 => self.create(node).await,
-            89..91 => self.look(node).await,
-            91 => self.search(node).await,
+            89..91 => Box::pin(self.look(node)).await,
+            91 => Box::pin(self.search(node)).await,
             92..94 => self.change(node).await,
             94..96 => self.typing(node).await,
             96..98 => self.preferences(node).await,
@@ -399,7 +399,7 @@ impl Talker {
         let patience = self.patience();
         if self.random.random_bool(0.4) {
             let filter = ListFilter::default();
-            let list = node.list(self.author(), &filter, "", None, 20);
+            let list = Box::pin(node.list(self.author(), &filter, "", None, 20));
             let answer = self.world.call(patience, list).await;
             self.told("lists", &answer);
             return;
@@ -436,7 +436,7 @@ impl Talker {
         let room = self.room().filter(|_| self.random.random_bool(0.5));
         let query = format!("u{}.", self.somebody());
         let patience = self.patience();
-        let search = node.search(self.author(), room, &query, None, 5);
+        let search = Box::pin(node.search(self.author(), room, &query, None, 5));
         let answer = self.world.call(patience, search).await;
         self.told(&format!("searches {query}"), &answer);
         if let Answer::Done(found) = answer {

@@ -82,8 +82,8 @@ impl Plan {
             request_timeout: Duration::from_millis(if calm { 60_000 } else { pick(r, &[300, 2_000]) }),
             durability: Durability::Synced,
             // Without drawing, so that old seeds tell what they told.
-            warm_room_bytes: if seed % 3 == 0 { 3_000 } else { 1 << 20 },
-            warm_node_bytes: if seed % 4 == 0 { 30_000 } else { 128 << 20 },
+            warm_room_bytes: if seed.is_multiple_of(3) { 3_000 } else { 1 << 20 },
+            warm_node_bytes: if seed.is_multiple_of(4) { 30_000 } else { 128 << 20 },
             ..Options::default()
         };
         let scale = pick(r, &[0.02, 0.06, 0.15]);

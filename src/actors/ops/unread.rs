@@ -15,12 +15,14 @@ use crate::{
         position::{Position, RoomHead},
         unread::{Uncounted, Unread},
     },
-    storage::{Result as StoreResult, RoomPrefs, codec},
+    storage::{Direction, Record, Result as StoreResult, RoomPrefs, codec},
 };
 
 /// Hidden messages looked at for one number, the newest first; a member who has hidden more than that without having
 /// read them has the others counted.
 const HIDDEN_MAX: usize = 256;
+/// Rows of the log that are read together where most of them are looked for.
+const ROWS_TOGETHER: u64 = 64;
 /// Rooms' rows read at once for a list.
 const ROWS_AT_ONCE: usize = 16;
 
@@ -67,12 +69,40 @@ impl Node {
         if from > head.message_seq {
             return Ok(Vec::new());
         }
-        let seqs = self.context.store.hidden_messages(user, room, from, head.message_seq).await?;
+        let seqs = self.newest_hidden(user, room, from, head.message_seq).await?;
+        let mut rest = seqs.as_slice();
         let mut ordinals = Vec::new();
-        for seq in seqs.into_iter().rev().take(HIDDEN_MAX) {
-            ordinals.extend(self.ordinal_of(room, seq).await?);
+        while let Some(last) = rest.last().copied() {
+            // Messages hidden one after the other are read together; each of the others costs a row.
+            let near = rest.len() - rest.partition_point(|seq| seq.0 + ROWS_TOGETHER <= last.0);
+            let (before, window) = rest.split_at(rest.len() - near);
+            let span = window.first().map_or(0, |first| usize::try_from(last.0 - first.0 + 1).unwrap_or(usize::MAX));
+            if span > 2 * near {
+                ordinals.extend(self.ordinal_of(room, last).await?);
+                rest = &rest[..rest.len() - 1];
+                continue;
+            }
+            let rows = self.context.store.read_log(room, last.next(), Direction::Backward, span).await?;
+            let is_hidden = |row: &&Record| row.message.is_some() && window.binary_search(&row.seq).is_ok();
+            ordinals.extend(rows.iter().filter(is_hidden).map(|row| row.n));
+            rest = before;
         }
         Ok(ordinals)
+    }
+
+    /// The newest messages in `from..=to` that the user has hidden, in order: [`HIDDEN_MAX`] if there are as many.
+    async fn newest_hidden(&self, user: UserId, room: RoomId, from: Seq, to: Seq) -> StoreResult<Vec<Seq>> {
+        let (mut to, mut width) = (to, 2 * HIDDEN_MAX as u64);
+        let mut newest: Vec<Seq> = Vec::new();
+        while from <= to && newest.len() < HIDDEN_MAX {
+            let start = from.max(Seq(to.0.saturating_sub(width)));
+            let mut seqs = self.context.store.hidden_messages(user, room, start, to).await?;
+            seqs.append(&mut newest);
+            newest = seqs;
+            (to, width) = (Seq(start.0.saturating_sub(1)), width * 4);
+        }
+        newest.drain(..newest.len().saturating_sub(HIDDEN_MAX));
+        Ok(newest)
     }
 
     /// Ordinal of the message at `seq`.

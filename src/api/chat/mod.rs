@@ -57,11 +57,12 @@ macro_rules! commands {
         impl ChatService {
             async fn call(self, method: &str, request: http::Request<Body>) -> http::Response<axum::body::Body> {
                 match method {
-                    $($method => self.unary($method, request, |chat, caller, request| async move {
+                    // Boxed one by one: otherwise each call would have the size of the largest.
+                    $($method => Box::pin(self.unary($method, request, |chat, caller, request| async move {
                         chat.$handler(&caller, request).await
-                    }).await,)*
+                    })).await,)*
                     "StreamMessages" => self.stream_messages(request).await,
-                    "Session" => self.session(request).await,
+                    "Session" => self.session(request),
                     _ => Status::unimplemented("no such method").into_http(),
                 }
             }

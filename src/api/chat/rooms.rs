@@ -69,7 +69,7 @@ impl ChatService {
         let after = list_place(&request.cursor)?;
         let page = self.door.node.list(caller.author, &filter, &request.query, after, limit).await?;
         encoded(&pb::GetRoomsResponse {
-            rooms: page.rooms.iter().map(|room| convert::room(room)).collect(),
+            rooms: page.rooms.iter().map(convert::room).collect(),
             next_cursor: page.next.map(list_cursor).unwrap_or_default(),
             total: convert::small(page.total),
             unread_total: convert::number(page.unread_total),

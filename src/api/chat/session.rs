@@ -87,7 +87,7 @@ struct SessionBody {
 }
 
 impl ChatService {
-    pub(super) async fn session(self, request: http::Request<Body>) -> http::Response<axum::body::Body> {
+    pub(super) fn session(self, request: http::Request<Body>) -> http::Response<axum::body::Body> {
         let (mut parts, body) = request.into_parts();
         let connection = parts.extensions.get::<ConnectionUse>().cloned().unwrap_or_default();
         let begun = Begun::of(&mut parts.extensions);

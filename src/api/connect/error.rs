@@ -150,7 +150,7 @@ pub(super) struct ConnectError {
     /// Whether the call may have happened all the same.
     outcome_unknown: bool,
     /// What a status of gRPC's carries beside.
-    metadata: HeaderMap,
+    metadata: Box<HeaderMap>,
     /// The request's field that is wrong, if it is one.
     field: String,
 }
@@ -165,7 +165,7 @@ impl ConnectError {
             Code::Internal => Some("internal"),
             _ => None,
         };
-        let (details, metadata) = (Vec::new(), HeaderMap::new());
+        let (details, metadata) = (Vec::new(), Box::default());
         let field = String::new();
         Self { code, message: message.into(), details, reason, outcome_unknown: false, metadata, field }
     }
@@ -229,7 +229,7 @@ impl ConnectError {
             .and_then(|value| BASE64.decode(value.as_bytes()).ok())
             .and_then(|bytes| RpcStatus::decode(bytes.as_slice()).ok())
             .map_or_else(Vec::new, |status| status.details);
-        let (code, metadata) = (Code::from_grpc(status.as_bytes()), HeaderMap::new());
+        let (code, metadata) = (Code::from_grpc(status.as_bytes()), Box::default());
         let field = String::new();
         Some(Err(Self { code, message, details, reason: None, outcome_unknown: false, metadata, field }))
     }
@@ -241,13 +241,13 @@ impl ConnectError {
         let told = written.ok().and_then(|()| Self::from_grpc(&fields)).and_then(Result::err);
         let mut error = told.unwrap_or_else(|| Self::new(Code::Internal, "the request could not be read"));
         metadata::keep_metadata(&mut fields);
-        error.metadata = fields;
+        *error.metadata = fields;
         error
     }
 
     /// What is told beside the error itself.
     pub(super) fn take_metadata(&mut self) -> HeaderMap {
-        std::mem::take(&mut self.metadata)
+        std::mem::take(&mut *self.metadata)
     }
 
     /// The JSON object.
