@@ -8,7 +8,7 @@ const RUNS_MAX: usize = 512;
 
 /// Ordinals of a room's messages that count as unread for nobody, as runs of neighbours. There are few of them, and of
 /// few of those it matters: only what lies above somebody's position is ever asked for. When there are more than
-/// [`RUNS_MAX`] runs, the oldest is forgotten: for a member who is that far behind, what is in it counts.
+/// `RUNS_MAX` runs, the oldest is forgotten: for a member who is that far behind, what is in it counts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Uncounted {
     /// First and last ordinal of each run, in order, not touching one another.

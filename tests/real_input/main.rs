@@ -221,7 +221,7 @@ fn judge_conditions(readers: &[Reader], deaths: u64) -> Vec<String> {
     let mut found = Vec::new();
     for reader in readers {
         // A slow one may sleep through a restart.
-        let least = if reader.habit == Habit::Slow { 2 } else { deaths + 1 };
+        let least = if reader.habit == Habit::Slow { 2.min(deaths + 1) } else { deaths + 1 };
         if reader.opened < least {
             let (user, opened) = (reader.user, reader.opened);
             found.push(format!("reader {user} opened only {opened} streams"));

@@ -91,7 +91,7 @@ impl RoomTruth {
         let mut checker = self.checker(acked);
         for position in &self.positions {
             let user = position.user_id;
-            checker.set_position(user, position.read_seq, None);
+            checker.set_position(user, position.read_n, None);
             let (counted, told) = (checker.naive_unread(user), position.unread_count);
             if counted != told {
                 found.push(format!("user {user} has {told} unread, counted {counted}"));

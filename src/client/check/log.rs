@@ -104,14 +104,13 @@ impl RoomLog {
         }
         // A message before the floor counts for nothing, so what was sent before a member came back may be forgotten.
         let own_last_n = self.checker.own_last_n(user).max(at.floor_n);
-        let ordinals = [
-            ("read_n", self.checker.ordinal_at(at.read_seq), at.read_n),
-            ("own_last_n", own_last_n, at.own_last_n.max(at.floor_n)),
-        ];
+        // Who reads across a block is not seen to: their number goes ahead of the place that is shown.
+        let read_n = self.checker.ordinal_at(at.read_seq).max(at.read_n.min(self.last_n()));
+        let ordinals = [("read_n", read_n, at.read_n), ("own_last_n", own_last_n, at.own_last_n.max(at.floor_n))];
         for (what, expected, found) in ordinals.into_iter().filter(|(_, expected, found)| expected != found) {
             self.found.push(Violation::PositionOrdinal { user, what, expected, found });
         }
-        self.checker.set_position(user, at.read_seq, Some(at.floor_n));
+        self.checker.set_position(user, at.read_n, Some(at.floor_n));
         let (counted, reported) = (self.checker.naive_unread(user), at.unread_count);
         if counted != reported {
             self.found.push(Violation::Unread { user, counted, reported });

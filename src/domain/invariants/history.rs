@@ -63,7 +63,7 @@ pub struct ObservedMessage {
 struct Standing {
     /// Newest ordinal when they joined, or as a report said.
     floor_n: i64,
-    read_seq: i64,
+    read_n: i64,
 }
 
 /// Follows the log of one room from its first event.
@@ -192,11 +192,11 @@ impl HistoryChecker {
         self.deleted.insert(message_id);
     }
 
-    /// States a member's positions, for [`Self::naive_unread`]. `floor_n` is the newest ordinal that the member may
+    /// States a member's positions, for [`Self::naive_unread`]. `read_n` is the ordinal up to which they have read, `floor_n` is the newest ordinal that the member may
     /// not see; none keeps the one of the join.
-    pub fn set_position(&mut self, user: i64, read_seq: i64, floor_n: Option<i64>) {
+    pub fn set_position(&mut self, user: i64, read_n: i64, floor_n: Option<i64>) {
         let standing = self.standings.entry(user).or_default();
-        standing.read_seq = read_seq;
+        standing.read_n = read_n;
         standing.floor_n = floor_n.unwrap_or(standing.floor_n);
     }
 
@@ -206,9 +206,9 @@ impl HistoryChecker {
     pub fn naive_unread(&self, user: i64) -> i64 {
         let standing = self.standings.get(&user).copied().unwrap_or_default();
         let own_last_n = self.own_last_n(user);
-        let unread = |(seq, message): &&(i64, ObservedMessage)| {
+        let unread = |(_, message): &&(i64, ObservedMessage)| {
             let counts = !message.system && !self.deleted.contains(&message.id);
-            counts && *seq > standing.read_seq && message.n > standing.floor_n && message.n > own_last_n
+            counts && message.n > standing.read_n && message.n > standing.floor_n && message.n > own_last_n
         };
         to_i64(self.messages.iter().filter(unread).count())
     }

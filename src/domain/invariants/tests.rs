@@ -137,7 +137,7 @@ fn unread_is_counted_after_floor_position_and_own_last() {
         checker.observe(&event).unwrap();
     }
     assert_eq!((checker.naive_unread(1), checker.naive_unread(2), checker.naive_unread(3)), (0, 1, 2));
-    checker.set_position(3, 6, None);
+    checker.set_position(3, 3, None);
     assert_eq!(checker.naive_unread(3), 1);
     checker.set_position(3, 0, Some(0));
     assert_eq!(checker.naive_unread(3), 4);

@@ -43,6 +43,9 @@ pub struct Record {
     pub not_once: usize,
 }
 
+/// Answers that take longer count as this long, microseconds.
+const ANSWER_MICROS_MAX: u64 = 600_000_000;
+
 impl Good {
     /// Makes the room: of the last user of the target's, with one other.
     ///
@@ -61,7 +64,7 @@ impl Good {
     pub async fn live(self, span: &Span) -> Result<Record> {
         let caller = self.target.caller(self.user)?;
         let (mut caller, mut errors, mut failed) = (caller, Tally::default(), 0);
-        let mut times = Histogram::<u64>::new(3).context("a histogram")?;
+        let mut times = Histogram::<u64>::new_with_max(ANSWER_MICROS_MAX, 3).context("a histogram")?;
         let mut acked: Vec<Arc<str>> = Vec::new();
         let mut number = 0_u64;
         while !span.is_over() {
