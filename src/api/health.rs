@@ -61,8 +61,6 @@ pub(super) enum Standing {
 /// How everything stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Report {
-    #[serde(skip)]
-    draining: bool,
     pub(super) ready: bool,
     checks: Vec<Check>,
 }
@@ -78,22 +76,25 @@ impl Health {
 
     /// How everything stands now, or did a moment ago; that the server goes down is known at once.
     pub(super) async fn report(&self) -> Report {
+        if self.draining.is_cancelled() {
+            // Whatever the store does, and however long it takes to say.
+            let checks = vec![Check::new("server", Some("draining"), Standing::Failed)];
+            return Report { ready: false, checks };
+        }
         let mut last = self.last.lock().await;
-        let draining = self.draining.is_cancelled();
         if let Some((at, report)) = &*last
             && at.elapsed() < REPORT_AGE_MAX
-            && report.draining == draining
         {
             return report.clone();
         }
-        let report = self.look(draining).await;
+        let report = self.look().await;
         *last = Some((Instant::now(), report.clone()));
         report
     }
 
-    async fn look(&self, draining: bool) -> Report {
+    async fn look(&self) -> Report {
         let mut checks = vec![
-            Check::new("server", draining.then_some("draining"), Standing::Failed),
+            Check::new("server", None, Standing::Failed),
             Check::new(
                 "keys",
                 (!self.verifier.is_ready()).then_some("no keys to verify tokens with"),
@@ -113,7 +114,7 @@ impl Health {
         if self.metrics.mirror().is_some() {
             checks.push(Check::new("mirror", self.mirror(), Standing::Degraded));
         }
-        Report { draining, ready: checks.iter().all(|check| check.status < Standing::Failed), checks }
+        Report { ready: checks.iter().all(|check| check.status < Standing::Failed), checks }
     }
 
     /// Why the second store is behind.

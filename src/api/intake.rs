@@ -199,6 +199,9 @@ impl Messages {
     }
 }
 
+/// Bytes of a session's message that may have come when no more of them may be under way.
+const PIECE_MAX: usize = 64 << 10;
+
 /// What a body is held to.
 #[derive(Debug)]
 pub(super) enum Measure {
@@ -235,7 +238,12 @@ impl Received {
             Measure::Small(max) if self.seen > *max => Err(ApiError::too_large(*max)),
             Measure::Small(_) => Ok(()),
             Measure::Each(charge) => {
-                charge.add(data.len())?;
+                // A session goes on also where others have used up what there is: it is no body of a great size.
+                if let Err(full) = charge.add(data.len())
+                    && self.messages.begun + data.len() > PIECE_MAX
+                {
+                    return Err(full);
+                }
                 self.messages.pass(data);
                 charge.give_back(charge.bytes.load(Relaxed).saturating_sub(self.messages.begun));
                 Ok(())

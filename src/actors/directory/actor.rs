@@ -10,7 +10,7 @@ use std::{
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     actors::{
@@ -33,6 +33,8 @@ const REWAKE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a draining directory asks a busy room again.
 const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 
+/// Least time between two requests to give memory back.
+const SHRINK_PAUSE: Duration = Duration::from_millis(250);
 /// A room that was used as lately as this does not sleep to save memory: whoever woke it has not spoken yet.
 const JUST_USED_MS: i64 = 1_000;
 
@@ -115,6 +117,8 @@ pub(crate) struct State {
     /// Rooms that died, perhaps with something durable that nobody was told of; they are woken until that is done.
     unsettled: HashSet<RoomId>,
     draining: Option<Vec<oneshot::Sender<()>>>,
+    /// When memory was last asked back.
+    shrunk_at: Option<Instant>,
 }
 
 impl Actor for Directory {
@@ -124,7 +128,7 @@ impl Actor for Directory {
 
     async fn pre_start(&self, _: ActorRef<DirectoryMsg>, seed: DirectorySeed) -> Result<State, ActorProcessingErr> {
         let (rooms, by_actor, budgets) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Ok(State { seed, rooms, by_actor, budgets, unsettled: HashSet::new(), draining: None })
+        Ok(State { seed, rooms, by_actor, budgets, unsettled: HashSet::new(), draining: None, shrunk_at: None })
     }
 
     async fn handle(
@@ -138,7 +142,7 @@ impl Actor for Directory {
             DirectoryMsg::Loaded { room, loaded } => state.loaded(room, *loaded, &myself).await,
             DirectoryMsg::Rewake { room } => state.rewake(room, &myself),
             DirectoryMsg::Sweep => state.sweep(),
-            DirectoryMsg::Shrink => state.shrink(),
+            DirectoryMsg::Shrink => state.shrink_soon(&myself),
             DirectoryMsg::Passivate { room, reply } => state.passivate(room, reply),
             DirectoryMsg::Asleep { room, asleep } => state.asleep(room, asleep, &myself),
             DirectoryMsg::Drain { reply } => state.drain(reply),
@@ -294,9 +298,23 @@ impl State {
         self.budgets.retain(|_, budget| !budget.is_clear());
     }
 
+    /// Asks memory back, or does so a little later if it was just done: what was asked for takes a moment to come.
+    fn shrink_soon(&mut self, myself: &ActorRef<DirectoryMsg>) {
+        if self.shrunk_at.is_none_or(|at| at.elapsed() >= SHRINK_PAUSE) {
+            self.shrink();
+            return;
+        }
+        let directory = myself.clone();
+        tasks::spawn(TaskKind::Sweep, async move {
+            tokio::time::sleep(SHRINK_PAUSE).await;
+            let _ = directory.cast(DirectoryMsg::Shrink);
+        });
+    }
+
     /// Has rooms give memory back, those first that were not used for longest: their warm messages, which anybody may
     /// read from the store; and if that is not enough, all, by sleeping. A room with something under way stays.
     fn shrink(&mut self) {
+        self.shrunk_at = Some(Instant::now());
         let mut excess = self.seed.context.warmth.excess();
         if excess == 0 {
             return;

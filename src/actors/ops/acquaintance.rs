@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 
 use super::Node;
 use crate::{
-    actors::error::Call,
+    actors::{error::Call, fair_share::Spent, user::ListFilter},
     domain::{
         ids::{RoomId, UserId},
         privacy::{Standing, WhoMayAdd},
@@ -27,6 +27,8 @@ const LOOKS_MAX: usize = 100_000;
 const ROOMS_MAX: usize = 10_000;
 /// Rows read at a time.
 const PAGE: usize = 1_000;
+/// What it costs to look a user up, in rows, besides the rows that are read.
+const ROWS_PER_LOOK: usize = 10;
 /// Users looked up in the store at a time.
 const AT_ONCE: usize = 32;
 
@@ -55,20 +57,13 @@ impl Node {
     pub(super) async fn sharing(&self, author: Author, others: &[UserId]) -> Call<HashSet<UserId>> {
         let mut sharing: HashSet<UserId> = others.iter().copied().filter(|user| *user == author.user).collect();
         let shared = self.users.warm(author.user).await?;
+        // Rooms that were deleted are not shared any more.
+        let filter = ListFilter { include_hidden: true, ..ListFilter::default() };
         let rooms: Vec<(RoomId, UserId)> =
-            shared.list.lock().rooms.iter().map(|(room, listed)| (*room, listed.listing.partner)).collect();
+            shared.list.lock().filtered(&filter).map(|listed| (listed.hub.id(), listed.listing.partner)).collect();
         let partners: HashSet<UserId> = rooms.iter().map(|(_, partner)| *partner).collect();
         sharing.extend(others.iter().filter(|user| partners.contains(user)));
         let mut open: Vec<UserId> = others.iter().copied().filter(|user| !sharing.contains(user)).collect();
-        let looks = LOOKS_MAX / open.len().max(1);
-        let awake = rooms.iter().filter_map(|(room, _)| self.rooms.awake(*room)).take(looks);
-        for handle in awake {
-            if open.is_empty() {
-                break;
-            }
-            handle.read(|state| sharing.extend(open.iter().filter(|user| state.members.contains_key(user))));
-            open.retain(|user| !sharing.contains(user));
-        }
         let now = self.now_ms();
         open.retain(|user| match self.acquaintances.get((author.user, *user), now) {
             Some(shares) => {
@@ -79,26 +74,38 @@ impl Node {
             }
             None => true,
         });
+        let looks = LOOKS_MAX / open.len().max(1);
+        let awake = rooms.iter().filter_map(|(room, _)| self.rooms.awake(*room)).take(looks);
+        for handle in awake {
+            if open.is_empty() {
+                break;
+            }
+            handle.read(|state| sharing.extend(open.iter().filter(|user| state.members.contains_key(user))));
+            open.retain(|user| !sharing.contains(user));
+        }
         let own: HashSet<RoomId> = rooms.into_iter().map(|(room, _)| room).collect();
+        let mut spent = Spent::default();
         for users in open.chunks(AT_ONCE) {
             let found = try_join_all(users.iter().map(|user| self.is_in_any(*user, &own))).await?;
-            for (user, shares) in users.iter().zip(found) {
+            for (user, (shares, rows)) in users.iter().zip(found) {
+                spent.add(Spent::rows(ROWS_PER_LOOK + rows));
                 self.acquaintances.put((author.user, *user), shares, now);
                 if shares {
                     sharing.insert(*user);
                 }
             }
         }
+        self.context.shares.charge(author.user, spent);
         Ok(sharing)
     }
 
-    /// Whether one of these rooms is among the first [`ROOMS_MAX`] of a user.
-    async fn is_in_any(&self, user: UserId, rooms: &HashSet<RoomId>) -> StoreResult<bool> {
+    /// Whether one of these rooms is among the first [`ROOMS_MAX`] of a user; and how many rows that took.
+    async fn is_in_any(&self, user: UserId, rooms: &HashSet<RoomId>) -> StoreResult<(bool, usize)> {
         let (mut after, mut read) = (None, 0);
         while read < ROOMS_MAX && !rooms.is_empty() {
             let page = self.context.store.rooms_of(user, after, PAGE).await?;
             if page.iter().any(|entry| rooms.contains(&entry.room)) {
-                return Ok(true);
+                return Ok((true, read + page.len()));
             }
             read += page.len();
             after = page.last().map(|entry| entry.room);
@@ -106,7 +113,7 @@ impl Node {
                 break;
             }
         }
-        Ok(false)
+        Ok((false, read))
     }
 
     /// Those of `others` who have blocked the author.

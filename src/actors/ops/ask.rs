@@ -19,6 +19,9 @@ use crate::{
 /// How often an operation asks again when the room it asked had just gone.
 pub(super) const ATTEMPTS_MAX: u32 = 6;
 
+/// Rows that are charged at most for waking a room: whoever happens to come first must be able to go on.
+const WAKE_ROWS_MAX: usize = 10_000;
+
 impl Node {
     /// The room, awake. Waking costs a write and memory: who is no member, or has left, wakes nothing with an id that
     /// they know. What reading a large room costs is charged to who woke it.
@@ -35,7 +38,8 @@ impl Node {
             }
         }
         let handle = self.rooms.wake(room, is_there).await?;
-        self.context.shares.charge(author.user, Spent::rows(handle.read(|s| s.members.len())));
+        let members = handle.read(|s| s.members.len());
+        self.context.shares.charge(author.user, Spent::rows(members.min(WAKE_ROWS_MAX)));
         Ok(handle)
     }
 

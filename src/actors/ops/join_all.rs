@@ -55,7 +55,9 @@ impl Node {
         members: Vec<(UserId, Role)>,
     ) -> Call<Applied> {
         let room = info.id;
-        self.context.store.put_join_job(room, Some(codec::encode_join_job(&JoinJob::default()))).await?;
+        if self.context.store.join_job(room).await?.is_none() {
+            self.context.store.put_join_job(room, Some(codec::encode_join_job(&JoinJob::default()))).await?;
+        }
         let node = self.clone();
         let making = tasks::spawn(TaskKind::JoinAll, async move {
             let applied = node.make(author, info, members, false).await;
@@ -122,6 +124,11 @@ impl Node {
                 head.ok_or(Reject::RoomNotFound)?
             }
         };
+        let info = store.room(room).await?.map(|body| codec::decode_info(room, &body)).transpose()?;
+        if info.is_none_or(|info| !info.join_all_users) {
+            // The id was taken by another room meanwhile.
+            return Err(Reject::RoomNotFound.into());
+        }
         let mut users = store.known_users(job.after, BATCH).await?;
         job.done = users.len() < BATCH;
         // An addition is all or nothing: what there is room for is added before the room is called full.

@@ -41,6 +41,13 @@ pub struct RoomPage {
     pub unread_unmuted: u64,
 }
 
+/// A page before its rooms are read.
+struct Sorted {
+    page: RoomPage,
+    /// In order, each with its place.
+    rooms: Vec<(ListPlace, RoomId)>,
+}
+
 impl Node {
     /// A page of the author's rooms: pinned first, then by newest message; rooms that get one between the pages come
     /// last ([`crate::domain::room_list`]). All rooms are looked at for it, in the author's share of the node.
@@ -60,22 +67,26 @@ impl Node {
         // Read beside the share: a turn is not for waiting.
         let all = self.users.warm(author.user).await?.list.lock().rooms.len();
         let (node, filter, query) = (self.clone(), filter.clone(), query.to_owned());
-        let page = async move {
-            let page = node.list_page(author, &filter, &query, after, limit).await?;
-            let spent = Spent::rows(all / ROOMS_PER_ROW + page.rooms.len() * ROWS_PER_ROOM);
-            Ok((page, spent))
+        let sorted = async move {
+            let sorted = node.sorted(author, &filter, &query, after, limit).await?;
+            Ok((sorted, Spent::rows(all / ROOMS_PER_ROW)))
         };
-        share.run(page).await
+        let sorted = share.run(sorted).await?;
+        // Rooms are read beside the turns too: they wait for the store, and there are few of them.
+        let page = self.filled(author, sorted, limit).await?;
+        share.spend(Spent::rows(page.rooms.len() * ROWS_PER_ROOM));
+        Ok(page)
     }
 
-    async fn list_page(
+    /// Which rooms are on a page, without what is shown of them.
+    async fn sorted(
         &self,
         author: Author,
         filter: &ListFilter,
         query: &str,
         after: Option<ListPlace>,
         limit: usize,
-    ) -> Call<RoomPage> {
+    ) -> Call<Sorted> {
         let shared = self.users.warm(author.user).await?;
         let mut rooms: Vec<(ListKey, Listing)> =
             shared.list.lock().filtered(filter).map(|listed| (listed.key(), listed.listing)).collect();
@@ -96,12 +107,20 @@ impl Node {
         }
         spots.sort_unstable_by_key(|(spot, _)| *spot);
         let next = spots.last().filter(|_| more).map(|(spot, _)| paging.place(*spot));
-        let mut page = RoomPage { rooms: Vec::with_capacity(spots.len()), next, total, unread_total, unread_unmuted };
+        let page = RoomPage { rooms: Vec::with_capacity(spots.len()), next, total, unread_total, unread_unmuted };
+        let rooms = spots.into_iter().map(|(spot, key)| (paging.place(spot), key.room)).collect();
+        Ok(Sorted { page, rooms })
+    }
+
+    /// The page with its rooms, as far as they fit.
+    async fn filled(&self, author: Author, sorted: Sorted, limit: usize) -> Call<RoomPage> {
+        let Sorted { mut page, rooms } = sorted;
+        let shared = self.users.warm(author.user).await?;
         let mut filling = Filling::new(limit.into());
         let (mut last, mut looks) = (None, LOOKS_PER_ANSWER);
-        for (spot, key) in spots {
-            let prefs = shared.list.lock().rooms.get(&key.room).map(|listed| listed.prefs).unwrap_or_default();
-            match self.access(author, key.room).await {
+        for (place, room) in rooms {
+            let prefs = shared.list.lock().rooms.get(&room).map(|listed| listed.prefs).unwrap_or_default();
+            match self.access(author, room).await {
                 Ok(access) => {
                     let summary = self.summary(author, access, prefs, &mut looks).await?;
                     if !filling.takes(bytes_of_room(&summary)) {
@@ -114,7 +133,7 @@ impl Node {
                 Err(CallError::Rejected(_)) => {}
                 Err(error) => return Err(error),
             }
-            last = Some(paging.place(spot));
+            last = Some(place);
         }
         Ok(page)
     }

@@ -81,7 +81,7 @@ impl Node {
 
     async fn tally(&self, access: &Access, places: Vec<Place>, looks: &mut usize) -> Call<Tally> {
         let look = COUNTED_MAX.min(*looks);
-        *looks = looks.saturating_sub(access.head.members as usize);
+        *looks = looks.saturating_sub(look.min(access.head.members as usize));
         if let Some(handle) = &access.awake {
             return Ok(handle.read(|state| Tally::of_room(state, places, look)));
         }

@@ -124,7 +124,9 @@ impl Node {
             None => (None, Uncounted::default()),
         };
         if let Some(info) = info {
-            hub.set_name(&info.name);
+            if hub.folded_name().is_none() {
+                hub.set_name(&info.name);
+            }
         }
         // A room that has woken meanwhile knows better.
         Ok(hub.learn_uncounted(Arc::new(uncounted)))

@@ -262,7 +262,7 @@ impl Users {
         if let Some(handle) = self.awake.get(&user)
             && let Some(listed) = handle.shared.list.lock().rooms.get_mut(&room)
         {
-            listed.prefs = prefs;
+            listed.set_prefs(prefs);
         }
         self.tell(user, UserMsg::Prefs { room, prefs });
     }

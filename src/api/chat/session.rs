@@ -41,6 +41,8 @@ use crate::{
 
 /// Commands of one session under way at a time; beyond, it is not read from.
 const COMMANDS_MAX: usize = 256;
+/// Bytes of commands of one session under way at a time; beyond, it is not read from.
+const BYTES_MAX: usize = 1 << 20;
 /// Larger answers count until they are taken.
 const HELD_MIN: usize = 16 * 1024;
 /// `SessionReply.error` in chat.v1.
@@ -58,6 +60,8 @@ struct Done {
     tag: u32,
     reply: Reply,
     held: Option<Held>,
+    /// Bytes of the command.
+    bytes: usize,
 }
 
 enum State {
@@ -67,6 +71,8 @@ enum State {
         input: Option<Box<Input>>,
         running: FuturesUnordered<Running>,
         turns: Box<Turns>,
+        /// Bytes of the commands that are running.
+        in_hand: usize,
     },
     /// Nothing is read or told any more; the commands that were begun are answered, then comes the status.
     Closing {
@@ -155,7 +161,8 @@ impl Commands {
     /// Does one request of a session.
     async fn run(self, request: pb::SessionRequest, turn: Turn, under_way: Result<Arc<Charge>, ApiError>) -> Done {
         let request_id = request.request_id;
-        let refused = |error| Done { request_id, tag: 0, reply: Err(error), held: None };
+        let bytes = request.encoded_len();
+        let refused = |error| Done { request_id, tag: 0, reply: Err(error), held: None, bytes };
         let _under_way = match under_way {
             Ok(charge) => charge,
             Err(error) => return refused(error),
@@ -175,7 +182,7 @@ impl Commands {
             Command::SendMessage(send) => (SENT, self.chat.send_message_in_turn(&self.caller, send, turn).await),
             command => self.chat.command(&self.caller, command).await,
         };
-        Done { request_id, tag, reply: kinds::settled(method, &held, reply), held: Some(held) }
+        Done { request_id, tag, reply: kinds::settled(method, &held, reply), held: Some(held), bytes }
     }
 
     /// Lets a command in, as the door does with a call. The token may have ended while the command waited.
@@ -192,7 +199,7 @@ impl Commands {
 }
 
 fn put_reply(chunk: &mut Chunk, done: Done) {
-    let Done { request_id, tag, reply, held } = done;
+    let Done { request_id, tag, reply, held, bytes: _ } = done;
     match reply {
         Ok(bytes) => {
             wire::put_reply_frame(chunk.buffer(), request_id, tag, &bytes);
@@ -230,8 +237,8 @@ impl SessionBody {
 
     /// Moves everything that can move. Ready when the session must end.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        let (pump, input, running, turns) = match &mut self.state {
-            State::Open { pump, input, running, turns } => (pump, input, running, turns),
+        let (pump, input, running, turns, in_hand) = match &mut self.state {
+            State::Open { pump, input, running, turns, in_hand } => (pump, input, running, turns, in_hand),
             State::Closing { running, status } => {
                 while !self.chunk.is_full() {
                     match ready!(running.poll_next_unpin(cx)) {
@@ -244,12 +251,13 @@ impl SessionBody {
             State::Opening(_) | State::Ending(_) | State::Ended => return Poll::Pending,
         };
         loop {
-            while running.len() < COMMANDS_MAX {
+            while running.len() < COMMANDS_MAX && *in_hand < BYTES_MAX {
                 let Some(requests) = input else { break };
                 match Pin::new(requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => {
                         let turn = turn(turns, &request);
                         let held = self.commands.hold(&request);
+                        *in_hand += request.encoded_len();
                         running.push(Box::pin(self.commands.clone().run(request, turn, held)));
                     }
                     Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
@@ -258,7 +266,10 @@ impl SessionBody {
                 }
             }
             match running.poll_next_unpin(cx) {
-                Poll::Ready(Some(done)) => put_reply(&mut self.chunk, done),
+                Poll::Ready(Some(done)) => {
+                    *in_hand = in_hand.saturating_sub(done.bytes);
+                    put_reply(&mut self.chunk, done);
+                }
                 // The client has nothing more to say and has been answered: the session is over.
                 Poll::Ready(None) if input.is_none() => return Poll::Ready(Status::ok("")),
                 Poll::Ready(None) | Poll::Pending => break,
@@ -282,7 +293,13 @@ impl http_body::Body for SessionBody {
             match opening.as_mut().poll(cx) {
                 Poll::Ready(Ok((pump, input))) => {
                     let (pump, input) = (Box::new(pump), Some(Box::new(input)));
-                    this.state = State::Open { pump, input, running: FuturesUnordered::new(), turns: Box::default() };
+                    this.state = State::Open {
+                        pump,
+                        input,
+                        running: FuturesUnordered::new(),
+                        turns: Box::default(),
+                        in_hand: 0,
+                    };
                 }
                 Poll::Ready(Err(status)) => this.state = State::Ending(status),
                 Poll::Pending => return Poll::Pending,
