@@ -102,7 +102,11 @@ async fn drain(caller: &User, requests: ReceiverStream<pb::SessionRequest>) -> (
         loop {
             match frames.message().await {
                 Ok(Some(pb::SessionResponse { frame: Some(Frame::Reply(reply)) })) => match reply.result.unwrap() {
-                    Answer::Error(error) => assert_eq!(error.info.unwrap().reason, "token_expired"),
+                    // Where the answers cannot be made as fast as they are asked for, some are refused.
+                    Answer::Error(error) => {
+                        let reason = error.info.unwrap().reason;
+                        assert!(["token_expired", "overloaded"].contains(&&*reason), "{reason}");
+                    }
                     _ => done += 1,
                 },
                 Ok(_) => {}
