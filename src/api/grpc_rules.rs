@@ -123,7 +123,7 @@ struct Outcome {
 
 impl Outcome {
     fn expired(&self) -> Status {
-        ApiError::deadline(!self.is_read && self.begun.may_have_happened()).into()
+        plain(ApiError::deadline(!self.is_read && self.begun.may_have_happened()))
     }
 }
 

@@ -106,6 +106,8 @@ async fn rooms_used_longest_ago_give_their_messages_back_when_memory_is_short() 
             let long = format!("{i} {j} {}", "x".repeat(10_000));
             town.try_say(ANA, room, &format!("{i} {j}"), &long).await.unwrap();
         }
+        // Memory is asked back at a pace.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         settle().await;
         assert!(warm_bytes(&town) <= budget, "{}", warm_bytes(&town));
         rooms.push(room);
