@@ -123,10 +123,10 @@ impl Node {
             Some(body) => codec::decode_room(hub.id(), &body).map(|(info, uncounted)| (Some(info), uncounted))?,
             None => (None, Uncounted::default()),
         };
-        if let Some(info) = info {
-            if hub.folded_name().is_none() {
-                hub.set_name(&info.name);
-            }
+        if let Some(info) = info
+            && hub.folded_name().is_none()
+        {
+            hub.set_name(&info.name);
         }
         // A room that has woken meanwhile knows better.
         Ok(hub.learn_uncounted(Arc::new(uncounted)))
