@@ -27,7 +27,7 @@ use crate::{
         serve::{self, Api},
     },
     clock::{Clock as _, SystemClock},
-    config::{Backend, Config, JoinAllBy, RefsBy},
+    config::{Config, JoinAllBy, RefsBy},
     domain::room::Referrers,
     ephemera::{Alone, Ephemera, OverRedis},
     events::InProcessBus,
@@ -167,16 +167,9 @@ fn options(config: &Config, durability: Durability) -> actors::Options {
         heartbeat: Duration::from_millis(config.streams.heartbeat_ms),
         request_timeout: config.server.request_timeout(),
         durability,
-        scans_at_once: scans_at_once(config),
+        scans_at_once: store::scans_at_once(config),
         ..defaults
     }
-}
-
-/// Slices of long scans at once: as many as there are cores where rows come from this process; more where most of a
-/// slice is waiting for a database.
-fn scans_at_once(config: &Config) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-    if config.storage.backend == Backend::Embedded { cores } else { 8 * cores }
 }
 
 fn api_options(config: &Config) -> serve::Options {

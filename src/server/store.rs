@@ -181,3 +181,10 @@ pub(super) fn layered(
     let deadline = Arc::new(Deadline::new(encrypted, deadlines));
     Arc::new(Metered::new(deadline, Arc::clone(metrics) as _))
 }
+
+/// Slices of long scans at once: as many as there are cores where rows come from this process; more where most of a
+/// slice is waiting for a database.
+pub(super) fn scans_at_once(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    if config.storage.backend == Backend::Embedded { cores } else { 8 * cores }
+}
