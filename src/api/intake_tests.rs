@@ -115,6 +115,27 @@ fn message(length: u8) -> Vec<u8> {
     message
 }
 
+/// What others have under way ends no session whose messages are of an ordinary size.
+#[tokio::test(start_paused = true)]
+async fn a_session_goes_on_where_others_have_used_up_what_there_is() {
+    let intake = intake();
+    let _others = intake.hold(UserId(8), 60).unwrap();
+    let _more = intake.hold(UserId(9), 40).unwrap();
+    let session = || Measure::Each(intake.open(USER, None));
+    let small = [message(200), message(3)].concat();
+    let mut received = Received::new(body(small.chunks(50).map(<[u8]>::to_vec).collect()), session(), WAIT);
+    while let Some(frame) = received.frame().await {
+        frame.unwrap();
+    }
+    assert_eq!(received.messages.ended, 2);
+    let mut great = 200_000_u32.to_be_bytes().to_vec();
+    great.insert(0, 0);
+    let pieces = std::iter::once(great).chain(std::iter::repeat_n(vec![7; 10_000], 20)).collect();
+    let refused = Received::new(body(pieces), session(), WAIT).collect().await.unwrap_err();
+    assert_eq!(status(&*refused).code(), Code::ResourceExhausted, "a great message waits for better times");
+    assert_eq!(under_way(&intake).0, 100, "what was let through counts nowhere");
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_a_session_only_the_message_that_has_begun_is_kept() {
     let whole = [message(3), message(0), message(20), message(1)].concat();

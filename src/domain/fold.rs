@@ -45,8 +45,10 @@ pub fn fold(text: &str) -> String {
         let ascii = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
         let (plain, other) = rest.split_at(ascii);
         out.extend(plain.chars().filter(|c| !is_silent_ascii(*c)).map(|c| c.to_ascii_lowercase()));
-        // ASCII takes part in no composition, as its marks go: both kinds of runs can be folded apart.
-        let end = other.bytes().position(|byte| byte.is_ascii()).unwrap_or(other.len());
+        // ASCII takes part in no composition, as its marks go: both kinds of runs can be folded apart. What of it is not
+        // seen parts nothing: marks before and after it stand on one letter.
+        let parts = |byte: u8| byte.is_ascii() && !is_silent_ascii(char::from(byte));
+        let end = other.bytes().position(parts).unwrap_or(other.len());
         let (other, after) = other.split_at(end);
         fold_run(other, &mut out);
         rest = after;
@@ -54,17 +56,17 @@ pub fn fold(text: &str) -> String {
     out
 }
 
-/// Folds text without ASCII that follows ASCII or nothing.
+/// Folds text without ASCII, but for what is not seen, that follows ASCII or nothing.
 fn fold_run(run: &str, out: &mut String) {
     // Marks that go for sure are taken away before they are sorted, the others once they stand on their letters.
     let mut before = Marks { are_letters: false, judges_signs: false };
     let mut after = Marks { are_letters: false, judges_signs: true };
-    let seen = run.chars().filter(|c| !is_unseen(*c) && *c != TATWEEL).filter(|c| before.stays(*c));
+    let seen = run.chars().filter(|c| !is_unseen(*c)).filter(|c| before.stays(*c));
     let letters = seen.nfkd().filter(|c| after.stays(*c));
     out.extend(letters.flat_map(|c| stroke(CaseMapper::new().simple_fold(c))).nfc());
 }
 
-/// Which marks stay, told from the letters before them.
+/// Which marks stay, told from the letters before them; a tatweel never does.
 struct Marks {
     /// Of the letter passed last.
     are_letters: bool,
@@ -77,6 +79,11 @@ impl Marks {
         if c.is_ascii() {
             self.are_letters = false;
             return true;
+        }
+        if c == TATWEEL {
+            // Marks that stand on it are Arabic, and go with it. Decomposing brings it forth too (`ﹷ`).
+            self.are_letters = false;
+            return false;
         }
         let script = CodePointMapData::<Script>::new().get(c);
         let category = CodePointMapData::<GeneralCategory>::new().get(c);
@@ -179,6 +186,10 @@ mod tests {
         ("❤\u{fe0f}", "❤"),
         ("1\u{fe0f}\u{20e3}", "1"),
         ("\u{2}bold\u{f}", "bold"),
+        ("か\u{339}\u{e}\u{9bc}", "か\u{9bc}\u{339}"),
+        ("か\u{1}\u{3099}", "が"),
+        ("\u{fe77}ا", "ا"),
+        ("か\u{fe77}\u{301}", "か\u{640}\u{64e}\u{301}"),
         // One form of what can be written in several.
         ("が", "か\u{3099}"),
         ("ガ", "ｶﾞ"),
@@ -234,6 +245,26 @@ mod tests {
         }
         for query in ["e\u{301}", "ั่", "か", "1", ".", "👍", "ي"] {
             assert!(needle("query", query).is_ok(), "{query:?}");
+        }
+    }
+
+    /// Chance meets few characters; the odd ones are odd alone, or between a letter that keeps its marks and a mark.
+    #[test]
+    fn every_character_folds_once_and_in_all_its_forms_alike() {
+        let mut text = String::new();
+        // The planes between and above have no characters.
+        for c in ('\u{80}'..'\u{34000}').chain('\u{e0000}'..'\u{e0200}') {
+            for (before, after) in [("", ""), ("か", "\u{3099}\u{301}")] {
+                text.clear();
+                text.extend([before, c.encode_utf8(&mut [0; 4]), after]);
+                let once = fold(&text);
+                assert_eq!(fold(&once), once, "{text:?} once more");
+                if !unicode_normalization::is_nfd(&text) || !unicode_normalization::is_nfkc(&text) {
+                    assert_eq!(fold(&text.nfd().collect::<String>()), once, "{text:?} in NFD");
+                    assert_eq!(fold(&text.nfc().collect::<String>()), once, "{text:?} in NFC");
+                    assert_eq!(fold(&text.nfkc().collect::<String>()), once, "{text:?} in NFKC");
+                }
+            }
         }
     }
 

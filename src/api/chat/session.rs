@@ -154,14 +154,18 @@ struct Commands {
 
 impl Commands {
     /// Counts a request's bytes until it is answered.
-    fn hold(&self, request: &pb::SessionRequest) -> Result<Arc<Charge>, ApiError> {
-        self.chat.door.intake.hold(self.caller.author.user, request.encoded_len())
+    fn hold(&self, bytes: usize) -> Result<Arc<Charge>, ApiError> {
+        self.chat.door.intake.hold(self.caller.author.user, bytes)
     }
 
     /// Does one request of a session.
-    async fn run(self, request: pb::SessionRequest, turn: Turn, under_way: Result<Arc<Charge>, ApiError>) -> Done {
+    async fn run(
+        self,
+        (request, bytes): (pb::SessionRequest, usize),
+        turn: Turn,
+        under_way: Result<Arc<Charge>, ApiError>,
+    ) -> Done {
         let request_id = request.request_id;
-        let bytes = request.encoded_len();
         let refused = |error| Done { request_id, tag: 0, reply: Err(error), held: None, bytes };
         let _under_way = match under_way {
             Ok(charge) => charge,
@@ -256,9 +260,10 @@ impl SessionBody {
                 match Pin::new(requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => {
                         let turn = turn(turns, &request);
-                        let held = self.commands.hold(&request);
-                        *in_hand += request.encoded_len();
-                        running.push(Box::pin(self.commands.clone().run(request, turn, held)));
+                        let bytes = request.encoded_len();
+                        let held = self.commands.hold(bytes);
+                        *in_hand += bytes;
+                        running.push(Box::pin(self.commands.clone().run((request, bytes), turn, held)));
                     }
                     Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
                     Poll::Ready(None) => *input = None,
