@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
 use super::{
-    caller::{Caller, Door},
+    caller::Door,
     convert,
     status::ApiError,
 };
@@ -38,8 +38,8 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    fn enter(extensions: &Extensions) -> Result<(), ApiError> {
-        Caller::of(extensions)?.must_be_admin()
+    fn enter(&self, extensions: &Extensions) -> Result<(), ApiError> {
+        self.door.caller(extensions)?.must_be_admin()
     }
 }
 
@@ -73,7 +73,7 @@ fn actor(room: RoomObservation) -> RoomActor {
 #[tonic::async_trait]
 impl AdminService for Admin {
     async fn get_status(&self, request: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
-        Self::enter(request.extensions())?;
+        self.enter(request.extensions())?;
         let status = self.door.node.status();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         Ok(Response::new(GetStatusResponse {
@@ -90,7 +90,7 @@ impl AdminService for Admin {
 
     async fn list_rooms(&self, request: Request<ListRoomsRequest>) -> Result<Response<ListRoomsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        Self::enter(&extensions)?;
+        self.enter(&extensions)?;
         let after = convert::optional_room_id(&request.after_room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
         let rooms = self.door.node.stored_rooms(after, limit + 1).await.map_err(ApiError::from)?;
@@ -100,7 +100,7 @@ impl AdminService for Admin {
 
     async fn read_log(&self, request: Request<ReadLogRequest>) -> Result<Response<ReadLogResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        Self::enter(&extensions)?;
+        self.enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let after = convert::seq("after_seq", request.after_seq).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
@@ -119,7 +119,7 @@ impl AdminService for Admin {
         request: Request<ReadPositionsRequest>,
     ) -> Result<Response<ReadPositionsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        Self::enter(&extensions)?;
+        self.enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, POSITIONS_DEFAULT, POSITIONS_MAX).map_err(ApiError::from)?;
         let after = UserId(request.after_user_id);
@@ -144,7 +144,7 @@ impl AdminService for Admin {
         request: Request<ListRoomActorsRequest>,
     ) -> Result<Response<ListRoomActorsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        Self::enter(&extensions)?;
+        self.enter(&extensions)?;
         let after = convert::optional_room_id(&request.after_room_id).map_err(ApiError::from)?;
         let limit = convert::limit(request.limit, PAGE_DEFAULT, PAGE_MAX).map_err(ApiError::from)?;
         let mut awake = self.door.node.rooms().all_awake();
@@ -163,7 +163,7 @@ impl AdminService for Admin {
         request: Request<ObserveRoomRequest>,
     ) -> Result<Response<ObserveRoomResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        Self::enter(&extensions)?;
+        self.enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let observed = match self.door.node.rooms().awake(room) {
             Some(handle) => handle.observe().await.map(actor),
@@ -177,7 +177,7 @@ impl AdminService for Admin {
         request: Request<ObserveUserRequest>,
     ) -> Result<Response<ObserveUserResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        Self::enter(&extensions)?;
+        self.enter(&extensions)?;
         let user = convert::user_id("user_id", request.user_id).map_err(ApiError::from)?;
         let observed = self.door.node.users().observe(user).await;
         let awake = observed.is_some();
@@ -197,7 +197,7 @@ impl AdminService for Admin {
         request: Request<PassivateRoomRequest>,
     ) -> Result<Response<PassivateRoomResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        Self::enter(&extensions)?;
+        self.enter(&extensions)?;
         let room = convert::room_id(&request.room_id).map_err(ApiError::from)?;
         let passivated = self.door.node.rooms().passivate(room).await;
         Ok(Response::new(PassivateRoomResponse { passivated }))

@@ -69,6 +69,19 @@ impl Door {
         }
     }
 
+    /// The caller whom the gate let in, once the whole request is here: their token may have ended while its body came, or
+    /// while it waited for its turn.
+    pub(super) fn caller(&self, extensions: &Extensions) -> Result<Caller, ApiError> {
+        let caller = Caller::of(extensions)?;
+        self.still_holds(&caller)?;
+        Ok(caller)
+    }
+
+    /// Whether the caller's token is valid now.
+    pub(super) fn still_holds(&self, caller: &Caller) -> Result<(), ApiError> {
+        if caller.expiry.has_passed(self.node.now_ms()) { Err(AuthError::Expired.into()) } else { Ok(()) }
+    }
+
     /// Counts a call, and notes what the token says of the user.
     pub(super) async fn admit(&self, identity: Identity) -> Result<Caller, ApiError> {
         let user = UserId(identity.user_id);

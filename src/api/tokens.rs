@@ -7,7 +7,7 @@ use tertulia_proto::tokens::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::{Caller, Door},
+    caller::Door,
     convert,
     status::ApiError,
 };
@@ -29,7 +29,7 @@ impl TokensService for Tokens {
         request: Request<RegisterTokenRequest>,
     ) -> Result<Response<RegisterTokenResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let caller = Caller::of(&extensions)?;
+        let caller = self.door.caller(&extensions)?;
         let token = request.token.ok_or_else(|| ApiError::from(Reject::invalid("token", Flaw::Missing)))?;
         let platform = match Platform::try_from(token.platform) {
             Ok(Platform::Unspecified) => Err(Reject::invalid("token.platform", Flaw::Missing)),
@@ -51,13 +51,13 @@ impl TokensService for Tokens {
         request: Request<RemoveTokenRequest>,
     ) -> Result<Response<RemoveTokenResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let caller = Caller::of(&extensions)?;
+        let caller = self.door.caller(&extensions)?;
         self.door.node.remove_device(caller.author, &request.client_id).await.map_err(ApiError::from)?;
         Ok(Response::new(RemoveTokenResponse {}))
     }
 
     async fn get_tokens(&self, request: Request<GetTokensRequest>) -> Result<Response<GetTokensResponse>, Status> {
-        let caller = Caller::of(request.extensions())?;
+        let caller = self.door.caller(request.extensions())?;
         let devices = self.door.node.devices(caller.author).await.map_err(ApiError::from)?;
         let tokens = devices.into_iter().map(|device| DeviceToken {
             token: device.token,

@@ -1,6 +1,11 @@
 //! Unread: how many messages a member has not seen, without those that count for nobody (deleted for all, or the
 //! system's) and those that the member has hidden for themselves. Pure arithmetic; nothing is counted per member.
 
+#[cfg(any(test, feature = "testkit"))]
+use std::collections::HashMap;
+
+#[cfg(any(test, feature = "testkit"))]
+use super::event::{Event, EventBody};
 use super::{ids::Ordinal, message::MessageType};
 
 /// Runs of neighbouring ordinals that are known at most; the oldest are forgotten first.
@@ -21,6 +26,25 @@ impl Uncounted {
     pub fn from_runs(runs: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut all = Self::default();
         runs.into_iter().filter(|(first, last)| first <= last).for_each(|(first, last)| all.add_run(first, last));
+        all
+    }
+
+    /// What a whole log makes of it: the same that was added as it went, unless more was there than is kept.
+    #[cfg(any(test, feature = "testkit"))]
+    #[must_use]
+    pub fn of_log<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let (mut all, mut ordinals) = (Self::default(), HashMap::new());
+        for event in events {
+            if let Some(message) = event.message() {
+                ordinals.insert(message.seq, message.n);
+                if !counts(message.draft.message_type) {
+                    all.add(message.n);
+                }
+            }
+            if let EventBody::Deleted(target) = &event.body {
+                ordinals.get(&target.seq).into_iter().for_each(|n| all.add(*n));
+            }
+        }
         all
     }
 

@@ -208,13 +208,13 @@ impl<'a> Ordinals<'a> {
         Ok(Found::At(if towards == Direction::Backward { high.seq } else { low.seq }))
     }
 
-    /// The newest message after `floor` and at or before `last`, hidden or not, whatever the effort.
+    /// The newest message after `floor` and at or before `last`, hidden or not.
     async fn newest_key(&self, floor: Seq, last: Seq) -> Result<Option<(Seq, MessageId)>> {
         let Some(row) = self.row(last).await?.filter(|_| last > floor) else { return Ok(None) };
         if let Some(found) = key_of(&row) {
             return Ok(Some(found));
         }
-        let any = Self { hidden: None, effort: Effort::new(usize::MAX), within: WITHIN_FOR_ID, ..self.clone() };
+        let any = Self { hidden: None, within: WITHIN_FOR_ID, ..self.clone() };
         let Found::At(last) = any.newest(floor, Edge { seq: last, n: row.n }).await? else { return Ok(None) };
         let rows = usize::try_from(WITHIN_FOR_ID).unwrap_or(usize::MAX);
         let rows = self.store.read_log(self.room, last.next(), Direction::Backward, rows).await?;
@@ -222,7 +222,8 @@ impl<'a> Ordinals<'a> {
     }
 
     /// The newest message after `floor` and at or before `last` whose id is smaller than `id`, hidden or not: ids grow
-    /// with places. Looks near `last` first, where pages of what is new end.
+    /// with places. Looks near `last` first, where pages of what is new end. The effort counts what that costs and must
+    /// not run out: there is no half of the answer.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -103,6 +103,36 @@ async fn nothing_waits_for_ever_whatever_the_dialect() {
     assert_eq!((messages.len(), end.unwrap()["grpc-status"].to_str().unwrap()), (1, "0"));
 }
 
+/// Of a connection that many share, as a proxy's, only that one's stream is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_just_before_the_end_loses_a_stream_and_no_connection() {
+    let sandbox = Sandbox::with(&[("server.write_timeout_ms", "400")]).await;
+    let ana = sandbox.user(1);
+    let id = room_of(&ana, 100).await;
+    let (page, asked) = (history(&id).encode_to_vec(), json!({"roomId": id}).to_string().into_bytes());
+    for (kind, body) in [
+        ("application/grpc", frame(0, &page)),
+        ("application/grpc-web+proto", frame(0, &page)),
+        ("application/json", asked),
+        ("application/proto", page),
+    ] {
+        let path = "/chat.v1.ChatService/GetMessageHistory";
+        let free = Stalled::connect(sandbox.addr(), &sandbox.token(1), 1 << 20).await;
+        let answer = stalled::head(free.begin(path, kind, body.clone()).await).await.unwrap();
+        let (whole, _) = stalled::bytes(answer.into_body(), true).await;
+        let window = u32::try_from(whole.len() - 1_000).unwrap();
+        let stalled = Stalled::connect(sandbox.addr(), &sandbox.token(1), window).await;
+        let answer = stalled::head(stalled.begin(path, kind, body).await).await.unwrap();
+        let (part, end) = stalled::bytes(answer.into_body(), false).await;
+        let error = end.expect_err("it is reset");
+        assert!(error.is_reset() && error.is_remote(), "{kind}: {error}");
+        assert!(part.len() <= window as usize, "{kind}");
+        let others = stalled.grpc("GetRooms", &pb::GetRoomsRequest::default()).await;
+        let (_, end) = stalled::rest(stalled::head(others).await.unwrap().into_body()).await;
+        assert_eq!(end.unwrap()["grpc-status"].to_str().unwrap(), "0", "{kind}: the connection lives on");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_the_protocol_holds_goes_with_its_connection() {
     let sandbox = Sandbox::with(&[("server.write_timeout_ms", "400")]).await;

@@ -19,6 +19,7 @@ use tonic::Code;
 use crate::{
     caller::{Refusal, User, group, number, say},
     listener::{PATIENCE, send, stream_request},
+    raw::Raw,
     sandbox::Sandbox,
     stalled::{self, Stalled},
 };
@@ -173,4 +174,33 @@ async fn a_stalled_stream_gives_nothing_of_its_queue_after_the_end() {
         .collect();
     assert_eq!(contents, Vec::<String>::new(), "events that waited");
     assert_eq!(end.unwrap()["tertulia-reason"], "token_expired");
+}
+
+/// The rest of the request comes when the token has ended: over every service, and for what only reads too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_takes_longer_than_the_token_is_not_served() {
+    let sandbox = Sandbox::start().await;
+    let token = brief(&sandbox, 1, 2_000);
+    let admin = sandbox.mint(1, true, Duration::from_secs(60), 60_000 + LEEWAY_MS - 2_000);
+    let mut begun = Vec::new();
+    for (method, token) in [
+        ("chat.v1.ChatService/CreateRoom", &token),
+        ("chat.v1.ChatService/GetRooms", &token),
+        ("tokens.v1.TokensService/GetTokens", &token),
+        ("admin.v1.AdminService/ListRooms", &admin),
+    ] {
+        let mut slow = Raw::connect(&sandbox).await;
+        slow.write(format!(
+            "POST /{method} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\n\r\n{{"
+        ))
+        .await;
+        begun.push((method, slow));
+    }
+    until_expired(&sandbox.caller(Some(&token))).await;
+    for (method, mut slow) in begun {
+        slow.write("}").await;
+        let answer = slow.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("token_expired"), "{method}: {answer}");
+    }
 }

@@ -94,17 +94,25 @@ pub(crate) async fn head(answer: ResponseFuture) -> Result<Response<RecvStream>,
 }
 
 /// All that comes: messages, and the trailers or the reset.
-pub(crate) async fn rest(mut body: RecvStream) -> (Vec<Bytes>, Result<HeaderMap, h2::Error>) {
+pub(crate) async fn rest(body: RecvStream) -> (Vec<Bytes>, Result<HeaderMap, h2::Error>) {
+    let (bytes, ended) = bytes(body, true).await;
+    (frames(bytes.into()).into_iter().map(|(_, message)| message).collect(), ended)
+}
+
+/// All bytes that come, and the trailers or the reset. Who does not make room gets no more than the first window.
+pub(crate) async fn bytes(mut body: RecvStream, makes_room: bool) -> (Vec<u8>, Result<HeaderMap, h2::Error>) {
     let mut bytes = Vec::new();
     let ended = loop {
         match timeout(PATIENCE, body.data()).await.expect("the answer goes on") {
             Some(Ok(data)) => {
-                let _ = body.flow_control().release_capacity(data.len());
+                if makes_room {
+                    let _ = body.flow_control().release_capacity(data.len());
+                }
                 bytes.extend_from_slice(&data);
             }
             Some(Err(error)) => break Err(error),
             None => break body.trailers().await.map(Option::unwrap_or_default),
         }
     };
-    (frames(bytes.into()).into_iter().map(|(_, message)| message).collect(), ended)
+    (bytes, ended)
 }

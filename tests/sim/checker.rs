@@ -16,6 +16,7 @@ use tertulia::{
         message::MessageType,
         position::Position,
         room::{Author, RoomState, RoomType},
+        unread::Uncounted,
     },
     storage::{Direction, codec},
 };
@@ -354,9 +355,13 @@ async fn check_projections(world: &World, log: &Log) {
         world.violation(format_args!("{room}: {head:?}, the log says {:?}", state.head));
     }
     let info = store.room(room).await.expect("no faults here");
-    let info = info.map(|body| codec::decode_info(room, &body).expect("settings decode"));
+    let (info, uncounted) = info.map(|body| codec::decode_room(room, &body).expect("settings decode")).unzip();
     if info.as_ref() != state.info.as_deref() {
         world.violation(format_args!("{room}: {info:?}, the log says {:?}", state.info));
+    }
+    let told = info.is_some().then(|| Uncounted::of_log(log.events.iter().map(|(event, _)| event)));
+    if uncounted != told {
+        world.violation(format_args!("{room}: {uncounted:?} count for nobody, the log says {told:?}"));
     }
     let members = store.members(room, UserId(0), ALL).await;
     let members: BTreeMap<UserId, _> = members

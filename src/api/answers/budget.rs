@@ -10,12 +10,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::{api::status::ApiError, domain::ids::UserId};
 
 /// How long a call waits for room. What is being made and taken is gone sooner; what nobody takes is not.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often a call that waits looks whether there is room. Waking it when something is given back would wake all that
+/// wait, each time, while only a few of them have waited for just that.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// So many calls wait; more are refused at once.
+const WAITING_MAX: usize = 1_024;
 /// When one who was refused may try again, ms.
 const RETRY_AFTER_MS: u64 = 1_000;
 /// Bytes that may wait on a connection of what is answered without a token: health, metrics, reflection, refusals.
@@ -98,7 +103,6 @@ pub(in crate::api) struct Answers {
     total: AtomicUsize,
     users: [Mutex<HashMap<UserId, usize>>; SHARDS],
     waiting: AtomicUsize,
-    given_back: Notify,
 }
 
 impl Answers {
@@ -108,7 +112,6 @@ impl Answers {
             total: AtomicUsize::new(0),
             users: Default::default(),
             waiting: AtomicUsize::new(0),
-            given_back: Notify::new(),
         }
     }
 
@@ -143,22 +146,18 @@ impl Answers {
                 self.0.fetch_sub(1, SeqCst);
             }
         }
-        self.waiting.fetch_add(1, SeqCst);
-        let waiting = Waiting(&self.waiting);
+        let others = self.waiting.fetch_add(1, SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        let refused = || ApiError::answers_waiting(RETRY_AFTER_MS);
+        if others >= WAITING_MAX {
+            return Err(refused());
+        }
         let taken = timeout(WAIT_MAX, async {
-            loop {
-                let mut given_back = std::pin::pin!(self.given_back.notified());
-                // Before looking, so that what is given back in between wakes us.
-                given_back.as_mut().enable();
-                if self.take(connection, user, bytes) {
-                    return;
-                }
-                given_back.await;
+            while !self.take(connection, user, bytes) {
+                sleep(LOOK_EVERY).await;
             }
         });
-        let taken = taken.await;
-        drop(waiting);
-        taken.map_err(|_| ApiError::answers_waiting(RETRY_AFTER_MS))
+        taken.await.map_err(|_| refused())
     }
 
     fn shard(&self, user: UserId) -> &Mutex<HashMap<UserId, usize>> {
@@ -197,10 +196,6 @@ impl Answers {
         }
         connection.0.fetch_sub(bytes, SeqCst);
         self.total.fetch_sub(bytes, SeqCst);
-        drop(users);
-        if self.waiting.load(SeqCst) > 0 {
-            self.given_back.notify_waiters();
-        }
     }
 }
 
@@ -338,6 +333,20 @@ mod tests {
         assert_eq!(again.unwrap().bytes.load(SeqCst), 40);
         assert_eq!(answers.waiting.load(SeqCst), 0);
         drop(other);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_wait_and_no_more() {
+        let (answers, connection) = (Arc::new(Answers::new(LIMITS)), ConnectionUse::default());
+        let _held = answers.reserve(&connection, EVA, 40).await.unwrap();
+        let started = Instant::now();
+        let waits = (0..=WAITING_MAX).map(|_| async {
+            assert!(answers.reserve(&connection, EVA, 1).await.is_err());
+            started.elapsed()
+        });
+        let waited = futures_util::future::join_all(waits).await;
+        assert_eq!(waited.iter().filter(|time| time.is_zero()).count(), 1);
+        assert_eq!(answers.waiting.load(SeqCst), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 //! Bytes are reserved before an answer is made (`budget`), by what such an answer may come to; they are corrected when
 //! its size is known, and given back when the protocol has let go of the last of it. On its way out an answer is cut into
 //! `pieces`, so that no more of it is in the protocol's hands than that can send, and what is taken is seen. A stream
-//! of which the client takes nothing for too long is dropped (`watch`), which resets it; one whose answer is wholly in
-//! the protocol's hands can only go with its connection. Sockets are watched in `super::socket`.
+//! of which the client takes nothing for too long is dropped (`watch`), which resets it; one whose short answer is wholly
+//! in the protocol's hands can only go with its connection. Sockets are watched in `super::socket`.
 //!
 //! The module knows nothing of what is answered. Streams of events are not in the budget: each holds a chunk and what its
 //! own queue may hold, and there are as many as a user may have. What is answered without a token has a small budget on

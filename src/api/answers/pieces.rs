@@ -44,6 +44,11 @@ impl Progress {
         self.taken.load(Acquire)
     }
 
+    /// Whether no more than one piece was handed out yet.
+    fn is_short(&self) -> bool {
+        self.handed.load(Acquire) <= PIECE_BYTES as u64
+    }
+
     /// Ready once the protocol holds nothing.
     pub(super) fn poll_all_taken(&self, waker: &Waker) -> Poll<()> {
         self.all_taken.register(waker);
@@ -98,10 +103,16 @@ impl Drop for Piece {
 }
 
 /// A body that is handed out in pieces.
+///
+/// One of several pieces ends when the protocol has sent the last of them: as long as it has not ended its stream can be
+/// reset, which is all that a client loses who does not take the rest. What has ended could only go with its connection,
+/// and with what others have on it. A short answer does not wait: its end goes out with it, in one write.
 #[derive(Debug)]
 pub(in crate::api) struct Outgoing {
     inner: Body,
     rest: Bytes,
+    /// What comes after the last piece: trailers, or nothing.
+    end: Option<Option<Frame<Piece>>>,
     progress: Arc<Progress>,
     /// Where it counts if nothing was reserved for it.
     unasked: Option<ConnectionUse>,
@@ -120,7 +131,7 @@ impl Outgoing {
             let _ = progress.held.set(held);
             unasked = None;
         }
-        response.map(|inner| Self { inner, rest: Bytes::new(), progress, unasked })
+        response.map(|inner| Self { inner, rest: Bytes::new(), end: None, progress, unasked })
     }
 
     /// Counts what was made. Whether it may wait.
@@ -140,6 +151,11 @@ impl Outgoing {
         may_wait
     }
 
+    /// Whether the end may be told.
+    fn poll_may_end(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.progress.is_short() { Poll::Ready(()) } else { self.progress.poll_all_taken(cx.waker()) }
+    }
+
     fn piece(&mut self) -> Frame<Piece> {
         let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
         Frame::data(self.progress.hand(piece))
@@ -155,23 +171,29 @@ impl HttpBody for Outgoing {
         if !this.rest.is_empty() {
             return Poll::Ready(Some(Ok(this.piece())));
         }
-        let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)?) else {
-            return Poll::Ready(None);
-        };
-        Poll::Ready(Some(Ok(match frame.into_data() {
-            Ok(data) => {
-                if !this.count(data.len()) {
-                    return Poll::Ready(Some(Err(axum::Error::new("too many answers wait on the connection"))));
+        if this.end.is_none() {
+            let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx)?);
+            match frame.map(Frame::into_data) {
+                Some(Ok(data)) => {
+                    if !this.count(data.len()) {
+                        return Poll::Ready(Some(Err(axum::Error::new("too many answers wait on the connection"))));
+                    }
+                    this.rest = data;
+                    return Poll::Ready(Some(Ok(this.piece())));
                 }
-                this.rest = data;
-                this.piece()
+                Some(Err(frame)) => {
+                    this.end = Some(Some(Frame::trailers(frame.into_trailers().unwrap_or_default())));
+                }
+                None => this.end = Some(None),
             }
-            Err(frame) => Frame::trailers(frame.into_trailers().unwrap_or_default()),
-        })))
+        }
+        ready!(this.poll_may_end(cx));
+        Poll::Ready(this.end.take().flatten().map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.is_end_stream()
+        let may_end = self.progress.is_short() || self.progress.outstanding() == 0;
+        self.rest.is_empty() && self.end.is_none() && self.inner.is_end_stream() && may_end
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -157,6 +157,7 @@ impl ChatService {
                 let (_, extensions, request) = request.into_parts();
                 let caller = Caller::of(&extensions)?;
                 let held = chat.reserve(&connection, &caller, method, request.encoded_len()).await?;
+                chat.door.still_holds(&caller)?;
                 begun.begin();
                 let answer = kinds::settled(method, &held, handle(chat, caller, request).await)?;
                 let mut response = tonic::Response::new(RawReply(answer));

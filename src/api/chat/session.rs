@@ -195,9 +195,7 @@ impl Commands {
         chat.door.limits.user(caller.author.user).await?;
         let (method, bytes) = (ChatService::method_of(command), ChatService::bytes_of(command));
         let held = chat.reserve(connection, caller, method, bytes).await?;
-        if caller.expiry.has_passed(chat.door.node.now_ms()) {
-            return Err(AuthError::Expired.into());
-        }
+        chat.door.still_holds(caller)?;
         Ok(held)
     }
 }

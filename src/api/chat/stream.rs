@@ -381,6 +381,7 @@ impl ChatService {
             let mut requests = Streaming::new_request(decoder, body, None, Some(self.message_bytes_max));
             let request = std::future::poll_fn(|cx| Pin::new(&mut requests).poll_next(cx)).await;
             let request = request.unwrap_or_else(|| Err(Status::invalid_argument("no request")))?;
+            self.door.still_holds(&caller)?;
             let open = open_stream(request, &parts.headers)?;
             let reader = self.open_reader(&caller, open).await?;
             Ok::<_, Status>(Pump::new(&self.door, &caller, Dialect::Stream, reader))

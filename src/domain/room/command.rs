@@ -102,6 +102,11 @@ pub enum Command {
         /// False: unpin.
         pinned: bool,
     },
+    /// Unpin a message that the author cannot see, and so could not unpin, to make room for another pin.
+    GiveWay {
+        /// Which message.
+        message: Seq,
+    },
 }
 
 impl Command {
@@ -112,7 +117,8 @@ impl Command {
             Self::Edit { message, .. }
             | Self::Delete { message }
             | Self::React { message, .. }
-            | Self::Pin { message, .. } => Some(*message),
+            | Self::Pin { message, .. }
+            | Self::GiveWay { message } => Some(*message),
             _ => None,
         }
     }

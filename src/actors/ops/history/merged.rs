@@ -62,6 +62,8 @@ struct Merge<'a> {
     node: &'a Node,
     author: Author,
     effort: Effort,
+    /// Looking for places, which no page can do without: charged and not bounded.
+    searching: Effort,
     rooms: Vec<(Candidate, Option<Source>)>,
     turns: BinaryHeap<Turn>,
 }
@@ -79,10 +81,12 @@ impl Node {
     ) -> Call<Page> {
         let bound = bound.into();
         let mut filling = Filling::new(bound);
-        let rooms = self.candidates(author, before).await?;
+        let searching = Effort::new(usize::MAX);
+        let rooms = self.candidates(author, before, &searching).await?;
         let turns = rooms.iter().enumerate().map(|(i, room)| (room.newest, i)).collect();
         let rooms = rooms.into_iter().map(|room| (room, None)).collect();
-        let mut merge = Merge { node: self, author, effort: Effort::new(EFFORTS * bound.reads), rooms, turns };
+        let effort = Effort::new(EFFORTS * bound.reads);
+        let mut merge = Merge { node: self, author, effort, searching, rooms, turns };
         let mut messages = Vec::new();
         let mut next = None;
         while let Some(message) = merge.newest().await? {
@@ -95,6 +99,7 @@ impl Node {
             merge.take();
         }
         self.charge_reads(author, EFFORTS * bound.reads, &merge.effort);
+        self.charge_reads(author, usize::MAX, &merge.searching);
         // Rooms that are left when nothing more was found took too long: what they have is not newer than their turn.
         let next = next.or_else(|| merge.turns.peek().map(|(id, _)| MessageId(id.0 + 1)));
         messages.reverse();
@@ -108,7 +113,12 @@ impl Node {
     }
 
     /// The rooms with messages whose id is smaller than `before`.
-    async fn candidates(&self, author: Author, before: Option<MessageId>) -> Call<Vec<Candidate>> {
+    async fn candidates(
+        &self,
+        author: Author,
+        before: Option<MessageId>,
+        searching: &Effort,
+    ) -> Call<Vec<Candidate>> {
         let filter = ListFilter { include_hidden: true, ..ListFilter::default() };
         let shared = self.users.warm(author.user).await?;
         let candidate = |(room, newest, seq)| Candidate { newest, room, seq };
@@ -122,14 +132,20 @@ impl Node {
             .collect();
         let Some(before) = before else { return Ok(heads) };
         let found = stream::iter(heads).map(|head| async move {
-            if head.newest < before { Ok(Some(head)) } else { self.anchor(author, head, before).await }
+            if head.newest < before { Ok(Some(head)) } else { self.anchor(author, head, before, searching).await }
         });
         let found: Vec<Option<Candidate>> = found.buffer_unordered(ANCHORS_AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
     /// Where a room's messages with an id smaller than `before` begin.
-    async fn anchor(&self, author: Author, head: Candidate, before: MessageId) -> Call<Option<Candidate>> {
+    async fn anchor(
+        &self,
+        author: Author,
+        head: Candidate,
+        before: MessageId,
+        searching: &Effort,
+    ) -> Call<Option<Candidate>> {
         let Some(access) = self.open(author, head.room).await? else { return Ok(None) };
         let floor = access.floor();
         let warm = access.awake.as_ref().map(|handle| {
@@ -140,18 +156,14 @@ impl Node {
                 (newest, state.tail_after())
             })
         });
+        let search = Ordinals::new(&*self.context.store, head.room, None, searching.clone());
         let found = match warm {
             Some((Some(found), _)) => Some(found),
-            Some((None, tail_after)) => self.newest_below(head.room, floor, tail_after.min(head.seq), before).await?,
-            None => self.newest_below(head.room, floor, head.seq, before).await?,
+            Some((None, tail_after)) => search.newest_below(floor, tail_after.min(head.seq), before).await?,
+            None => search.newest_below(floor, head.seq, before).await?,
         };
         let found = found.filter(|(seq, _)| *seq > floor);
         Ok(found.map(|(seq, newest)| Candidate { newest, seq, ..head }))
-    }
-
-    async fn newest_below(&self, room: RoomId, floor: Seq, last: Seq, id: MessageId) -> Call<Option<(Seq, MessageId)>> {
-        let search = Ordinals::new(&*self.context.store, room, None, Effort::new(usize::MAX));
-        Ok(search.newest_below(floor, last, id).await?)
     }
 
     /// The author's view into one of the rooms in their list; none if it was deleted or left since the list was read.
@@ -209,7 +221,8 @@ impl Merge<'_> {
         }
         // Nothing up to where the walk is: the message there says how old what is left can be.
         let (room, floor, at) = (candidate.room, source.walk.floor(), source.walk.at());
-        let left = self.node.newest_below(room, floor, Seq(at.0.saturating_sub(1)), MessageId(i64::MAX)).await?;
+        let search = Ordinals::new(&*self.node.context.store, room, None, self.searching.clone());
+        let left = search.newest_below(floor, Seq(at.0.saturating_sub(1)), MessageId(i64::MAX)).await?;
         self.turns.pop();
         self.turns.extend(left.map(|(_, id)| (id, i)));
         Ok(false)

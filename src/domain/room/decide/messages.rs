@@ -127,11 +127,21 @@ impl Decider<'_> {
         }))
     }
 
-    pub(super) fn pin(&self, message: &Arc<Message>, pinned: bool) -> Result<Change, Reject> {
+    fn may_pin(&self) -> Result<(), Reject> {
         if self.info.room_type != RoomType::P2p {
             self.at_least(Role::Admin)?;
         }
-        self.state.may_speak(self.author, Speech::Words)?;
+        self.state.may_speak(self.author, Speech::Words)
+    }
+
+    fn turn_pin(&self, message: &Arc<Message>, pinned: bool) -> Change {
+        let mut message = Message::clone(message);
+        message.pinned = pinned;
+        self.touch(message, |m| EventBody::Pinned { target: Target { id: m.id, seq: m.seq }, pinned })
+    }
+
+    pub(super) fn pin(&self, message: &Arc<Message>, pinned: bool) -> Result<Change, Reject> {
+        self.may_pin()?;
         if message.deleted {
             return Err(Reject::MessageDeleted);
         }
@@ -141,8 +151,14 @@ impl Decider<'_> {
         if pinned && self.state.pins.len() >= limits::PINS_MAX {
             return Err(Reject::TooManyPins);
         }
-        let mut message = Message::clone(message);
-        message.pinned = pinned;
-        Ok(self.touch(message, |m| EventBody::Pinned { target: Target { id: m.id, seq: m.seq }, pinned }))
+        Ok(self.turn_pin(message, pinned))
+    }
+
+    /// Nothing happens if there is room already, as when another's pin has made it.
+    pub(super) fn give_way(&self, subject: &Subject) -> Result<Change, Reject> {
+        self.may_pin()?;
+        let full = self.state.pins.len() >= limits::PINS_MAX;
+        let oldest = subject.message.as_ref().filter(|message| full && message.pinned);
+        Ok(oldest.map_or_else(Change::default, |message| self.turn_pin(message, false)))
     }
 }

@@ -56,6 +56,7 @@ impl RoomState {
                 decider.react(decider.visible(subject)?, reaction, *remove, subject.has_reaction)
             }
             Command::Pin { pinned, .. } => decider.pin(decider.visible(subject)?, *pinned),
+            Command::GiveWay { .. } => decider.give_way(subject),
         }
     }
 

@@ -108,6 +108,7 @@ pub(crate) fn a_command() -> impl Strategy<Value = Command> {
             |(message, reaction, remove)| Command::React { message, reaction, remove }
         ),
         3 => (place(), any::<bool>()).prop_map(|(message, pinned)| Command::Pin { message, pinned }),
+        1 => place().prop_map(|message| Command::GiveWay { message }),
     ]
 }
 

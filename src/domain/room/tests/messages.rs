@@ -207,9 +207,13 @@ fn a_room_has_so_many_pins() {
         room.act(user(OWNER), pin(*seq, true)).unwrap();
     }
     let last = seqs[limits::PINS_MAX];
+    let give_way = |message| Command::GiveWay { message };
+    assert_eq!(answers(&room, &give_way(seqs[0])), [DONE, DONE, LOW, UNKNOWN, DONE], "who may pin");
+    assert!(room.decide(user(OWNER), &give_way(last)).unwrap().is_empty(), "not pinned");
     assert_eq!(room.decide(user(OWNER), &pin(last, true)).map(drop), Err(Reject::TooManyPins));
     room.act(user(OWNER), Command::Delete { message: seqs[0] }).unwrap();
     assert_eq!(room.decide(user(OWNER), &pin(last, true)).map(drop), DONE, "a deletion makes room");
+    assert!(room.decide(user(OWNER), &give_way(seqs[1])).unwrap().is_empty(), "there is room");
 }
 
 #[test]

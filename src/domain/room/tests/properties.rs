@@ -17,6 +17,7 @@ use crate::domain::{
     message::MessageType,
     position::Position,
     room::{Author, Batch, Change, Role, RoomInfo, RoomState, RoomType, Send, Sent, Subject},
+    unread::Uncounted,
 };
 
 fn lives() -> ProptestConfig {
@@ -220,6 +221,7 @@ proptest! {
         prop_assert_eq!(&replayed.info, &world.state.info);
         prop_assert_eq!(&replayed.members, &world.state.members);
         prop_assert_eq!(&replayed.pins, &world.state.pins);
+        prop_assert_eq!(Uncounted::of_log(&world.log), Uncounted::clone(&world.state.uncounted));
         let tail: Vec<_> = replayed.tail().iter().rev().take(world.state.tail().len()).collect();
         prop_assert_eq!(tail, world.state.tail().iter().rev().collect::<Vec<_>>());
         for (user, position) in &replayed.positions {

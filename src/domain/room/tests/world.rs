@@ -234,7 +234,8 @@ impl World {
             Command::Edit { message, .. }
             | Command::Delete { message }
             | Command::React { message, .. }
-            | Command::Pin { message, .. },
+            | Command::Pin { message, .. }
+            | Command::GiveWay { message },
             false,
         ) = (&mut command, places.is_empty())
         {
