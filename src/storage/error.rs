@@ -1,6 +1,6 @@
 //! What can go wrong in a store, and whether the write may have happened.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io};
 
 /// What went wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -45,6 +45,20 @@ impl StoreErrorKind {
     }
 }
 
+/// Whether the disk had no room: the error or one of its causes says so.
+#[must_use]
+pub fn is_for_want_of_room(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io: Option<&io::Error> = error.downcast_ref();
+        if io.is_some_and(|io| matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// An operation of the store failed.
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -66,8 +80,8 @@ impl StoreError {
         Self { kind, outcome: kind.outcome(), op, source: Some(source.into()) }
     }
 
-    /// The call was not made at all: `Unavailable`, but certainly without effect. Only for who stands before the store
-    /// and has not passed the call on.
+    /// `Unavailable`, but certainly without effect: the call was not made at all, or refused for a reason that lies in the
+    /// store and not in the call (no room, read-only).
     #[must_use]
     pub fn not_tried(op: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let kind = StoreErrorKind::Unavailable;

@@ -83,7 +83,8 @@ pub trait Op: Send {
     /// Runs the work. False: it refused, its writes are void.
     fn run(&mut self, txn: &mut Txn<'_>) -> bool;
 
-    /// Tells the waiting side. `committed` is what became of the group; ignored if the work refused.
+    /// Tells the waiting side. `committed` is what became of the group; ignored if the work refused. An operation that was
+    /// not run is finished with an error: it was not done.
     fn finish(self: Box<Self>, committed: Result<Durability, String>);
 }
 
@@ -114,7 +115,8 @@ where
             (Some(Ok(value)), Ok(durability)) => Ok((value, durability)),
             (Some(Err(fault)), _) => Err(fault),
             (Some(Ok(_)), Err(why)) => Err(Fault::because(crate::storage::StoreErrorKind::Unavailable, why)),
-            (None, _) => Err(Fault::closed()),
+            (None, Err(why)) => Err(Fault::not_tried(why)),
+            (None, Ok(_)) => Err(Fault::closed()),
         };
         // A caller that has gone away does not want the answer.
         drop(self.reply.send(answer));

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::storage::error::{StoreError, StoreErrorKind};
+use crate::storage::error::{self, StoreError, StoreErrorKind};
 
 /// Result inside the backend.
 pub type Outcome<T> = Result<T, Fault>;
@@ -11,13 +11,20 @@ pub type Outcome<T> = Result<T, Fault>;
 #[derive(Debug)]
 pub struct Fault {
     kind: StoreErrorKind,
+    /// Whether the write was refused before anything of it was done.
+    is_untried: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Fault {
     /// A fault of `kind` that says why.
     pub fn because(kind: StoreErrorKind, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, source: Some(why.into()) }
+        Self { kind, is_untried: false, source: Some(why.into()) }
+    }
+
+    /// A write that the store did not begin: it cannot write just now.
+    pub fn not_tried(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { is_untried: true, ..Self::because(StoreErrorKind::Unavailable, why) }
     }
 
     /// Stored bytes that do not decode.
@@ -43,9 +50,16 @@ impl Fault {
     /// The error of operation `op`.
     pub fn at(self, op: &'static str) -> StoreError {
         match self.source {
+            Some(source) if self.is_untried => StoreError::not_tried(op, source),
             Some(source) => StoreError::because(self.kind, op, source),
             None => StoreError::new(self.kind, op),
         }
+    }
+
+    /// Whether it was for want of room on the disk.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        self.source.as_deref().is_some_and(|source| error::is_for_want_of_room(source))
     }
 
     /// What went wrong.
@@ -57,7 +71,7 @@ impl Fault {
 
 impl From<StoreErrorKind> for Fault {
     fn from(kind: StoreErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, is_untried: false, source: None }
     }
 }
 

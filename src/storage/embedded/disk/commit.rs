@@ -1,33 +1,33 @@
 //! The commit thread: takes what is queued, runs it, writes one batch, syncs once, answers all.
 //!
 //! While one group syncs the next one queues up; with one write in flight a group is one write. There is no timer and no
-//! polling on this way, except the sync timer of [`SyncPolicy::Interval`].
+//! polling on this way, except the sync timer of [`SyncPolicy::Interval`]. A group that the disk refuses is the last one
+//! until the store was opened again ([`super::comeback`]).
 
 use std::{
     collections::VecDeque,
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
 
 use fjall::{PersistMode, Slice};
-use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
 use super::{
     super::{
         engine::{Base, Op, Staged, Txn},
-        fault::{Fault, Outcome},
+        fault::Outcome,
         keys::{Key, Table},
         rows,
     },
-    OpenOptions, SyncPolicy, Tables,
+    Present, SyncPolicy, Tables,
+    open::{Home, Opened},
+    queue::{Queue, Taken},
     recent::Recent,
     witness::Witness,
 };
-use crate::storage::{error::StoreErrorKind, types::Durability};
+use crate::storage::types::Durability;
 
 /// A group whose rows are larger than this is committed before the rest of the queue is looked at, bytes.
 const GROUP_BYTES_MAX: usize = 8 << 20;
@@ -44,108 +44,15 @@ pub fn ring_key(commits: u64) -> Key {
     Key::of(Table::Meta).bytes(RING_NAME).bytes(&(commits % RING).to_be_bytes())
 }
 
-/// Writes on their way to the commit thread.
-#[derive(Clone)]
-pub struct Queue(Arc<Shared>);
-
-struct Shared {
-    state: Mutex<State>,
-    filled: Condvar,
-    len_max: usize,
-}
-
-struct State {
-    ops: VecDeque<Box<dyn Op>>,
-    is_open: bool,
-}
-
-impl fmt::Debug for Queue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("waiting", &self.waiting()).finish_non_exhaustive()
-    }
-}
-
-impl Queue {
-    /// An open queue of at most `len_max` writes.
-    pub fn new(len_max: usize) -> Self {
-        let state = Mutex::new(State { ops: VecDeque::new(), is_open: true });
-        Self(Arc::new(Shared { state, filled: Condvar::new(), len_max }))
-    }
-
-    /// Queues a write; `Overloaded` if there is no place.
-    pub fn push(&self, op: Box<dyn Op>) -> Outcome<()> {
-        let mut state = self.0.state.lock();
-        if !state.is_open {
-            return Err(Fault::closed());
-        }
-        if state.ops.len() >= self.0.len_max {
-            return Err(Fault::because(StoreErrorKind::Overloaded, "the commit queue is full"));
-        }
-        state.ops.push_back(op);
-        drop(state);
-        self.0.filled.notify_one();
-        Ok(())
-    }
-
-    /// Number of writes waiting.
-    pub fn waiting(&self) -> usize {
-        self.0.state.lock().ops.len()
-    }
-
-    /// Lets no more writes in; what is queued is still committed.
-    pub fn close(&self) {
-        self.0.state.lock().is_open = false;
-        self.0.filled.notify_all();
-    }
-
-    /// Waits for writes and moves at most `max` of them to `group`. False: closed and empty, or `patience` is over.
-    fn take(&self, group: &mut VecDeque<Box<dyn Op>>, max: usize, patience: Option<Duration>) -> Taken {
-        let mut state = self.0.state.lock();
-        while state.ops.is_empty() {
-            if !state.is_open {
-                return Taken::End;
-            }
-            match patience {
-                None => self.0.filled.wait(&mut state),
-                Some(patience) => {
-                    if self.0.filled.wait_for(&mut state, patience).timed_out() && state.ops.is_empty() {
-                        return Taken::Nothing;
-                    }
-                }
-            }
-        }
-        let len = state.ops.len().min(max);
-        group.extend(state.ops.drain(..len));
-        Taken::Some
-    }
-
-    /// Refuses all that is queued and all that comes.
-    fn fail(&self) {
-        let ops = {
-            let mut state = self.0.state.lock();
-            state.is_open = false;
-            std::mem::take(&mut state.ops)
-        };
-        // Dropped unanswered: `Unavailable` for whoever waits.
-        drop(ops);
-    }
-}
-
-enum Taken {
-    Some,
-    Nothing,
-    End,
-}
-
 /// What the commit thread owns.
 #[derive(Debug)]
 pub struct Committer {
-    tables: Tables,
-    queue: Queue,
-    witness: Witness,
+    pub(super) tables: Tables,
+    pub(super) present: Present,
+    pub(super) queue: Queue,
+    pub(super) home: Home,
+    pub(super) witness: Witness,
     commits: u64,
-    group_len_max: usize,
-    sync: SyncPolicy,
     /// When the oldest commit that is not synced was made.
     unsynced_since: Option<Instant>,
     group: Staged,
@@ -170,15 +77,16 @@ impl Base for Committed<'_> {
 }
 
 impl Committer {
-    /// A committer that continues after `commits` commits.
-    pub fn new(tables: Tables, queue: Queue, witness: Witness, commits: u64, options: &OpenOptions) -> Self {
+    /// A committer that goes on with what was opened, which all others see by `present`.
+    pub(super) fn new(opened: Opened, present: Present, queue: Queue, home: Home) -> Self {
+        let Opened { tables, witness, commits } = opened;
         Self {
             tables,
+            present,
             queue,
+            home,
             witness,
             commits,
-            group_len_max: options.group_len_max.max(1),
-            sync: options.sync,
             unsynced_since: None,
             group: Staged::default(),
             own: Staged::default(),
@@ -196,16 +104,16 @@ impl Committer {
         loop {
             if waiting.is_empty() {
                 let patience = self.until_sync();
-                match self.queue.take(&mut waiting, self.group_len_max, patience) {
+                match self.queue.take(&mut waiting, self.home.options.group_len_max.max(1), patience) {
                     Taken::Some | Taken::Nothing => {}
                     Taken::End => break,
                 }
             }
             let committed = self.commit_group(&mut waiting).and_then(|()| self.sync_if_due());
             if let Err(fault) = committed {
-                tracing::error!(%fault, commits = self.commits, "commit failed, the store takes no more writes");
-                self.queue.fail();
-                return Err(fault);
+                tracing::error!(%fault, commits = self.commits, "commit failed: the store takes no writes until it was opened again");
+                self.queue.pause(waiting.drain(..), &format!("the disk has refused a write, and is tried again: {fault}"));
+                self = self.come_back(fault)?;
             }
         }
         self.tables.db.persist(PersistMode::SyncAll)?;
@@ -245,12 +153,16 @@ impl Committer {
         committed.map(drop)
     }
 
+    fn sync(&self) -> SyncPolicy {
+        self.home.options.sync
+    }
+
     fn commit_rows(&mut self) -> Outcome<Durability> {
         if self.group.is_empty() {
             let is_synced = self.unsynced_since.is_none();
             return Ok(if is_synced { Durability::Synced } else { Durability::Buffered });
         }
-        let (mode, durability) = match self.sync {
+        let (mode, durability) = match self.sync() {
             SyncPolicy::Always => (PersistMode::SyncData, Durability::Synced),
             SyncPolicy::Interval(_) => (PersistMode::Buffer, Durability::Buffered),
         };
@@ -270,7 +182,7 @@ impl Committer {
         }
         batch.commit()?;
         self.commits = next;
-        match self.sync {
+        match self.sync() {
             SyncPolicy::Always => self.testify(),
             SyncPolicy::Interval(_) => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
@@ -289,7 +201,7 @@ impl Committer {
 
     /// How long to wait for writes before the next sync is due; none if nothing is to be synced.
     fn until_sync(&self) -> Option<Duration> {
-        match (self.sync, self.unsynced_since) {
+        match (self.sync(), self.unsynced_since) {
             (SyncPolicy::Interval(interval), Some(since)) => Some(interval.saturating_sub(since.elapsed())),
             _ => None,
         }

@@ -10,7 +10,7 @@
 use std::{
     fs,
     hash::Hasher,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -50,6 +50,22 @@ pub(super) fn files(rows: &Path) -> io::Result<Vec<PathBuf>> {
     }
     journals.retain(|path| path.extension().is_some_and(|extension| extension == "jnl"));
     Ok(journals)
+}
+
+/// Writes the newest journal in `rows` anew, and to the disk: what the system shows of it may not be there.
+pub(super) fn renew_newest(rows: &Path) -> io::Result<()> {
+    let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    let Some(path) = files(rows)?.into_iter().max_by_key(number) else { return Ok(()) };
+    let journal = fs::read(&path)?;
+    let used = journal.len() - journal.iter().rev().take_while(|byte| **byte == 0).count();
+    let copy = path.with_extension("renewed");
+    let mut file = fs::File::create(&copy)?;
+    file.write_all(&journal[..used])?;
+    // As long as it was: the library lays journals out in advance.
+    file.set_len(journal.len() as u64)?;
+    file.sync_all()?;
+    fs::rename(&copy, &path)?;
+    fs::File::open(rows)?.sync_all()
 }
 
 /// Journals in `rows` with anything but zeros behind their last whole batch. Reads them into memory, one at a time.

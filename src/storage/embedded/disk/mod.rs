@@ -1,11 +1,12 @@
 //! The engine on disk: one fjall keyspace, one commit thread ([`commit`]), a witness of what was committed
 //! ([`witness`]), and an opening that refuses to paper over a loss ([`open`](mod@open)).
 //!
-//! The library's writes block, so they happen on the commit thread alone; reads are made from snapshots, so that a group
+//! The library's writes block, so they happen on the commit thread alone, which also opens the store again after the
+//! disk has refused one ([`comeback`]); reads are made from snapshots, so that a group
 //! commit is seen whole or not at all. The data directory holds `LOCK`, `rows/` (the library's), `commits.witness` and,
 //! after a damage was found, `rescue/`.
 
-use std::{fmt, fs::File, path::PathBuf, thread::JoinHandle};
+use std::{fmt, fs::File, path::PathBuf, sync::Arc, thread::JoinHandle};
 
 use fjall::{Database, Keyspace, Readable, Slice};
 use parking_lot::{Mutex, RwLock};
@@ -17,9 +18,11 @@ use super::{
 use crate::storage::{error::StoreErrorKind, types::Direction};
 
 pub mod check;
+mod comeback;
 pub mod commit;
 mod journal;
 pub mod open;
+mod queue;
 mod recent;
 mod rescue;
 #[cfg(test)]
@@ -27,6 +30,7 @@ mod tests;
 pub mod witness;
 
 pub use open::{OpenOptions, SyncPolicy, open};
+use queue::Queue;
 
 /// The library refuses longer keys.
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
@@ -34,12 +38,15 @@ const KEY_BYTES_MAX: usize = u16::MAX as usize;
 /// The engine on disk.
 pub struct DiskEngine {
     dir: PathBuf,
-    tables: RwLock<Option<Tables>>,
-    queue: commit::Queue,
+    tables: Present,
+    queue: Queue,
     thread: Mutex<Option<JoinHandle<Outcome<()>>>>,
     /// Let go last: nobody may open the directory before everything above is closed.
     lock: Mutex<Option<File>>,
 }
+
+/// The tables as all see them: none while they are opened again, and after the end.
+type Present = Arc<RwLock<Option<Tables>>>;
 
 /// The library's handles.
 #[derive(Clone)]
@@ -74,13 +81,12 @@ impl fmt::Debug for Tables {
 impl From<fjall::Error> for Fault {
     fn from(error: fjall::Error) -> Self {
         use fjall::{Error, LsmError};
-        let kind = match &error {
-            Error::Io(_) | Error::Locked | Error::Poisoned | Error::Storage(LsmError::Io(_)) => {
-                StoreErrorKind::Unavailable
-            }
-            _ => StoreErrorKind::Corrupt,
-        };
-        Self::because(kind, error)
+        match error {
+            // As itself, so that its kind can be asked for.
+            Error::Io(error) | Error::Storage(LsmError::Io(error)) => Self::because(StoreErrorKind::Unavailable, error),
+            Error::Locked | Error::Poisoned => Self::because(StoreErrorKind::Unavailable, error),
+            _ => Self::because(StoreErrorKind::Corrupt, error),
+        }
     }
 }
 

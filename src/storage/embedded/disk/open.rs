@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,8 +17,9 @@ use super::{
         rows,
     },
     DiskEngine, Tables, check,
-    commit::{Committer, Queue},
+    commit::Committer,
     journal,
+    queue::Queue,
     rescue::Rescue,
     witness::Witness,
 };
@@ -70,6 +72,36 @@ pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
     secret_file::create_dir(dir)?;
     let lock = lock(dir)?;
     close_to_others(dir);
+    let opened = recover(dir, options)?;
+    let (present, queue) = (Arc::new(RwLock::new(Some(opened.tables.clone()))), Queue::new(options.queue_len_max));
+    let home = Home { dir: dir.to_owned(), options: options.clone() };
+    let thread = Committer::new(opened, Arc::clone(&present), queue.clone(), home).spawn()?;
+    Ok(DiskEngine {
+        dir: dir.to_owned(),
+        tables: present,
+        queue,
+        thread: Mutex::new(Some(thread)),
+        lock: Mutex::new(Some(lock)),
+    })
+}
+
+/// Where a store is, and how it is opened.
+#[derive(Clone, Debug)]
+pub(super) struct Home {
+    pub(super) dir: PathBuf,
+    pub(super) options: OpenOptions,
+}
+
+/// What was found in a directory, complete and consistent.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) tables: Tables,
+    pub(super) witness: Witness,
+    pub(super) commits: u64,
+}
+
+/// Lets the library recover what is in a directory that this process has locked, and compares it with the witness.
+pub(super) fn recover(dir: &Path, options: &OpenOptions) -> Outcome<Opened> {
     let testimony = Witness::read(dir)?;
     let rescue = Rescue::new(dir);
     cut_unreadable_tails(&rows_dir(dir), &rescue)?;
@@ -93,15 +125,7 @@ pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
     }
     rescue.finish()?;
     let witness = Witness::open(dir, commits)?;
-    let queue = Queue::new(options.queue_len_max);
-    let thread = Committer::new(tables.clone(), queue.clone(), witness, commits, options).spawn()?;
-    Ok(DiskEngine {
-        dir: dir.to_owned(),
-        tables: RwLock::new(Some(tables)),
-        queue,
-        thread: Mutex::new(Some(thread)),
-        lock: Mutex::new(Some(lock)),
-    })
+    Ok(Opened { tables, witness, commits })
 }
 
 /// The directory, and what earlier programs left in it, is for the owner alone. What the engine creates from now on is
@@ -138,7 +162,7 @@ fn lock(dir: &Path) -> Outcome<File> {
     }
 }
 
-fn rows_dir(dir: &Path) -> PathBuf {
+pub(super) fn rows_dir(dir: &Path) -> PathBuf {
     dir.join("rows")
 }
 

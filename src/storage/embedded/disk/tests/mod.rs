@@ -12,6 +12,7 @@ use crate::{
     },
 };
 
+mod comeback;
 mod crash;
 mod damage;
 mod engine;
