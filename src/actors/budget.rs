@@ -4,6 +4,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
+use super::error::CallError;
+
 /// Failures allowed within [`WINDOW`].
 const FAILURES_MAX: usize = 5;
 /// See above.
@@ -15,15 +17,24 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct RestartBudget {
     failures: VecDeque<Instant>,
+    /// Whether the last failure was the store's, not the room's own.
+    is_of_store: bool,
 }
 
 impl RestartBudget {
-    /// Notes a failure.
-    pub(crate) fn failed(&mut self) {
+    /// Notes a failure, and whether the store was to blame.
+    pub(crate) fn failed(&mut self, is_of_store: bool) {
+        self.is_of_store = is_of_store;
         self.failures.push_back(Instant::now());
         while self.failures.len() > FAILURES_MAX {
             self.failures.pop_front();
         }
+    }
+
+    /// Why and for how long the room must not be woken yet; none if it may be.
+    pub(crate) fn refusal(&self) -> Option<CallError> {
+        let retry_after_ms = u64::try_from(self.pause()?.as_millis()).unwrap_or(u64::MAX);
+        Some(CallError::Failed { retry_after_ms, is_of_store: self.is_of_store })
     }
 
     /// How long the room must not be woken yet; none if it may be.

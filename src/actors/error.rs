@@ -39,6 +39,8 @@ pub enum CallError {
     Failed {
         /// When to try again, milliseconds from now.
         retry_after_ms: u64,
+        /// Whether it was the store that failed, so that other rooms fare the same.
+        is_of_store: bool,
     },
     /// The user has as many streams as they may have; nothing happened.
     #[error("too many streams")]

@@ -15,7 +15,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Verifier;
-use crate::{actors::Node, circuit::CircuitState, telemetry::metrics::Metrics};
+use crate::{
+    actors::Node,
+    circuit::CircuitState,
+    storage::pulse::{Pulse, Trouble},
+    telemetry::metrics::Metrics,
+};
 
 /// The store has this long to answer.
 const STORE_WAIT: Duration = Duration::from_secs(2);
@@ -33,6 +38,7 @@ pub(super) struct Health {
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: CancellationToken,
     pub(super) verifier: Verifier,
+    pub(super) pulse: Pulse,
     pub(super) last: LastReport,
 }
 
@@ -131,7 +137,7 @@ impl Health {
 
     async fn store(&self) -> Option<&'static str> {
         match timeout(STORE_WAIT, self.node.check_store()).await {
-            Ok(Ok(())) => None,
+            Ok(Ok(())) => self.pulse.trouble().map(Trouble::as_str),
             Ok(Err(error)) => {
                 tracing::warn!(error = %crate::error::Chain(&error), "the store does not answer");
                 Some("answers with an error; see the log")

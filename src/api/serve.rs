@@ -34,7 +34,7 @@ use super::{
     status::response_with_reason,
     tokens::Tokens,
 };
-use crate::{actors::Node, domain::form::UrlSchemes, telemetry::metrics::Metrics};
+use crate::{actors::Node, domain::form::UrlSchemes, storage::pulse::Pulse, telemetry::metrics::Metrics};
 
 pub use super::{guests::GuestsOptions, intake::IntakeOptions, listener::Times, networks::Networks};
 
@@ -109,7 +109,7 @@ struct Plain {
 }
 
 impl Api {
-    /// The API of `node`, for callers whom `verifier` knows.
+    /// The API of `node`, for callers whom `verifier` knows. By `pulse` health knows whether the store takes writes.
     ///
     /// # Errors
     /// When the built-in descriptors are damaged.
@@ -117,6 +117,7 @@ impl Api {
         node: Node,
         verifier: Verifier,
         metrics: Arc<Metrics>,
+        pulse: Pulse,
         options: &Options,
     ) -> Result<Self, DescriptorsError> {
         let draining = CancellationToken::new();
@@ -139,6 +140,7 @@ impl Api {
             metrics: Arc::clone(&metrics),
             draining: draining.clone(),
             verifier,
+            pulse,
             last: Arc::default(),
         };
         let gate = Gate::new(door.clone(), &pool, max);

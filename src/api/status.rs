@@ -324,6 +324,9 @@ impl From<Reject> for ApiError {
     }
 }
 
+/// What callers are told of a store that is gone, or takes no writes.
+const STORE_UNAVAILABLE: &str = "the store cannot be reached, or cannot write";
+
 const fn describe(flaw: Flaw) -> &'static str {
     match flaw {
         Flaw::Missing => "must be given",
@@ -347,7 +350,10 @@ impl From<CallError> for ApiError {
             CallError::Gone => Self::new(Code::Unavailable, "room_unavailable", "the room is moving").retry_after(100),
             CallError::Dropped => Self::new(Code::Unavailable, "outcome_unknown", "the room failed").retry_after(100),
             CallError::Deadline => return Self::deadline(true),
-            CallError::Failed { retry_after_ms } => {
+            CallError::Failed { retry_after_ms, is_of_store: true } => {
+                Self::new(Code::Unavailable, "store_unavailable", STORE_UNAVAILABLE).retry_after(retry_after_ms)
+            }
+            CallError::Failed { retry_after_ms, is_of_store: false } => {
                 Self::new(Code::Unavailable, "room_unavailable", "the room failed too often")
                     .retry_after(retry_after_ms)
             }
@@ -365,8 +371,7 @@ impl From<CallError> for ApiError {
                         Self::new(Code::ResourceExhausted, "overloaded", "too much to do").retry_after(100)
                     }
                     StoreErrorKind::Timeout | StoreErrorKind::Unavailable => {
-                        Self::new(Code::Unavailable, "store_unavailable", "the store cannot be reached")
-                            .retry_after(500)
+                        Self::new(Code::Unavailable, "store_unavailable", STORE_UNAVAILABLE).retry_after(500)
                     }
                     StoreErrorKind::Fenced => {
                         Self::new(Code::Unavailable, "room_unavailable", "the room is moving").retry_after(100)

@@ -1,12 +1,14 @@
 //! Message ids that no earlier life of this node has made, also if the clock was set back over the restart.
 //!
 //! The store keeps up to which millisecond ids may have been made: a little ahead of the time, moved on all the while, and
-//! taken along when the store's content moves. The next life begins behind it, so after a restart ids may be that much
+//! taken along when the store's content moves. Since that is a write that comes all the time, it also tells whether the
+//! store takes writes ([`Pulse`]), and whether it is still the one of before. The next life begins behind it, so after a restart ids may be that much
 //! ahead of the time. Within one life the generator itself never goes back. What this does not see is a clock that leaps
 //! ahead, makes ids within [`EVERY`], and is set back before the next life.
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,7 +18,10 @@ use crate::{
         snowflake::{self, Snowflakes},
     },
     error::Chain,
-    storage::{Result, Store, StoreError, StoreErrorKind, consumers},
+    storage::{
+        Result, Store, StoreError, StoreErrorKind, consumers,
+        pulse::{Pulse, Trouble},
+    },
     tasks::{self, TaskKind},
 };
 
@@ -26,6 +31,12 @@ const AHEAD_MS: i64 = 20_000;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// How often when it fails: whoever waits for the store to come back asks readiness.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a reservation may take.
+const BEAT_MAX: Duration = Duration::from_secs(3);
 
 /// What is reserved behind an id that is ahead of the time, milliseconds of 4,096 ids each.
 const SPARE_MS: i64 = 100;
@@ -58,25 +69,63 @@ pub(super) async fn resume(store: &dyn Store, worker: u16, now_ms: i64) -> Resul
     Ok(ids)
 }
 
-async fn reserve(store: &dyn Store, now_ms: i64, newest_ms: i64) -> Result<()> {
+/// Returns what is reserved now, at least.
+async fn reserve(store: &dyn Store, now_ms: i64, newest_ms: i64) -> Result<Seq> {
     let (name, of) = consumers::MESSAGE_IDS;
     let until_ms = now_ms.saturating_add(AHEAD_MS).max(newest_ms.saturating_add(SPARE_MS));
-    store.put_cursor(name, of, Seq(until_ms.max(0).cast_unsigned())).await
+    let until = Seq(until_ms.max(0).cast_unsigned());
+    store.put_cursor(name, of, until).await?;
+    Ok(until)
 }
 
-/// Keeps ids reserved until the node stops.
-pub(super) fn keep(store: Arc<dyn Store>, node: Node, stop: CancellationToken) {
+/// Keeps ids reserved until the node stops, and says by `pulse` whether that is possible.
+pub(super) fn keep(store: Arc<dyn Store>, node: Node, pulse: Pulse, stop: CancellationToken) {
     drop(tasks::spawn(TaskKind::Sweep, async move {
+        let mut reserved = Seq(0);
         while !stop.is_cancelled() {
-            if let Err(failed) = reserve(&*store, node.now_ms(), node.newest_id_ms()).await {
-                tracing::warn!(error = %Chain(&failed), "message ids cannot be reserved, trying again");
-            }
+            let trouble = beat(&*store, node.now_ms(), node.newest_id_ms(), &mut reserved).await;
+            feel(&pulse, trouble);
+            let pause = if pulse.trouble().is_some() { AGAIN } else { EVERY };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }));
+}
+
+/// Why ids could not be reserved, with the error if there is one.
+type Why = Option<(Trouble, Option<StoreError>)>;
+
+/// Reserves ids once. `reserved` is what was reserved before: a store that does not know of it is another one, and is
+/// left as it is.
+async fn beat(store: &dyn Store, now_ms: i64, newest_ms: i64, reserved: &mut Seq) -> Why {
+    let (name, of) = consumers::MESSAGE_IDS;
+    let beat = async {
+        if store.cursor(name, of).await? < *reserved {
+            return Ok(Some((Trouble::NotTheSame, None)));
+        }
+        *reserved = reserve(store, now_ms, newest_ms).await?.max(*reserved);
+        Ok(None)
+    };
+    match timeout(BEAT_MAX, beat).await {
+        Ok(Ok(trouble)) => trouble,
+        Ok(Err(error)) => Some((Trouble::of(&error), Some(error))),
+        Err(_) => Some((Trouble::Silent, None)),
+    }
+}
+
+/// Notes it, and says so when it is new.
+fn feel(pulse: &Pulse, why: Why) {
+    let is_news = pulse.felt(why.as_ref().map(|(trouble, _)| *trouble));
+    match why {
+        _ if !is_news => {}
+        None => tracing::info!("the store takes writes again"),
+        Some((trouble, Some(error))) => {
+            tracing::error!(error = %Chain(&error), "the store {}", trouble.as_str());
+        }
+        Some((trouble, None)) => tracing::error!("the store {}", trouble.as_str()),
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +165,29 @@ mod tests {
             let id = resume(&store, 3, now).await.unwrap().next(now, MessageId(0));
             assert!(made_at_ms(id) <= now + AHEAD_MS + 1);
         }
+    }
+
+    #[tokio::test]
+    async fn an_emptied_store_is_noticed_and_left_as_it_is() {
+        let (store, mut reserved) = (EmbeddedStore::in_memory(), Seq(0));
+        for now in [EPOCH_MS, EPOCH_MS + 2_000, EPOCH_MS - 50_000, EPOCH_MS + 4_000] {
+            assert!(beat(&store, now, 0, &mut reserved).await.is_none());
+        }
+        let emptied = EmbeddedStore::in_memory();
+        for _ in 0..2 {
+            let why = beat(&emptied, EPOCH_MS + 6_000, 0, &mut reserved).await.unwrap();
+            assert_eq!(why.0, Trouble::NotTheSame);
+        }
+        let (name, of) = consumers::MESSAGE_IDS;
+        assert_eq!(emptied.cursor(name, of).await.unwrap(), Seq(0));
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_takes_no_writes() {
+        let store = EmbeddedStore::in_memory();
+        store.close().await.unwrap();
+        let why = beat(&store, EPOCH_MS, 0, &mut Seq(0)).await.unwrap();
+        assert_eq!(why.0, Trouble::Refused);
     }
 
     #[tokio::test]

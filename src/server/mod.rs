@@ -32,7 +32,7 @@ use crate::{
     ephemera::{Alone, Ephemera, OverRedis},
     events::InProcessBus,
     redis_link::RedisLink,
-    storage::{Durability, Store},
+    storage::{Durability, Store, pulse::Pulse},
     tasks::{self, TaskKind},
     telemetry::metrics::Metrics,
 };
@@ -91,9 +91,10 @@ impl Server {
             .with_context(|| format!("listen on {}", config.server.listen))?;
         let addr = listener.local_addr()?;
         let recovered = node.recover().await?;
-        let api = Api::new(node.clone(), verifier, metrics, &api_options(config))?;
+        let pulse = Pulse::default();
+        let api = Api::new(node.clone(), verifier, metrics, pulse.clone(), &api_options(config))?;
         let (stop, drain) = (CancellationToken::new(), config.server.drain_timeout());
-        ids::keep(backend.plain(), node.clone(), stop.clone());
+        ids::keep(backend.plain(), node.clone(), pulse, stop.clone());
         tracing::info!(%addr, recovered, "serving");
         let serving = api.serve(listener, stop.clone(), config.server.drain(), quiesce(node, drain));
         let serving = tasks::spawn(TaskKind::Listener, serving);

@@ -94,6 +94,18 @@ impl StoreError {
         Self { kind: self.kind, outcome: self.outcome, op: self.op, source: None }
     }
 
+    /// The same error without its cause, for a call that was not begun because of it.
+    #[must_use]
+    pub const fn before_the_call(&self) -> Self {
+        Self { kind: self.kind, outcome: Outcome::NotApplied, op: self.op, source: None }
+    }
+
+    /// Whether the store as a whole is in trouble, as far as this error tells; otherwise it is about what was asked for.
+    #[must_use]
+    pub const fn is_of_store(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Overloaded | StoreErrorKind::Timeout | StoreErrorKind::Unavailable)
+    }
+
     /// What went wrong.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {

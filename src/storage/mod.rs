@@ -30,6 +30,7 @@ pub mod postgres;
 pub mod project;
 #[cfg(test)]
 mod project_tests;
+pub mod pulse;
 pub mod scylla;
 pub mod types;
 pub mod url;

@@ -163,10 +163,11 @@ impl Actor for Directory {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorTerminated(actor, _, _) => state.gone(actor.get_id(), false, &myself),
+            SupervisionEvent::ActorTerminated(actor, _, _) => state.gone(actor.get_id(), None, &myself),
             SupervisionEvent::ActorFailed(actor, error) => {
                 tracing::warn!(%error, "a room failed");
-                state.gone(actor.get_id(), true, &myself);
+                let is_of_store = error.downcast_ref().is_some_and(StoreError::is_of_store);
+                state.gone(actor.get_id(), Some(is_of_store), &myself);
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
@@ -183,11 +184,8 @@ impl State {
         match self.rooms.get_mut(&room) {
             Some(Entry::Awake(handle, _)) => drop(reply.send(Ok(handle.clone()))),
             Some(Entry::Waking(waiters) | Entry::Sleeping { waiters, .. }) => waiters.push(reply),
-            None => match self.budgets.get(&room).and_then(RestartBudget::pause) {
-                Some(pause) => {
-                    let retry_after_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                    drop(reply.send(Err(CallError::Failed { retry_after_ms })));
-                }
+            None => match self.budgets.get(&room).and_then(RestartBudget::refusal) {
+                Some(refused) => drop(reply.send(Err(refused))),
                 None => self.load(room, vec![reply], myself),
             },
         }
@@ -227,7 +225,7 @@ impl State {
             Ok(loaded) => self.spawn(loaded, myself).await,
             Err(error) => {
                 tracing::warn!(%room, error = %crate::error::Chain(&error), "room not woken");
-                self.budgets.entry(room).or_default().failed();
+                self.budgets.entry(room).or_default().failed(error.is_of_store());
                 Err(error)
             }
         };
@@ -243,8 +241,7 @@ impl State {
                 }
             }
             Err(error) => {
-                let (kind, op) = (error.kind(), error.op());
-                waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(StoreError::new(kind, op).into()))));
+                waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(error.before_the_call().into()))));
                 if self.unsettled.contains(&room) {
                     self.rewake_later(room, REWAKE_PAUSE, myself);
                 }
@@ -382,13 +379,14 @@ impl State {
         }
     }
 
-    /// An incarnation has ended; whoever waits for the room gets the next one.
-    fn gone(&mut self, actor: ActorId, failed: bool, myself: &ActorRef<DirectoryMsg>) {
+    /// An incarnation has ended, or has failed (then: whether the store was to blame); whoever waits for the room gets the
+    /// next one.
+    fn gone(&mut self, actor: ActorId, failed: Option<bool>, myself: &ActorRef<DirectoryMsg>) {
         let Some(room) = self.by_actor.remove(&actor) else {
             return;
         };
-        if failed {
-            self.budgets.entry(room).or_default().failed();
+        if let Some(is_of_store) = failed {
+            self.budgets.entry(room).or_default().failed(is_of_store);
         }
         self.seed.active.remove(&room);
         let (slept, waiters, reply) = match self.rooms.remove(&room) {
@@ -411,12 +409,14 @@ impl State {
 
     /// Wakes a room that died, for whoever waits and for those who were not told what it did.
     fn rewake_for(&mut self, room: RoomId, waiters: Vec<Waiter>, myself: &ActorRef<DirectoryMsg>) {
-        match self.budgets.get(&room).and_then(RestartBudget::pause) {
+        let budget = self.budgets.get(&room);
+        match budget.and_then(|budget| Some((budget, budget.pause()?))) {
             None => self.load(room, waiters, myself),
-            Some(pause) => {
-                let retry_after_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                let failed = || CallError::Failed { retry_after_ms };
-                waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(failed()))));
+            Some((budget, pause)) => {
+                waiters.into_iter().for_each(|waiter| {
+                    let refused = budget.refusal().unwrap_or(CallError::Gone);
+                    drop(waiter.send(Err(refused)));
+                });
                 self.rewake_later(room, pause, myself);
             }
         }

@@ -1,9 +1,10 @@
 //! What belongs to users: profiles, blocks, devices, preferences, presence; and a room's synchronisation state.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 
 use super::Node;
 #[cfg(any(test, feature = "testkit"))]
@@ -25,6 +26,10 @@ use crate::{
 const PROFILES_MAX: usize = 100_000;
 /// How long what the store says of a caller's name is believed.
 const HEARD_FOR_MS: i64 = 60_000;
+/// How long a call waits for what its token says of its user to be stored.
+const NOTING_MAX: Duration = Duration::from_secs(1);
+/// When that is tried again, if it failed.
+const NOTED_AGAIN_MS: i64 = 5_000;
 
 /// Blocked users that are told of.
 const BLOCKED_MAX: usize = 10_000;
@@ -107,7 +112,7 @@ impl Node {
     /// and then, and what is newer here put right.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store cannot be read. What cannot be written is tried again a little later.
     pub async fn heard(&self, user: UserId, said: &Said) -> StoreResult<String> {
         let now_ms = self.now_ms();
         let is_fresh = |heard: &Heard| (0..HEARD_FOR_MS).contains(&(now_ms - heard.read_at_ms));
@@ -119,14 +124,20 @@ impl Node {
         let stored = body.as_deref().map(codec::decode_names).transpose()?;
         let before = self.profiles.heard(user).map(|heard| heard.names).unwrap_or_default();
         let names = stored.clone().unwrap_or_default().merge(before).after(said);
+        let mut read_at_ms = now_ms;
         if stored.as_ref() != Some(&names) {
             let body = codec::with_names(body.as_deref().unwrap_or_default(), &names)?;
-            self.context.store.put_profile(user, body).await?;
+            // Whoever only reads needs no name in the store.
+            let noted = timeout(NOTING_MAX, self.context.store.put_profile(user, body)).await;
+            if !matches!(noted, Ok(Ok(()))) {
+                tracing::debug!(%user, "what a token says of its user cannot be stored, and will be later");
+                read_at_ms = now_ms - HEARD_FOR_MS + NOTED_AGAIN_MS;
+            }
         }
         let profile = UserProfile { name: names.name.text.clone(), picture: names.picture.text.clone() };
         self.profiles.put(user, Arc::new(profile));
         let name = names.name.text.clone();
-        self.profiles.put_heard(user, Heard { names, read_at_ms: now_ms });
+        self.profiles.put_heard(user, Heard { names, read_at_ms });
         Ok(name)
     }
 

@@ -182,7 +182,7 @@ async fn a_room_that_keeps_failing_is_left_alone_for_a_while() {
         settle().await;
     }
     let answer = town.try_say(ANA, room, "c", "hi").await;
-    let Err(CallError::Failed { retry_after_ms }) = answer else {
+    let Err(CallError::Failed { retry_after_ms, is_of_store: true }) = answer else {
         panic!("{answer:?}");
     };
     assert!(retry_after_ms > 0 && retry_after_ms <= 5_000);

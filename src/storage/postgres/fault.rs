@@ -1,7 +1,7 @@
 //! What goes wrong between here and the server, before it is known in which operation: its kind for the caller, and
 //! whether trying again is safe.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
@@ -27,14 +27,40 @@ pub(super) enum Again {
 pub(super) struct Fault {
     kind: StoreErrorKind,
     again: Again,
+    /// The server says that it does nothing of the kind at present.
+    refusal: Option<Refusal>,
     constraint: Option<Arc<str>>,
     source: Arc<dyn Error + Send + Sync>,
+}
+
+/// Why a server does nothing at present. Nothing of the statement was done, and the next one fares the same; a commit is
+/// never answered like this.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    /// Its disk has no room.
+    Full,
+    /// It is read-only, or lets nobody in.
+    Closed,
+}
+
+impl Refusal {
+    fn of(code: &SqlState) -> Option<Self> {
+        let closed = [
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            SqlState::INVALID_PASSWORD,
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            SqlState::INVALID_CATALOG_NAME,
+            SqlState::CANNOT_CONNECT_NOW,
+        ];
+        let closed = closed.contains(code).then_some(Self::Closed);
+        if *code == SqlState::DISK_FULL { Some(Self::Full) } else { closed }
+    }
 }
 
 impl Fault {
     /// A fault of `kind` that says why and is final.
     pub(super) fn because(kind: StoreErrorKind, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, again: Again::Nothing, constraint: None, source: Arc::from(why.into()) }
+        Self { kind, again: Again::Nothing, refusal: None, constraint: None, source: Arc::from(why.into()) }
     }
 
     /// Stored values that cannot be.
@@ -59,7 +85,12 @@ impl Fault {
 
     /// The error of operation `op`.
     pub(super) fn at(self, op: &'static str) -> StoreError {
-        StoreError::because(self.kind, op, Box::new(self.source) as Box<dyn Error + Send + Sync>)
+        let source: Box<dyn Error + Send + Sync> = Box::new(self.source);
+        match self.refusal {
+            None => StoreError::because(self.kind, op, source),
+            Some(Refusal::Full) => StoreError::not_tried(op, io::Error::new(io::ErrorKind::StorageFull, source)),
+            Some(Refusal::Closed) => StoreError::not_tried(op, source),
+        }
     }
 
     /// What went wrong.
@@ -74,7 +105,7 @@ impl Fault {
 
     /// Whether nothing was written, certainly.
     pub(super) fn is_certain(&self) -> bool {
-        self.kind.outcome() == Happened::NotApplied
+        self.refusal.is_some() || self.kind.outcome() == Happened::NotApplied
     }
 
     /// The unique index that refused the write.
@@ -108,6 +139,9 @@ impl Fault {
         if *code == SqlState::QUERY_CANCELED {
             return (StoreErrorKind::Overloaded, Again::Nothing);
         }
+        if *code == SqlState::DISK_FULL {
+            return (StoreErrorKind::Unavailable, Again::Nothing);
+        }
         // The first two characters are the class (PostgreSQL manual, appendix A).
         match &code.code()[..2] {
             "23" => (StoreErrorKind::Conflict, Again::Nothing),
@@ -129,8 +163,9 @@ impl From<tokio_postgres::Error> for Fault {
             // The connection broke, or was broken when it was used: what was sent may have been done.
             None => (StoreErrorKind::Unavailable, Again::Reads),
         };
+        let refusal = error.as_db_error().and_then(|error| Refusal::of(error.code()));
         let constraint = error.as_db_error().and_then(DbError::constraint).map(Arc::from);
-        Self { kind, again, constraint, source: Arc::new(error) }
+        Self { kind, again, refusal, constraint, source: Arc::new(error) }
     }
 }
 

@@ -105,7 +105,7 @@ async fn refuses_and_comes_back(store: &EmbeddedStore<DiskEngine>, refused: impl
 
 /// Leaves nothing free on the disk of `dir`.
 fn fill(dir: &Path) {
-    let mut ballast = fs::File::create(dir.join("ballast")).unwrap();
+    let mut ballast = File::create(dir.join("ballast")).unwrap();
     for bytes in [1 << 20, 4_096, 1] {
         while ballast.write_all(&vec![1; bytes]).is_ok() {}
     }
