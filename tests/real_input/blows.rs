@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tertulia_proto::chat::v1::{GetMessageHistoryRequest, SendMessageRequest};
+use tertulia_proto::chat::v1::{GetMessageHistoryRequest, GetRoomsRequest, SendMessageRequest};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -20,6 +20,10 @@ use super::{
 const NODE_AWAY: Duration = Duration::from_secs(60);
 /// Longest time without a send acknowledged, or without a page of history read, while a node is away.
 const STANDSTILL_MAX: Duration = Duration::from_secs(15);
+/// How long a store takes no writes.
+const WITHOUT_WRITES: Duration = Duration::from_secs(2);
+/// Users whom the server has never seen.
+const NEWCOMERS: std::ops::Range<i64> = 7_700_000..7_800_000;
 /// Sends that must be acknowledged while Redis is away.
 const WITHOUT_REDIS: usize = 100;
 /// Between two sends of one who sends all the while.
@@ -40,6 +44,10 @@ pub(crate) enum Blow {
     RedisEmptied,
     /// Redis dies, and comes back when the server has done without it for a while.
     Redis,
+    /// Files refuse writes for a while, the log's too, under a server that goes on.
+    Disk,
+    /// The database is read-only for a while.
+    ReadOnly,
     /// One node of three dies and is away for a minute, in which sends and reads go on.
     Node,
 }
@@ -122,6 +130,20 @@ impl Backing {
                 self.start_again().await;
                 server.start_again().await;
             }
+            Blow::Disk => {
+                server.limit_files("1");
+                without_writes(server, rooms).await;
+                server.limit_files("unlimited");
+                until_ready(server, true).await;
+            }
+            Blow::ReadOnly => {
+                let Self::Postgres(postgres) = self else { panic!("only PostgreSQL is made read-only") };
+                if postgres.set_read_only(true).await {
+                    without_writes(server, rooms).await;
+                    postgres.set_read_only(false).await;
+                    until_ready(server, true).await;
+                }
+            }
             Blow::RedisEmptied => self.servers().flush_redis().await,
             Blow::Redis => {
                 self.servers().ctl("kill", "redis");
@@ -140,6 +162,37 @@ impl Backing {
                 servers.ctl_beside("start", "cassandra-1").await;
             }
         }
+    }
+}
+
+/// Sees to it that a server whose store takes no writes says so, and answers whoever only reads, also one it has never
+/// seen.
+async fn without_writes(server: &TestServer, rooms: &[TestRoom]) {
+    until_ready(server, false).await;
+    let until = Instant::now() + WITHOUT_WRITES;
+    for newcomer in NEWCOMERS {
+        let stranger = server.at.client(newcomer, false);
+        stranger.get_rooms(GetRoomsRequest::default()).await.expect("a newcomer is answered");
+        for room in rooms {
+            assert!(read_page(&server.at, room).await, "{} cannot be read", room.name);
+        }
+        if Instant::now() > until {
+            break;
+        }
+    }
+    let (status, reasons) = server.health().await;
+    assert_eq!((status, reasons.contains_key("store")), (503, true), "{reasons:?}");
+}
+
+async fn until_ready(server: &TestServer, wanted: bool) {
+    let began = Instant::now();
+    loop {
+        let (status, reasons) = server.health().await;
+        if (status == 200) == wanted {
+            return;
+        }
+        assert!(began.elapsed() < STANDSTILL_MAX, "{status}: {reasons:?}");
+        sleep(LOOK_EVERY).await;
     }
 }
 

@@ -41,8 +41,9 @@ use truth::RoomTruth;
 /// What happens when this much is imported, in percent.
 type Blows = [(usize, Blow)];
 
-const OVER_FILES: &Blows = &[(25, Blow::Server), (50, Blow::Server), (75, Blow::Server)];
-const OVER_POSTGRES: &Blows = &[(25, Blow::Server), (50, Blow::Database), (75, Blow::Both)];
+const OVER_FILES: &Blows =
+    &[(20, Blow::Server), (35, Blow::Disk), (50, Blow::Server), (65, Blow::Disk), (80, Blow::Server)];
+const OVER_POSTGRES: &Blows = &[(20, Blow::Server), (40, Blow::Database), (60, Blow::ReadOnly), (80, Blow::Both)];
 const OVER_CASSANDRA: &Blows =
     &[(15, Blow::Server), (30, Blow::RedisEmptied), (45, Blow::Database), (60, Blow::Redis), (75, Blow::Both)];
 const OVER_RING: &Blows = &[(10, Blow::Server), (20, Blow::Node)];

@@ -92,6 +92,23 @@ impl Postgres {
         assert_eq!(running.0.wait().unwrap().signal(), Some(9));
     }
 
+    /// Has it refuse all writes, or take them again. Returns whether that was done: not to a server that is not the
+    /// test's own.
+    pub(crate) async fn set_read_only(&self, is_read_only: bool) -> bool {
+        if self.own.is_none() {
+            return false;
+        }
+        let (client, connection) = self.config.connect(NoTls).await.unwrap();
+        let set = async move {
+            client.execute("SET default_transaction_read_only = off", &[]).await?;
+            let system = format!("ALTER SYSTEM SET default_transaction_read_only = {is_read_only}");
+            client.execute(&system, &[]).await?;
+            client.execute("SELECT pg_reload_conf()", &[]).await
+        };
+        tokio::join!(set, connection).0.unwrap();
+        true
+    }
+
     /// Starts on the same directory and port; returns when it answers.
     pub(crate) async fn start_again(&mut self) {
         let Some(own) = &mut self.own else { return };

@@ -212,6 +212,7 @@ impl TestServer {
             command.args(["--set", set]);
         }
         let log = self.append("server.log");
+        let command = &mut deaf_to_limits(&command);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.running = Some(Running(command.spawn().unwrap()));
         let (mut admin, deadline) = (self.at.admin(), Instant::now() + START_MAX);
@@ -220,6 +221,14 @@ impl TestServer {
             assert!(Instant::now() < deadline, "no answer yet: {status}");
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Sets how long the server may make a file: with 1 byte it can write none.
+    pub(crate) fn limit_files(&mut self, bytes: &str) {
+        self.assert_alive();
+        let pid = self.running.as_ref().expect("it was started").0.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status().unwrap();
+        assert!(set.success(), "{set:?}");
     }
 
     /// It has not ended by itself.
@@ -290,6 +299,20 @@ impl Drop for TestServer {
             eprintln!("kept: {} (server.log, data)", dir.keep().display());
         }
     }
+}
+
+/// The same command, for which a file that may not grow is an error and not the end.
+fn deaf_to_limits(command: &Command) -> Command {
+    let mut deaf = Command::new("sh");
+    deaf.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    deaf.stdin(Stdio::null()).current_dir(command.get_current_dir().expect("the test's directory"));
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => deaf.env(name, value),
+            None => deaf.env_remove(name),
+        };
+    }
+    deaf
 }
 
 async fn ended(mut running: Running, longest: Duration) -> ExitStatus {
