@@ -50,6 +50,14 @@ pub enum CipherError {
     ClientContent,
 }
 
+/// Number of the master key that a value says it is sealed under; none for what is no sealed value of this version.
+/// Nothing vouches for it: it is for telling an operator which key to look for.
+#[must_use]
+pub fn sealed_under(sealed: &[u8]) -> Option<u8> {
+    let is_sealed = sealed.len() >= SEALED_BYTES_MIN && sealed.first() == Some(&VERSION);
+    sealed.get(1).copied().filter(|_| is_sealed)
+}
+
 impl Keyring {
     /// Encrypts and authenticates `plain` under the current master key.
     ///

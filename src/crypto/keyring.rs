@@ -165,18 +165,6 @@ impl Keyring {
         self.masters.iter().map(|master| master.id)
     }
 
-    /// A public fingerprint of a master key, `None` for an unknown id.
-    ///
-    /// A store keeps it beside the data and compares it at start: a wrong `CHAT_KEY` is then one
-    /// clear error instead of a failed authentication on every read. It tells nothing of the key.
-    #[must_use]
-    pub fn check_value(&self, key_id: u8) -> Option<[u8; 16]> {
-        let master = self.master(key_id)?;
-        let mut value = [0; 16];
-        master.at_rest.expand(b"tertulia key check v1", &mut value).expect("16 bytes are within HKDF's bound of 8,160");
-        Some(value)
-    }
-
     pub(super) fn current(&self) -> &Master {
         &self.masters[0]
     }

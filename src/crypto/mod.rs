@@ -21,6 +21,6 @@ mod tests;
 #[cfg(test)]
 mod vectors;
 
-pub use cipher::{CipherError, SEALED_OVERHEAD_BYTES_MAX, USER_DATA_SCOPE};
+pub use cipher::{CipherError, SEALED_OVERHEAD_BYTES_MAX, USER_DATA_SCOPE, sealed_under};
 pub use envelope::RoomKey;
 pub use keyring::{Keyring, KeyringError, KeyringOptions, MasterKeyHex};

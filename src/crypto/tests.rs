@@ -97,7 +97,6 @@ fn a_key_of_the_same_id_but_other_bytes_is_refused() {
     let stranger = keyring(MasterKeyHex::generate(1).unwrap(), []);
     let opened = stranger.open(ROOM, AAD, &sealed);
     assert_eq!(opened, Err(CipherError::NotAuthentic));
-    assert_ne!(stranger.check_value(1), KEYRING.check_value(1));
 }
 
 #[test]

@@ -118,13 +118,6 @@ fn client_content_is_that_of_openssl() {
 }
 
 #[test]
-fn the_check_value_is_that_of_openssl() {
-    let keyring = vector_keyring();
-    assert_eq!(keyring.check_value(7), Some(array("check_value")));
-    assert_eq!(keyring.check_value(8), None);
-}
-
-#[test]
 fn python_reads_encryption_data_and_content() {
     let master = super::MasterKeyHex::generate(1).unwrap();
     let keyring = keyring(master.clone(), []);

@@ -35,6 +35,16 @@ pub(super) async fn keyring(keys: MasterKeys) -> anyhow::Result<Arc<Keys>> {
 }
 
 impl Keys {
+    /// Number of the key that seals.
+    pub(super) fn current_id(&self) -> u8 {
+        self.0.current_key_id()
+    }
+
+    /// Whether there is a key of this number.
+    pub(super) fn has(&self, id: u8) -> bool {
+        self.0.key_ids().any(|known| known == id)
+    }
+
     /// Whether a master key opens a room's key.
     pub(super) fn opens_room(&self, encryption_data: &str) -> bool {
         self.0.unwrap_room_key(encryption_data).is_ok()

@@ -2,6 +2,7 @@
 //! listener, streams, rooms, connections, second store, store.
 
 mod ids;
+mod key_check;
 mod keys;
 mod mirror;
 mod relational;
@@ -64,6 +65,7 @@ impl Server {
         tasks::spawn(TaskKind::Keys, verifier.clone().run());
         let keyring = keyring(config.encryption.resolve(&data_dir)?).await?;
         let backend = store::open(config, &config.storage.serves, accept_data_loss).await?;
+        key_check::check(&backend.plain(), &keyring).await.context("this store is not served with these keys")?;
         let metrics = Metrics::new(backend.store.name());
         let mirror = Mirror::start(config, &backend, accept_data_loss).await?;
         mirror.iter().for_each(|mirror| metrics.watch_mirror(mirror.following()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::{
+    key_check,
     keys::{Keys, keyring},
     store,
 };
@@ -47,6 +48,7 @@ pub async fn import_relational(
     let keys = keyring(config.encryption.resolve(&config.server.data_dir)?).await?;
     let source = Source::open(from).await.context("the tables to import")?;
     let store = store::open_at(to, false).await.with_context(|| to.to_string())?;
+    key_check::check(&store, &keys).await?;
     let network = behind_network(Arc::clone(&store), Deadlines::default(), None);
     let sealed = Arc::new(Encrypted::new(network.store, Arc::clone(&keys) as _));
     let report = relational::import(source, sealed, keys, options, progress).await;

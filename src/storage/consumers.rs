@@ -18,5 +18,9 @@ pub const STORE: RoomId = RoomId([0; 16]);
 /// Up to which millisecond (Unix) message ids may have been made. Moves to another store as well.
 pub const MESSAGE_IDS: (&str, RoomId) = ("ids", STORE);
 
+/// Beginning of the names under which a store keeps something sealed with each of its master keys, as synchronisation
+/// states of [`STORE`]; the key's number follows. They move to another store as well.
+pub const MASTER_KEY: &str = "master-key-";
+
 /// Those whose cursors move with a room to another store.
 pub const MOVED: &[&str] = &[BUS];

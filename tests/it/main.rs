@@ -23,6 +23,7 @@ mod door;
 mod every_field;
 mod expiry;
 mod forms;
+mod keys;
 mod limits;
 mod messages;
 mod migrate;

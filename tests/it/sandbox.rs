@@ -104,6 +104,17 @@ impl Sandbox {
         self.server = Some(Server::start(&self.config(), false).await.unwrap());
     }
 
+    /// Another setting from the next start on.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.flags.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Why the server does not start.
+    pub(crate) async fn refusal(&self) -> String {
+        let started = Server::start(&self.config(), false).await;
+        format!("{:#}", started.map(drop).expect_err("must not start"))
+    }
+
     /// The configuration of the server.
     pub(crate) fn config(&self) -> Config {
         config(self.dir.path(), &[&self.store[..], &self.flags].concat())

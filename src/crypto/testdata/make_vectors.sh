@@ -47,7 +47,6 @@ seal seal_empty "$room_id" "" "" "$iv"
 seal seal_text "$room_id" "$(text '¿Qué tal? 👋 Nos vemos a las 8.')" "$(text 'messages:42')" "$iv"
 seal seal_block "$room_id" "$(text 'exactly 16 bytes')" "$(text 'x')" "$iv"
 seal seal_user "$(text 'tertulia user data')" "$(text 'device token')" "$(text 'tokens')" "$iv"
-say check_value "$(hkdf "$chat_key" "$(text 'tertulia key check v1')" 16)"
 
 # The process secret and a room key of it.
 salt=00112233445566778899aabbccddeeff

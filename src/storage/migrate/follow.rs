@@ -153,6 +153,7 @@ async fn turn(work: &Arc<Work>, following: &Following) -> bool {
 /// Brings rooms and users.
 async fn bring(work: &Arc<Work>, changed: &Changed) -> Result<()> {
     if changed.everything {
+        journal::keys(work).await?;
         rooms::copy(work, BTreeSet::new()).await?;
         users::copy(work).await?;
         return journal::jobs(work).await;

@@ -30,6 +30,16 @@ pub(super) async fn copy(work: &Arc<Work>) -> Result<()> {
     Ok(())
 }
 
+/// Brings what tells the master keys that bodies are sealed with: there are few.
+pub(super) async fn keys(work: &Work) -> Result<()> {
+    for (name, sealed) in work.from.ask(|s| s.sync_states(consumers::STORE)).await? {
+        if name.starts_with(consumers::MASTER_KEY) {
+            work.to.ask(|s| s.put_sync_state(consumers::STORE, &name, sealed.clone())).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Brings the join jobs: there are few.
 pub(super) async fn jobs(work: &Work) -> Result<()> {
     let from: BTreeMap<_, _> = work.from.ask(|s| s.join_jobs()).await?.into_iter().collect();

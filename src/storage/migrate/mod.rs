@@ -101,6 +101,7 @@ pub async fn copy(
     progress: Arc<Progress>,
 ) -> Result<Copied> {
     let work = Work::new(from, to, options, progress);
+    journal::keys(&work).await?;
     let active = rooms::active_rooms(&work.from).try_collect().await?;
     let copied = rooms::copy(&work, active).await?;
     users::copy(&work).await?;

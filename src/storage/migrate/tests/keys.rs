@@ -8,6 +8,7 @@ use crate::{
     domain::ids::UserId,
     storage::{
         Store,
+        consumers::STORE,
         layer::encrypted::{Encrypted, SealError, Sealer},
     },
 };
@@ -47,6 +48,10 @@ async fn as_sealed_or_sealed_anew() {
     copied(&plain, &sealed(&old, Arc::clone(&old_keys))).await.unwrap();
 
     copied(&old, &verbatim).await.unwrap();
+    // With which keys that is, comes along; nothing else that a store says of itself.
+    let told = verbatim.sync_states(STORE).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told.first(), old.sync_states(STORE).await.unwrap().first());
     assert_equal(&compared(&old, &verbatim).await);
     assert_equal(&compared(&plain, &sealed(&verbatim, Arc::clone(&old_keys))).await);
 

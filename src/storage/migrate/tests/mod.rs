@@ -18,7 +18,7 @@ use crate::{
     storage::{
         DeviceRow, Listing, MemberRow, Position, Projection, ReactionRow, RoomPrefs, Store,
         conformance::{external, filled, head, message, project, room, with_external},
-        consumers::MESSAGE_IDS,
+        consumers::{MASTER_KEY, MESSAGE_IDS, STORE},
         embedded::EmbeddedStore,
     },
 };
@@ -82,6 +82,8 @@ async fn town() -> Arc<dyn Store> {
     people(&*store).await;
     store.put_join_job(full(), Some(bytes("job"))).await.unwrap();
     store.put_cursor(MESSAGE_IDS.0, MESSAGE_IDS.1, Seq(1_000)).await.unwrap();
+    store.put_sync_state(STORE, &format!("{MASTER_KEY}1"), bytes("a key's")).await.unwrap();
+    store.put_sync_state(STORE, "of the store itself", bytes("stays")).await.unwrap();
     for number in 10..30 {
         let (epoch, _) = filled(&*store, room(number), u64::from(number)).await;
         let settings = Projection { room: Some(bytes("settings")), ..head(u64::from(number)) };
