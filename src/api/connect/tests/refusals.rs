@@ -101,7 +101,7 @@ async fn http_says_what_would_do() {
         let (_, headers, body) = json(response).await;
         assert_eq!(
             (&headers["content-type"], &headers["tertulia-reason"]),
-            (&"application/json", &"malformed"),
+            (&http::HeaderValue::from_static("application/json"), &http::HeaderValue::from_static("malformed")),
             "{case}"
         );
         assert_eq!(body["code"], "invalid_argument", "{case}");
