@@ -5,7 +5,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["chat/v1/types.proto", "chat/v1/chat.proto", "tokens/v1/tokens.proto", "admin/v1/admin.proto"];
+    let files = [
+        "tertulia/chat/v1/types.proto",
+        "tertulia/chat/v1/chat.proto",
+        "tertulia/tokens/v1/tokens.proto",
+        "tertulia/admin/v1/admin.proto",
+    ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -29,3 +29,32 @@ pub mod admin {
 
 /// The descriptor set of all files, for reflection and for translating to JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    /// What code is generated as elsewhere has a name of its own in each language; what goes over the wire has none.
+    #[test]
+    fn files_say_what_they_are_called_in_each_language() {
+        let set = prost_types::FileDescriptorSet::decode(super::DESCRIPTORS).unwrap();
+        let ours: Vec<_> = set.file.iter().filter(|file| !file.name().starts_with("google/")).collect();
+        assert_eq!(ours.len(), 4);
+        for file in ours {
+            let area = file.package().strip_suffix(".v1").unwrap();
+            let mut name = area.to_owned();
+            name[..1].make_ascii_uppercase();
+            let options = file.options.as_ref().unwrap();
+            assert!(file.name().starts_with(&format!("tertulia/{area}/v1/")), "{}", file.name());
+            assert_eq!(options.go_package(), format!("tertulia/gen/{area}/v1;{area}v1"));
+            assert_eq!(options.java_package(), format!("com.tertulia.{area}.v1"));
+            assert!(options.java_multiple_files());
+            assert_eq!(options.csharp_namespace(), format!("Tertulia.{name}.V1"));
+            assert_eq!(options.php_namespace(), format!("Tertulia\\{name}\\V1"));
+            assert_eq!(options.ruby_package(), format!("Tertulia::{name}::V1"));
+            for service in &file.service {
+                assert_eq!(format!("{}.{}", file.package(), service.name()), format!("{area}.v1.{name}Service"));
+            }
+        }
+    }
+}

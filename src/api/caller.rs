@@ -9,6 +9,7 @@ use super::{
     auth::{AuthError, Expiry, Identity, Verifier, bearer_token},
     intake::Intake,
     limits::Limits,
+    refusals::Refusals,
     status::ApiError,
 };
 use crate::{
@@ -53,20 +54,32 @@ pub(super) struct Door {
     pub(super) metrics: Arc<Metrics>,
     pub(super) answers: Arc<Answers>,
     pub(super) url_schemes: Arc<UrlSchemes>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 impl Door {
     /// Whose token it is.
     pub(super) async fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         let header = headers.get(http::header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        let token = bearer_token(header)?;
+        let verified = match bearer_token(header) {
+            Ok(token) => self.verify(token).await,
+            Err(error) => Err(error),
+        };
+        verified.map_err(|error| self.refused(error))
+    }
+
+    async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
         let now = self.node.now_ms();
         match self.verifier.verify_now(token, now) {
-            Ok(identity) => Ok(identity),
             // Another key may have come into use: worth one wait.
-            Err(AuthError::UnknownKey | AuthError::KeysUnavailable) => Ok(self.verifier.verify(token, now).await?),
-            Err(error) => Err(error.into()),
+            Err(AuthError::UnknownKey | AuthError::KeysUnavailable) => self.verifier.verify(token, now).await,
+            other => other,
         }
+    }
+
+    fn refused(&self, error: AuthError) -> ApiError {
+        self.refusals.note(&error, &self.metrics);
+        error.into()
     }
 
     /// The caller whom the gate let in, once the whole request is here: their token may have ended while its body came, or
@@ -79,13 +92,13 @@ impl Door {
 
     /// Whether the caller's token is valid now.
     pub(super) fn still_holds(&self, caller: &Caller) -> Result<(), ApiError> {
-        if caller.expiry.has_passed(self.node.now_ms()) { Err(AuthError::Expired.into()) } else { Ok(()) }
+        if caller.expiry.has_passed(self.node.now_ms()) { Err(self.refused(AuthError::Expired)) } else { Ok(()) }
     }
 
     /// Counts a call, and notes what the token says of the user.
     pub(super) async fn admit(&self, identity: Identity) -> Result<Caller, ApiError> {
         let user = UserId(identity.user_id);
-        self.limits.user(user).await?;
+        self.limits.call(user, identity.admin).await?;
         let stamp = Stamp::new(identity.issued_at_ms, identity.expiry.at_ms(), self.node.now_ms());
         let said = Said { name: identity.name, picture: identity.picture, stamp };
         let name = self.node.heard(user, &said).await?;

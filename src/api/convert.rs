@@ -15,7 +15,7 @@ use crate::{
         form::{self, UrlSchemes},
         ids::{ExternalRef, MessageId, RoomId, Seq, UserId},
         message::{Attachment, Draft, ForwardedFrom, Message, MessageType},
-        reject::{Flaw, Reject},
+        reject::{Bounds, Flaw, Reject},
         room::{Member, Role, RoomInfo, RoomType},
         status::{Reached, Status},
     },
@@ -69,13 +69,13 @@ pub(super) fn message_id(id: i64) -> Result<MessageId, Reject> {
     match id {
         0 => Err(Reject::invalid("message_id", Flaw::Missing)),
         1.. => Ok(MessageId(id)),
-        _ => Err(Reject::invalid("message_id", Flaw::OutOfRange)),
+        _ => Err(Reject::out_of("message_id", Bounds::From(1))),
     }
 }
 
 /// A seq from the wire.
 pub(super) fn seq(field: &'static str, seq: i64) -> Result<Seq, Reject> {
-    u64::try_from(seq).map(Seq).map_err(|_| Reject::invalid(field, Flaw::OutOfRange))
+    u64::try_from(seq).map(Seq).map_err(|_| Reject::out_of(field, Bounds::From(0)))
 }
 
 /// A user id that must be given.
@@ -83,7 +83,7 @@ pub(super) fn user_id(field: &'static str, id: i64) -> Result<UserId, Reject> {
     match id {
         0 => Err(Reject::invalid(field, Flaw::Missing)),
         1.. => Ok(UserId(id)),
-        _ => Err(Reject::invalid(field, Flaw::OutOfRange)),
+        _ => Err(Reject::out_of(field, Bounds::From(1))),
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) fn limit(limit: i32, default: usize, max: usize) -> Result<usize, Rej
     match usize::try_from(limit) {
         Ok(0) => Ok(default),
         Ok(limit) if limit <= max => Ok(limit),
-        _ => Err(Reject::invalid("limit", Flaw::OutOfRange)),
+        _ => Err(Reject::out_of("limit", Bounds::Between(1, i64::try_from(max).unwrap_or(i64::MAX)))),
     }
 }
 

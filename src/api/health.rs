@@ -99,6 +99,7 @@ impl Health {
     }
 
     async fn look(&self) -> Report {
+        let store = self.store().await;
         let mut checks = vec![
             Check::new("server", None, Standing::Failed),
             Check::new(
@@ -106,7 +107,7 @@ impl Health {
                 (!self.verifier.is_ready()).then_some("no keys to verify tokens with"),
                 Standing::Failed,
             ),
-            Check::new("store", self.store().await, Standing::Failed),
+            Check::new("store", store, Standing::Failed),
         ];
         for circuit in self.metrics.circuits() {
             let reason = match circuit.state() {
@@ -114,7 +115,10 @@ impl Health {
                 CircuitState::HalfOpen => Some("does not answer reliably; being tried"),
                 CircuitState::Open => Some("does not answer; circuit open"),
             };
-            // The store's own circuit is judged by the store's answer above.
+            // The store's own circuit is judged by the store's answer above: of a database that has just failed to
+            // answer it is not said that all is well, although its circuit has not opened yet.
+            let is_store = circuit.name() == self.metrics.database();
+            let reason = reason.or_else(|| store.filter(|_| is_store));
             checks.push(Check::new(circuit.name(), reason, Standing::Degraded));
         }
         if self.metrics.mirror().is_some() {
@@ -157,5 +161,6 @@ impl Check {
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let report = health.report().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(report))
+    let retry = (!report.ready).then_some([(http::header::RETRY_AFTER, "1")]);
+    (status, retry, Json(report))
 }

@@ -26,6 +26,10 @@ pub struct Rates {
     pub user_per_s: u32,
     /// Calls of one user at once.
     pub user_burst: u32,
+    /// Calls per second of one user whose token has the admin role.
+    pub admin_per_s: u32,
+    /// The same at once.
+    pub admin_burst: u32,
     /// Sends to one room per second.
     pub room_per_s: u32,
     /// Sends to one room at once.
@@ -126,6 +130,7 @@ pub struct Limits {
     rates: Rates,
     cluster: Arc<dyn Ephemera>,
     users: Keyed<UserId>,
+    admins: Keyed<UserId>,
     rooms: Keyed<RoomId>,
     adding: Adding,
 }
@@ -138,16 +143,22 @@ impl Limits {
             rates,
             cluster,
             users: Keyed::new(rates.user_per_s, rates.user_burst),
+            admins: Keyed::new(rates.admin_per_s, rates.admin_burst),
             rooms: Keyed::new(rates.room_per_s, rates.room_burst),
             adding: Adding::new(rates.adds_per_h),
         }
     }
 
-    /// Counts a call of a user.
+    /// Counts a call of a user. Who has the admin role has another rate, and a count apart: bridges and importers speak
+    /// for many.
     ///
     /// # Errors
     /// `rate_limited`, with the time to wait.
-    pub async fn user(&self, user: UserId) -> Result<(), ApiError> {
+    pub async fn call(&self, user: UserId, admin: bool) -> Result<(), ApiError> {
+        if admin {
+            self.admins.check(&user)?;
+            return self.in_cluster(Bucket::Admin(user), self.rates.admin_per_s, self.rates.admin_burst).await;
+        }
         self.users.check(&user)?;
         self.in_cluster(Bucket::User(user), self.rates.user_per_s, self.rates.user_burst).await
     }
@@ -197,7 +208,15 @@ mod tests {
 
     fn limits(user_per_s: u32, user_burst: u32) -> Limits {
         Limits::new(
-            Rates { user_per_s, user_burst, room_per_s: 0, room_burst: 1, adds_per_h: 0 },
+            Rates {
+                user_per_s,
+                user_burst,
+                admin_per_s: 5,
+                admin_burst: 30,
+                room_per_s: 0,
+                room_burst: 1,
+                adds_per_h: 0,
+            },
             Arc::new(Alone::default()),
         )
     }
@@ -206,14 +225,14 @@ mod tests {
     async fn what_a_call_has_cost_is_taken_from_the_rate() {
         let limits = limits(1, 20);
         let user = UserId(1);
-        limits.user(user).await.unwrap();
+        limits.call(user, false).await.unwrap();
         assert_eq!(limits.pay(user, 15), Duration::ZERO);
         for _ in 0..4 {
-            limits.user(user).await.unwrap();
+            limits.call(user, false).await.unwrap();
         }
-        let refused = limits.user(user).await.unwrap_err();
+        let refused = limits.call(user, false).await.unwrap_err();
         assert_eq!(refused.info().reason, "rate_limited");
-        limits.user(UserId(2)).await.unwrap();
+        limits.call(UserId(2), false).await.unwrap();
     }
 
     #[tokio::test]
@@ -222,17 +241,28 @@ mod tests {
         let user = UserId(1);
         let wait = limits.pay(user, 25);
         assert!(wait > Duration::from_secs(3) && wait <= Duration::from_secs(5), "{wait:?}");
-        let refused = limits.user(user).await.unwrap_err();
+        let refused = limits.call(user, false).await.unwrap_err();
         assert_eq!(refused.info().reason, "rate_limited");
         assert!(refused.info().retry_after_ms > 3_000, "{refused:?}");
         assert!(limits.pay(user, u32::MAX) <= Duration::from_secs(30), "nobody is locked out for long");
-        limits.user(UserId(2)).await.unwrap();
+        limits.call(UserId(2), false).await.unwrap();
     }
 
     #[tokio::test]
     async fn without_a_rate_nothing_is_owed() {
         let limits = limits(0, 1);
         assert_eq!(limits.pay(UserId(1), 1_000_000), Duration::ZERO);
-        limits.user(UserId(1)).await.unwrap();
+        limits.call(UserId(1), false).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_admin_role_has_a_rate_of_its_own() {
+        let limits = limits(1, 2);
+        let user = UserId(1);
+        for _ in 0..30 {
+            limits.call(user, true).await.unwrap();
+        }
+        assert_eq!(limits.call(user, true).await.unwrap_err().info().reason, "rate_limited");
+        limits.call(user, false).await.expect("the user's own rate is untouched");
     }
 }

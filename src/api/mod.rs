@@ -21,6 +21,7 @@ pub mod limits;
 mod listener;
 mod networks;
 mod raw;
+mod refusals;
 pub mod serve;
 mod socket;
 pub mod status;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, http::HeaderMap, response::IntoResponse, routing::get};
 use prost_reflect::DescriptorPool;
 use tertulia_proto::{
     DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
@@ -31,10 +31,16 @@ use super::{
     intake::Intake,
     limits::{Limits, Rates},
     listener::Listener,
+    refusals::Refusals,
     status::response_with_reason,
     tokens::Tokens,
 };
-use crate::{actors::Node, domain::form::UrlSchemes, storage::pulse::Pulse, telemetry::metrics::Metrics};
+use crate::{
+    actors::Node,
+    domain::form::UrlSchemes,
+    storage::pulse::Pulse,
+    telemetry::{exposition, metrics::Metrics},
+};
 
 pub use super::{guests::GuestsOptions, intake::IntakeOptions, listener::Times, networks::Networks};
 
@@ -46,7 +52,8 @@ const DEVICES_BYTES: usize = 128 * 1024;
 const COMPRESS_MIN: usize = 1_024;
 
 /// Headers that carry why a call failed, for browsers to read.
-const REASON_HEADERS: [http::HeaderName; 3] = [
+const REASON_HEADERS: [http::HeaderName; 4] = [
+    http::header::RETRY_AFTER,
     http::HeaderName::from_static("tertulia-reason"),
     http::HeaderName::from_static("tertulia-retry-after-ms"),
     http::HeaderName::from_static("tertulia-outcome"),
@@ -133,6 +140,7 @@ impl Api {
             metrics: Arc::clone(&metrics),
             answers: Arc::clone(&answers),
             url_schemes: Arc::new(options.url_schemes.clone()),
+            refusals: Arc::new(Refusals::new()),
         };
         let pool = DescriptorPool::decode(DESCRIPTORS)?;
         let health = Health {
@@ -223,8 +231,15 @@ fn services(
         .layer(GrpcWebLayer))
 }
 
-async fn show_metrics(State(plain): State<Plain>) -> impl IntoResponse {
+/// OpenMetrics for those who ask for it, as Prometheus does; the older format for everybody else.
+async fn show_metrics(State(plain): State<Plain>, headers: HeaderMap) -> impl IntoResponse {
     plain.metrics.answers_waiting(plain.answers.waiting_bytes());
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(http::header::CONTENT_TYPE, kind)], plain.metrics.render(&plain.node))
+    let metrics = plain.metrics.render(&plain.node);
+    let accepted = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (kind, text) = if accepted.into_iter().any(|list| list.contains("application/openmetrics-text")) {
+        (exposition::OPEN_METRICS, metrics)
+    } else {
+        (exposition::PROMETHEUS, exposition::to_prometheus(&metrics))
+    };
+    ([(http::header::CONTENT_TYPE, kind)], text)
 }

@@ -316,9 +316,9 @@ impl From<Reject> for ApiError {
             | Reject::LastOwner => Code::FailedPrecondition,
         };
         let mut error = Self::new(code, reject.reason(), reject.to_string());
-        if let Reject::Invalid { field, flaw } = reject {
+        if let Reject::Invalid { field, flaw, bounds } = reject {
             field.clone_into(&mut error.info.field);
-            error.message = format!("{field}: {}", describe(flaw));
+            error.message = format!("{field}: {}{bounds}", describe(flaw));
         }
         error
     }

@@ -1,22 +1,18 @@
-//! The subcommands that talk to a running server, and the one that mints tokens for them.
+//! The subcommands that talk to a running server.
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{ConfigArgs, relational::ImportRelationalArgs};
-use crate::{
-    api::auth::{
-        AuthOptions,
-        dev_key::{DevKey, TokenSpec},
-    },
-    client::{
-        chat::{self, ChatOptions},
-        check::{self, CheckOptions},
-        irc::import::{self, ImportOptions},
-    },
-    clock::{Clock as _, SystemClock},
+use super::{
+    ConfigArgs,
+    relational::ImportRelationalArgs,
+    token::{dev_key, mint},
+};
+use crate::client::{
+    chat::{self, ChatOptions},
+    check::{self, CheckOptions},
+    irc::import::{self, ImportOptions},
 };
 
 /// Where the server is that a client command talks to.
@@ -25,31 +21,6 @@ struct ServerArgs {
     /// Address of the server.
     #[arg(long, value_name = "URL", env = "TERTULIA_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
-}
-
-/// Flags of `token`.
-#[derive(Debug, Args)]
-pub(super) struct TokenArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// User id, at least 1.
-    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
-    user: i64,
-    /// Display name.
-    #[arg(long, default_value = "")]
-    name: String,
-    /// Picture URL.
-    #[arg(long, default_value = "")]
-    picture: String,
-    /// Give the token the admin role.
-    #[arg(long)]
-    admin: bool,
-    /// Seconds until it expires.
-    #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
-    ttl: u64,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Flags of `chat`.
@@ -121,39 +92,8 @@ pub(super) struct CheckArgs {
 /// The user that checks; it needs to be a member of nothing.
 const CHECKER: i64 = i64::MAX - 1;
 
-fn dev_key(config: &ConfigArgs) -> anyhow::Result<(DevKey, AuthOptions)> {
-    let config = config.load(Vec::new())?;
-    let (options, key) = config.auth.resolve(&config.server.data_dir)?;
-    let key = key.context("this server's tokens are not signed with the development key; pass a token of your own")?;
-    Ok((key, options))
-}
-
-fn mint(key: &DevKey, options: &AuthOptions, user_id: i64, name: &str, admin: bool, ttl: Duration) -> String {
-    let spec = TokenSpec { user_id, name, picture: "", admin, ttl, now_ms: SystemClock.now_ms() };
-    key.mint(&spec, options)
-}
-
 pub(super) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
-}
-
-pub(super) fn token(args: &TokenArgs) -> anyhow::Result<bool> {
-    let (key, options) = dev_key(&args.config)?;
-    let spec = TokenSpec {
-        user_id: args.user,
-        name: &args.name,
-        picture: &args.picture,
-        admin: args.admin,
-        ttl: Duration::from_secs(args.ttl),
-        now_ms: SystemClock.now_ms(),
-    };
-    let token = key.mint(&spec, &options);
-    if args.json {
-        println!("{}", serde_json::json!({ "token": token, "user": args.user, "expires_in_s": args.ttl }));
-    } else {
-        println!("{token}");
-    }
-    Ok(true)
 }
 
 pub(super) fn chat(args: &ChatArgs) -> anyhow::Result<bool> {

@@ -69,6 +69,7 @@ struct CopyReport {
     copied: Copied,
     users: u64,
     events: u64,
+    messages: u64,
     rows: u64,
     seconds: f64,
 }
@@ -106,8 +107,9 @@ async fn work(args: &MigrateArgs, from: Arc<dyn Store>, to: Arc<dyn Store>) -> a
         let (began, shown) = (Instant::now(), Shown::new("copying", args.json));
         let copied = migrate::copy(Arc::clone(&from), Arc::clone(&to), options, Arc::clone(&shown.progress)).await?;
         let (progress, seconds) = (&shown.progress, began.elapsed().as_secs_f64());
-        let (users, events, rows) = (progress.users_done(), progress.events(), progress.rows());
-        report.copied = Some(CopyReport { copied, users, events, rows, seconds });
+        let (users, rows) = (progress.users_done(), progress.rows());
+        let (events, messages) = (progress.events(), progress.messages());
+        report.copied = Some(CopyReport { copied, users, events, messages, rows, seconds });
         report.ok = copied.out_of_order == 0;
     }
     if args.verify || args.verify_only {
@@ -182,9 +184,9 @@ impl Drop for Shown {
 }
 
 fn print(report: &Report) {
-    if let Some(CopyReport { copied, users, events, rows, seconds }) = &report.copied {
+    if let Some(CopyReport { copied, users, events, messages, rows, seconds }) = &report.copied {
         println!(
-            "{} rooms and {users} users gone through, {events} events written, {rows} rows read, {seconds:.1} s",
+            "{} rooms and {users} users gone through, {events} events written, {messages} of them messages, {rows} rows read, {seconds:.1} s",
             copied.rooms
         );
         if copied.out_of_order > 0 {
@@ -195,7 +197,8 @@ fn print(report: &Report) {
         return;
     };
     if verdict.equal {
-        println!("no difference: {} rooms, {} messages, {} users", verdict.rooms, verdict.events, verdict.users);
+        let Verdict { rooms, events, messages, users, .. } = verdict;
+        println!("no difference: {rooms} rooms, {events} events, {messages} of them messages, {users} users");
         return;
     }
     println!("{} differences", verdict.differences_total);

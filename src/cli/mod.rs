@@ -4,17 +4,18 @@ mod client;
 mod migrate;
 mod relational;
 mod serve;
+mod token;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::config::{Config, ConfigFile, Sources};
 
 /// An actor-based, stateful chat server that other products embed.
 #[derive(Debug, Parser)]
-#[command(name = "tertulia", version, args_conflicts_with_subcommands = true)]
+#[command(name = "tertulia", version)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -26,8 +27,8 @@ struct Cli {
 enum Command {
     /// Run the server (the default).
     Serve(serve::ServeArgs),
-    /// Mint a token with the generated development key.
-    Token(client::TokenArgs),
+    /// Mint a token with the server's generated development key, or verify one.
+    Token(token::TokenArgs),
     /// Chat in the terminal.
     Chat(client::ChatArgs),
     /// Import conversations from elsewhere.
@@ -65,6 +66,19 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// These, and those that were given later, which win.
+    fn and(&self, later: Self) -> Self {
+        Self {
+            config: later.config.or_else(|| self.config.clone()),
+            data_dir: later.data_dir.or_else(|| self.data_dir.clone()),
+            set: self.set.iter().cloned().chain(later.set).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.config.is_none() && self.data_dir.is_none() && self.set.is_empty()
+    }
+
     fn load(&self, more: Vec<(String, String)>) -> anyhow::Result<Config> {
         let mut flags = Vec::new();
         for one in &self.set {
@@ -83,10 +97,14 @@ impl ConfigArgs {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if cli.command.as_ref().is_some_and(|command| !matches!(command, Command::Serve(_))) && !cli.serve.is_empty() {
+        let error = "flags before a subcommand are those of `serve`; put them behind it";
+        Cli::command().error(ErrorKind::ArgumentConflict, error).exit();
+    }
     let done = match cli.command {
         None => serve::run(&cli.serve),
-        Some(Command::Serve(args)) => serve::run(&args),
-        Some(Command::Token(args)) => client::token(&args),
+        Some(Command::Serve(args)) => serve::run(&cli.serve.and(args)),
+        Some(Command::Token(args)) => token::run(&args),
         Some(Command::Chat(args)) => client::chat(&args),
         Some(Command::Import(client::ImportCommand::Irc(args))) => client::import_irc(&args),
         Some(Command::Import(client::ImportCommand::Relational(args))) => relational::run(&args),

@@ -25,6 +25,21 @@ pub(super) struct ServeArgs {
     accept_data_loss: bool,
 }
 
+impl ServeArgs {
+    /// These, given before `serve`, and those given behind it, which win.
+    pub(super) fn and(&self, later: Self) -> Self {
+        Self {
+            config: self.config.and(later.config),
+            listen: later.listen.or_else(|| self.listen.clone()),
+            accept_data_loss: self.accept_data_loss || later.accept_data_loss,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.config.is_empty() && self.listen.is_none() && !self.accept_data_loss
+    }
+}
+
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<bool> {
     let listen = args.listen.iter().map(|listen| ("server.listen".to_owned(), listen.clone()));
@@ -53,7 +68,10 @@ async fn serve(config: &Config, accept_data_loss: bool) -> anyhow::Result<()> {
     // Before anything is written: a signal from now on ends the server in order.
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let server = Server::start(config, accept_data_loss).await?;
-    greet(config, server.addr());
+    // Whoever reads JSON reads nothing else; the log says where the server is.
+    if config.log.format == LogFormat::Text {
+        greet(config, server.addr());
+    }
     tokio::select! {
         _ = int.recv() => {}
         _ = term.recv() => {}

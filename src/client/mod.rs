@@ -14,6 +14,7 @@ mod live;
 mod session;
 #[cfg(test)]
 mod session_tests;
+mod throttle;
 mod unary;
 pub mod wire;
 

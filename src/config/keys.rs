@@ -111,7 +111,7 @@ const BURST: (i64, i64) = (1, 1_000_000);
 pub const KEYS: &[Key] = &[
     text("server.listen", Kind::Address, "127.0.0.1:8080", "Address to listen on; port 0 takes a free one."),
     text("server.data_dir", Kind::Path, "./data", "Directory of everything durable; made if it is not there. One process at a time."),
-    int("server.drain_timeout_ms", "10000", (0, 600_000), "ms", "Longest time a shutdown waits for each stage: streams, users, rooms, outbox."),
+    int("server.drain_timeout_ms", "10000", (0, 600_000), "ms", "Longest time a shutdown waits for each stage: streams, rooms, connections, the second store."),
     int("server.drain_delay_ms", "0", (0, 600_000), "ms", "Time between a signal to stop and the end of accepting connections. The server says everywhere that it is not ready and serves all the same, so that a balancer sees it and sends calls elsewhere: a little more than the balancer's interval. Without a balancer it would only make a stop slower."),
     int("server.max_connections", "50000", (1, 10_000_000), "connections", "Most client connections at once. Beyond it one that has shown no valid token yet is closed for each that comes: the oldest one, of the address that has the most of them. If there is none, what comes may ask for health and metrics alone."),
     int("server.max_connections_per_address", "1024", (0, 10_000_000), "connections", "Most connections from one address, or from one /64 of IPv6; 0 is without limit. Beyond it the address's own oldest one without a valid token is closed; if there is none, the new one is."),
@@ -203,8 +203,10 @@ pub const KEYS: &[Key] = &[
 
     int("limits.user_per_s", "100", RATE, "calls/s", "Calls of one user; 0 is without limit."),
     int("limits.user_burst", "200", BURST, "calls", "Calls a user may make at once after a pause."),
-    int("limits.room_per_s", "2000", RATE, "commands/s", "Commands to one room; 0 is without limit."),
-    int("limits.room_burst", "4000", BURST, "commands", "Commands a room takes at once after a pause."),
+    int("limits.admin_per_s", "5000", RATE, "calls/s", "Calls of one user with a token that has the admin role (operators, bridges, importers), instead of `limits.user_per_s`; 0 is without limit. What a search costs beyond a call is charged to `limits.user_per_s` all the same."),
+    int("limits.admin_burst", "10000", BURST, "calls", "Calls of theirs at once after a pause."),
+    int("limits.room_per_s", "2000", RATE, "messages/s", "Messages sent to one room; 0 is without limit."),
+    int("limits.room_burst", "4000", BURST, "messages", "Messages a room takes at once after a pause."),
     int("limits.adds_per_h", "2000", RATE, "users/h", "Users whom one user may add to rooms, by making them or later, on each node; so many at once after a pause. 0 is without limit. Tokens with the admin role are not counted."),
     int("limits.in_flight_max", "65536", (1, 16_777_216), "commands", "Commands being worked on in the process."),
     text("limits.url_schemes", Kind::Schemes, "https,http", "Schemes that addresses of pictures and attachments may have, with commas between. Never `javascript`, `data`, `file` and the like."),

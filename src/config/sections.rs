@@ -165,6 +165,20 @@ impl AuthConfig {
         options.sources.push(key.source());
         Ok((options, Some(key)))
     }
+
+    /// As [`AuthConfig::resolve`], but makes nothing: without sources and without a development key there is no source.
+    ///
+    /// # Errors
+    /// What reading the development key answered.
+    pub fn resolve_existing(&self, data_dir: &Path) -> Result<(AuthOptions, Option<DevKey>), KeyError> {
+        let mut options = self.options();
+        if !options.sources.is_empty() {
+            return Ok((options, None));
+        }
+        let key = dev_key::load(data_dir)?;
+        options.sources.extend(key.as_ref().map(DevKey::source));
+        Ok((options, key))
+    }
 }
 
 /// A master key of what is stored.
@@ -378,9 +392,13 @@ pub struct LimitsConfig {
     pub user_per_s: u32,
     /// Calls a user may make at once after a pause, at least 1.
     pub user_burst: u32,
-    /// Commands a second to one room; 0 is without limit.
+    /// Calls a second of one user with the admin role; 0 is without limit.
+    pub admin_per_s: u32,
+    /// Calls of theirs at once after a pause, at least 1.
+    pub admin_burst: u32,
+    /// Messages a second sent to one room; 0 is without limit.
     pub room_per_s: u32,
-    /// Commands a room takes at once after a pause, at least 1.
+    /// Messages a room takes at once after a pause, at least 1.
     pub room_burst: u32,
     /// Users whom one user may add to rooms in an hour; 0 is without limit.
     pub adds_per_h: u32,

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     ids::{BodyHash, ClientMessageId, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
     limits,
-    reject::{Flaw, Reject, count, text},
+    reject::{Bounds, Flaw, Reject, count, text},
 };
 
 /// Who wrote a message.
@@ -91,7 +91,7 @@ impl Draft {
         text("content", &self.content, 0, limits::CONTENT_BYTES_MAX)?;
         count("mentions", self.mentions.len(), limits::MENTIONS_MAX)?;
         if self.reply_to.0 < 0 {
-            return Err(Reject::invalid("reply_to", Flaw::OutOfRange));
+            return Err(Reject::out_of("reply_to", Bounds::From(0)));
         }
         count("attachments", self.attachments.len(), limits::ATTACHMENTS_MAX)?;
         for file in &self.attachments {
@@ -99,7 +99,7 @@ impl Draft {
             text("attachments.mime", &file.mime, 0, limits::ATTACHMENT_NAME_BYTES_MAX)?;
             text("attachments.name", &file.name, 0, limits::ATTACHMENT_NAME_BYTES_MAX)?;
             if file.size < 0 || file.width < 0 || file.height < 0 {
-                return Err(Reject::invalid("attachments", Flaw::OutOfRange));
+                return Err(Reject::out_of("attachments", Bounds::From(0)));
             }
         }
         count("metadata", self.metadata.len(), limits::METADATA_ENTRIES_MAX)?;

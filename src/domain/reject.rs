@@ -1,5 +1,7 @@
 //! Why a command is refused: always the caller's doing, never the server's.
 
+use std::fmt;
+
 use thiserror::Error;
 
 /// What is wrong with a field.
@@ -19,16 +21,46 @@ pub enum Flaw {
     NotAllowedHere,
 }
 
+/// What a field would have taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Bounds {
+    /// Not said: there are none, or they are no numbers.
+    Unsaid,
+    /// Numbers from this one on.
+    From(i64),
+    /// Numbers between these, which are taken as well.
+    Between(i64, i64),
+    /// Texts of so many bytes.
+    Bytes(usize, usize),
+    /// So many entries at most.
+    Entries(usize),
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsaid => Ok(()),
+            Self::From(min) => write!(f, ": at least {min}"),
+            Self::Between(min, max) => write!(f, ": {min} to {max}"),
+            Self::Bytes(0, max) => write!(f, ": at most {max} bytes"),
+            Self::Bytes(min, max) => write!(f, ": {min} to {max} bytes"),
+            Self::Entries(max) => write!(f, ": at most {max}"),
+        }
+    }
+}
+
 /// A command was refused; nothing happened.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Reject {
     /// A field is wrong.
-    #[error("field {field}: {flaw:?}")]
+    #[error("field {field}: {flaw:?}{bounds}")]
     Invalid {
         /// Which.
         field: &'static str,
         /// How.
         flaw: Flaw,
+        /// What would do.
+        bounds: Bounds,
     },
     /// There is no such room, or the caller is not a member of it.
     #[error("no such room")]
@@ -96,7 +128,28 @@ impl Reject {
     /// A field is wrong.
     #[must_use]
     pub const fn invalid(field: &'static str, flaw: Flaw) -> Self {
-        Self::Invalid { field, flaw }
+        Self::Invalid { field, flaw, bounds: Bounds::Unsaid }
+    }
+
+    /// A number that is out of its bounds.
+    #[must_use]
+    pub const fn out_of(field: &'static str, bounds: Bounds) -> Self {
+        Self::Invalid { field, flaw: Flaw::OutOfRange, bounds }
+    }
+
+    /// A list or table with more than `max` entries.
+    #[must_use]
+    pub const fn too_many(field: &'static str, max: usize) -> Self {
+        Self::Invalid { field, flaw: Flaw::TooMany, bounds: Bounds::Entries(max) }
+    }
+
+    /// The same without what would have done, to be compared.
+    #[cfg(test)]
+    pub(crate) fn unbound(self) -> Self {
+        match self {
+            Self::Invalid { field, flaw, .. } => Self::invalid(field, flaw),
+            other => other,
+        }
     }
 
     /// Stable name; one page each under `docs/errors`.
@@ -142,10 +195,10 @@ impl Reject {
 pub fn text(field: &'static str, value: &str, min: usize, max: usize) -> Result<(), Reject> {
     if value.len() < min {
         let flaw = if value.is_empty() { Flaw::Missing } else { Flaw::OutOfRange };
-        return Err(Reject::invalid(field, flaw));
+        return Err(Reject::Invalid { field, flaw, bounds: Bounds::Bytes(min, max) });
     }
     if value.len() > max {
-        return Err(Reject::invalid(field, Flaw::TooLong));
+        return Err(Reject::Invalid { field, flaw: Flaw::TooLong, bounds: Bounds::Bytes(min, max) });
     }
     Ok(())
 }
@@ -155,5 +208,21 @@ pub fn text(field: &'static str, value: &str, min: usize, max: usize) -> Result<
 /// # Errors
 /// [`Reject::Invalid`] with `TooMany`, naming `field`.
 pub const fn count(field: &'static str, len: usize, max: usize) -> Result<(), Reject> {
-    if len > max { Err(Reject::invalid(field, Flaw::TooMany)) } else { Ok(()) }
+    if len > max { Err(Reject::too_many(field, max)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_would_do() {
+        let said = |bounds: Bounds| bounds.to_string();
+        assert_eq!(said(Bounds::Between(1, 200)), ": 1 to 200");
+        assert_eq!(said(Bounds::From(1)), ": at least 1");
+        assert_eq!(said(Bounds::Entries(20)), ": at most 20");
+        assert_eq!(text("name", "", 1, 255).unwrap_err().to_string(), "field name: Missing: 1 to 255 bytes");
+        assert_eq!(text("query", "abc", 0, 2).unwrap_err().to_string(), "field query: TooLong: at most 2 bytes");
+        assert_eq!(Reject::invalid("cursor", Flaw::Malformed).to_string(), "field cursor: Malformed");
+    }
 }

@@ -27,6 +27,8 @@ pub const TYPING_FOR: Duration = Duration::from_secs(10);
 pub enum Bucket {
     /// Calls of a user.
     User(UserId),
+    /// Calls of a user with the admin role.
+    Admin(UserId),
     /// Commands to a room.
     Room(RoomId),
 }

@@ -2,7 +2,7 @@
 //!
 //! | key | what | forgotten |
 //! |---|---|---|
-//! | `rate:u…`, `rate:r…` | theoretical arrival time of the next use (GCRA), microseconds | when it is full again |
+//! | `rate:u…`, `rate:a…`, `rate:r…` | theoretical arrival time of the next use (GCRA), microseconds | when it is full again |
 //! | `typing:ROOM` | sorted set of users, by when they stop | 10 s after the last one typed |
 //! | `streams:USER` | sorted set of `client:node`, by when it is no longer believed | three heartbeats after the last one |
 //! | `seen:USER` | when the last stream closed | after a week |
@@ -169,6 +169,7 @@ impl OverRedis {
     fn rate_key(&self, bucket: Bucket) -> String {
         match bucket {
             Bucket::User(user) => self.link.key("rate:u", user.0),
+            Bucket::Admin(user) => self.link.key("rate:a", user.0),
             Bucket::Room(room) => self.link.key("rate:r", room),
         }
     }

@@ -67,6 +67,7 @@ impl Bring<'_> {
         self.ids.insert(source.id.clone(), message.id);
         self.done.messages += 1;
         self.work.progress.add_events(1);
+        self.work.progress.add_messages(1);
         if source.deleted {
             let at_ms = source.deleted_ms.unwrap_or(at_ms).min(self.work.now_ms);
             let event = self.writer.event(sender, at_ms, EventBody::Deleted(target));

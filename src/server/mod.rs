@@ -180,6 +180,8 @@ fn api_options(config: &Config) -> serve::Options {
         rates: Rates {
             user_per_s: config.limits.user_per_s,
             user_burst: config.limits.user_burst,
+            admin_per_s: config.limits.admin_per_s,
+            admin_burst: config.limits.admin_burst,
             room_per_s: config.limits.room_per_s,
             room_burst: config.limits.room_burst,
             adds_per_h: config.limits.adds_per_h,

@@ -65,6 +65,12 @@ pub struct Metrics {
     streams: Gauge,
     in_flight: Gauge,
     answers: Gauge,
+    tokens_refused: Family<CauseLabels, Counter>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -135,6 +141,7 @@ impl Metrics {
             streams: Gauge::default(),
             in_flight: Gauge::default(),
             answers: Gauge::default(),
+            tokens_refused: Family::default(),
         };
         Arc::new(metrics.registered())
     }
@@ -158,7 +165,19 @@ impl Metrics {
         r.register("chat_streams_open", "Open streams", self.streams.clone());
         r.register("chat_commands_in_flight", "Commands accepted and not yet answered", self.in_flight.clone());
         r.register("chat_answer_bytes_waiting", "Bytes of answers being made or not yet taken", self.answers.clone());
+        r.register("chat_tokens_refused", "Calls refused for their token, by cause", self.tokens_refused.clone());
         self
+    }
+
+    /// A call was refused for its token.
+    pub fn token_refused(&self, cause: &'static str) {
+        self.tokens_refused.get_or_create(&CauseLabels { cause }).inc();
+    }
+
+    /// How many calls were refused for that cause.
+    #[must_use]
+    pub fn tokens_refused(&self, cause: &'static str) -> u64 {
+        self.tokens_refused.get(&CauseLabels { cause }).map_or(0, |counter| counter.get())
     }
 
     /// A connection opened.
@@ -182,6 +201,12 @@ impl Metrics {
     /// Shows a circuit from now on.
     pub fn watch(&self, circuit: Arc<Circuit>) {
         self.circuits.write().push(circuit);
+    }
+
+    /// What the store is called.
+    #[must_use]
+    pub const fn database(&self) -> &'static str {
+        self.database
     }
 
     /// The circuits shown.

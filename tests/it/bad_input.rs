@@ -213,6 +213,7 @@ async fn messages_as_they_must_not_be_sent() {
             ),
             ("SendMessage", send(json!({"system": true})), PermissionDenied, "admin_only", ""),
             ("SendMessage", send(json!({"original_at": "2001-01-01T00:00:00Z"})), PermissionDenied, "admin_only", ""),
+            ("SendMessage", send(json!({"original_sender_name": "Eva"})), PermissionDenied, "admin_only", ""),
         ],
     )
     .await;

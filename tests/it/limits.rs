@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use serde_json::json;
+use tertulia::client::check::{CheckOptions, check};
 use tertulia_proto::chat::v1::{self as pb, session_reply::Result as Answer, session_request::Command};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -34,6 +35,27 @@ async fn too_many_calls_of_a_user_are_refused_with_a_time_to_wait() {
     ben.ok("GetRooms", json!({})).await;
     tokio::time::sleep(Duration::from_millis(wait.unsigned_abs() + 20)).await;
     ana.ok("GetRooms", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_role_has_a_rate_of_its_own_and_tools_say_when_they_meet_it() {
+    let rates = [("limits.user_per_s", "2"), ("limits.user_burst", "2"), ("limits.admin_per_s", "40")];
+    let sandbox = Sandbox::with(&[&rates[..], &[("limits.admin_burst", "5")]].concat()).await;
+    let token = sandbox.mint(3, true, Duration::from_secs(60), 0);
+    let (ana, admin) = (sandbox.user(1), sandbox.caller(Some(&token)));
+    for _ in 0..5 {
+        admin.ok("GetRooms", json!({})).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for n in 0..2 {
+        let room = ana.ok("CreateRoom", json!({"type": "p2p", "participants": [(n + 2).to_string()]})).await;
+        assert_ne!(room["room"]["id"], "");
+    }
+    let options = CheckOptions::new(format!("http://{}", sandbox.addr()), token);
+    let report = check(options).await.unwrap();
+    assert!(report.ok, "{report}");
+    assert!(report.throttled > 0, "40 calls a second are few: {report}");
+    assert!(report.to_string().contains("put off by the server's rate limit"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

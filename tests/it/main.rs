@@ -16,6 +16,7 @@ mod admin;
 mod answers;
 mod bad_input;
 mod bad_tokens;
+mod command_line;
 mod crowd;
 mod deadlines;
 mod dialects;

@@ -165,6 +165,7 @@ impl RoomTruth {
                     && message.sender_id == planned.user
                     && message.content == planned.content
                     && message.mentions == planned.mentions
+                    && (planned.system || message.sender_name == planned.sender_name)
                     && message.metadata.len() == planned.metadata.len()
                     && message.original_at.map(|at| at.seconds) == Some(planned.original_at)
                     && answered.unwrap_or(Some(0)) == Some(message.reply_to)

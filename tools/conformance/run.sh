@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the official Connect conformance suite against the adapter. Needs Go 1.22 or newer and the network the first time.
+# Runs the official Connect conformance suite against the adapter. Needs Go 1.26 or newer and the network the first time.
 # Arguments go to the runner, for example: tools/conformance/run.sh --run '**/server-stream/**' --trace
 set -eu
 

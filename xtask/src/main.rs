@@ -16,7 +16,8 @@ cargo xtask COMMAND [STEP...]
   test    everything that must pass on a fresh machine; needs Rust, Go and a C toolchain with cmake
   ci      test, then deny: what a change must pass before it is merged
   fast    the inner loop: format, check, unit tests of the library
-  soak    what needs three Cassandra nodes (3 GB of memory) and ten minutes: a node away while all goes on
+  soak    what takes long or needs much: three Cassandra nodes (3 GB of memory), one of them away while all goes on;
+          clients in other languages (needs Java, Maven, Python and Node)
   deny    licences, advisories, bans and sources of the dependencies; builds cargo-deny on first use
   list    the steps of each command
 

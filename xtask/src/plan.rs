@@ -17,6 +17,10 @@ const TESTKIT: &str = "--features=tertulia/testkit";
 const SERVERS: &str = "deploy/local/run";
 /// The official Connect suite.
 const CONFORMANCE: &str = "tools/conformance/run.sh";
+/// The rules of the `.proto` files.
+const PROTO: &str = "tools/proto/check.sh";
+/// Small clients in other languages.
+const CLIENTS: &str = "tools/clients/run.sh";
 
 /// The steps of a command; none if there is no such command.
 pub(crate) fn named(command: &str) -> Option<Vec<Step>> {
@@ -33,6 +37,7 @@ pub(crate) fn named(command: &str) -> Option<Vec<Step>> {
 fn test() -> Vec<Step> {
     vec![
         step("fmt", "the code is formatted", fmt),
+        step("proto", "the rules of the .proto files; no client of theirs breaks", proto),
         step("clippy", "lints, default features", || clippy(&[])),
         step("clippy-kit", "lints, with the test kit", || clippy(&[TESTKIT])),
         step("doc", "the documentation builds without a warning", doc),
@@ -62,6 +67,7 @@ fn soak() -> Vec<Step> {
     vec![
         step("ring", "real input over three Cassandra nodes, one of them away for a minute", ring),
         step("conformance", "the CQL store over three Cassandra nodes", conformance_ring),
+        step("clients", "clients in Go, Java, Python and TypeScript, generated, compiled and run", clients),
     ]
 }
 
@@ -124,13 +130,25 @@ fn doctests() -> Result<()> {
     tools::cargo(["test", "--workspace", "--doc", TESTKIT], &[])
 }
 
-fn connect() -> Result<()> {
-    if !tools::root()?.join(CONFORMANCE).exists() {
-        bail!("{CONFORMANCE} is missing");
-    }
+fn proto() -> Result<()> {
+    needs_go("buf")?;
+    tools::run(tools::root()?.join(PROTO), [] as [&str; 0], &[])
+}
+
+fn clients() -> Result<()> {
+    let build = format!("--workspace --all-targets {TESTKIT}");
+    tools::run(tools::root()?.join(CLIENTS), [] as [&str; 0], &[("CLIENTS_BUILD", &build)])
+}
+
+fn needs_go(what: &str) -> Result<()> {
     if tools::run("go", ["version"], &[]).is_err() {
-        bail!("Go is missing; the Connect conformance runner is written in it (https://go.dev/dl, 1.26 or newer)");
+        bail!("Go is missing; {what} is written in it (https://go.dev/dl, 1.26 or newer)");
     }
+    Ok(())
+}
+
+fn connect() -> Result<()> {
+    needs_go("the Connect conformance runner")?;
     let build = format!("--workspace --all-targets {TESTKIT}");
     tools::run(tools::root()?.join(CONFORMANCE), [] as [&str; 0], &[("CONFORMANCE_BUILD", &build)])
 }

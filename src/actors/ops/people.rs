@@ -15,7 +15,7 @@ use crate::{
         ids::{Ordinal, RoomId, UserId},
         limits,
         profile::{Names, Said},
-        reject::{Flaw, Reject, text},
+        reject::{Bounds, Flaw, Reject, text},
         room::{Author, Role},
     },
     ephemera::Presence,
@@ -191,7 +191,7 @@ impl Node {
     /// [`crate::actors::error::CallError`].
     pub async fn block(&self, author: Author, whom: UserId, blocked: bool) -> Call<()> {
         if whom.0 < 1 {
-            return Err(Reject::invalid("user_id", Flaw::OutOfRange).into());
+            return Err(Reject::out_of("user_id", Bounds::From(1)).into());
         }
         if whom == author.user {
             return Err(Reject::invalid("user_id", Flaw::NotAllowedHere).into());
@@ -255,7 +255,7 @@ impl Node {
         let devices = self.context.store.devices(author.user).await?;
         let known = devices.iter().any(|known| known.client_id == device.client_id);
         if !known && devices.len() >= limits::DEVICES_MAX {
-            return Err(Reject::invalid("token", Flaw::TooMany).into());
+            return Err(Reject::too_many("token", limits::DEVICES_MAX).into());
         }
         let row = DeviceRow {
             token_hash: Sha256::digest(device.token.as_bytes()).into(),
@@ -305,7 +305,7 @@ impl Node {
             let shared = self.users.warm(author.user).await?;
             let others = shared.list.lock().rooms.iter().filter(|(id, l)| **id != room && l.prefs.pinned).count();
             if others >= limits::PINNED_ROOMS_MAX {
-                return Err(Reject::invalid("pinned", Flaw::TooMany).into());
+                return Err(Reject::too_many("pinned", limits::PINNED_ROOMS_MAX).into());
             }
         }
         let now = self.now_ms();

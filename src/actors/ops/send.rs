@@ -17,7 +17,7 @@ use crate::{
         ids::{BodyHash, ClientMessageId, MessageId, Ordinal, RoomId, Seq},
         message::{Draft, ForwardedFrom, Message},
         position::Position,
-        reject::{Flaw, Reject},
+        reject::{Bounds, Reject},
         room::{Author, Command, ReadTo, Send, Speech, may_speak},
     },
     storage::{MessageRef, Outcome},
@@ -311,7 +311,7 @@ impl Node {
             return Ok(access.head.n);
         }
         if seq > access.head.seq {
-            return Err(Reject::invalid("up_to_seq", Flaw::OutOfRange).into());
+            return Err(Reject::out_of("up_to_seq", Bounds::Between(0, access.head.seq.0.cast_signed())).into());
         }
         Ok(self.context.store.record(access.room, seq).await?.map_or(Ordinal(0), |record| record.n))
     }

@@ -61,6 +61,29 @@ impl Rules {
         Ok(Verified { identity, not_before_ms })
     }
 
+    /// Each requirement by itself. What [`Rules::read`] and [`Rules::check_time`] ask together, so that one who wonders
+    /// hears of all that is wrong and not of the first.
+    pub(super) fn each(&self, claims: &Claims, now_ms: i64) -> Vec<(&'static str, Result<(), AuthError>)> {
+        let names = &self.names;
+        let expiry = time_ms(claims, "exp").and_then(|exp| exp.ok_or_else(|| AuthError::bad_claim("exp")));
+        let expiry = expiry.and_then(|exp_ms| {
+            if Expiry::new(exp_ms, self.leeway_ms).has_passed(now_ms) { Err(AuthError::Expired) } else { Ok(()) }
+        });
+        let begin = time_ms(claims, "nbf").and_then(|nbf| {
+            let early = nbf.is_some_and(|nbf| now_ms.saturating_add(self.leeway_ms) < nbf);
+            if early { Err(AuthError::NotYetValid) } else { Ok(()) }
+        });
+        vec![
+            ("expiry", expiry),
+            ("not before", begin),
+            ("issuer", require(claims, "iss", self.issuer.as_deref())),
+            ("audience", require(claims, "aud", self.audience.as_deref())),
+            ("user id", user_id(claims, &names.user_id).map(drop)),
+            ("name", text(claims, &names.name).map(drop)),
+            ("picture", text(claims, &names.picture).map(drop)),
+        ]
+    }
+
     pub(super) fn check_time(&self, verified: &Verified, now_ms: i64) -> Result<(), AuthError> {
         if verified.identity.expiry.has_passed(now_ms) {
             return Err(AuthError::Expired);

@@ -3,6 +3,7 @@
 //! It is an HS256 secret like any other: the file's text is the secret, so any JWT tool can sign
 //! with it, and `auth.hmac_secret_file` can name it.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,7 +46,21 @@ pub struct TokenSpec<'a> {
     pub now_ms: i64,
 }
 
-/// Reads `dev-jwt.key` in the data directory, or makes both.
+/// Reads `dev-jwt.key` in the data directory; none if it is not there. Makes nothing.
+///
+/// # Errors
+/// [`KeyError`] if the file cannot be read, or does not hold 64 hexadecimal digits.
+pub fn load(data_dir: &Path) -> Result<Option<DevKey>, KeyError> {
+    let path = data_dir.join(FILE_NAME);
+    match secret_file::read(&path).map(Zeroizing::new) {
+        Ok(content) => key_in(&path, &content).map(Some),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeyError::File { path, source }),
+    }
+}
+
+/// Reads `dev-jwt.key` in the data directory, or makes both. For the server alone: a key that somebody else makes is
+/// none that a server takes.
 ///
 /// # Errors
 /// [`KeyError`] if the file cannot be read or made, or does not hold 64 hexadecimal digits.
@@ -57,10 +72,14 @@ pub fn load_or_create(data_dir: &Path) -> Result<DevKey, KeyError> {
         secret_file::read_or_create(&path, || Ok(format!("{}\n", hex::encode(random.as_slice())).into_bytes()))
             .map(Zeroizing::new)
             .map_err(|source| KeyError::File { path: path.clone(), source })?;
-    if secret_file::is_open_to_others(&path).unwrap_or(false) {
+    key_in(&path, &content)
+}
+
+fn key_in(path: &Path, content: &[u8]) -> Result<DevKey, KeyError> {
+    if secret_file::is_open_to_others(path).unwrap_or(false) {
         warn!(path = %path.display(), "development key can be read by others: chmod 600");
     }
-    let secret = str::from_utf8(&content).unwrap_or("").trim_end();
+    let secret = str::from_utf8(content).unwrap_or("").trim_end();
     if hex::decode(secret).map(Zeroizing::new).map_or(0, |bytes| bytes.len()) != SECRET_LEN {
         return Err(KeyError::Invalid {
             origin: path.display().to_string(),

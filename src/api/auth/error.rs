@@ -55,6 +55,22 @@ impl AuthError {
         }
     }
 
+    /// What it is called where refusals are counted: finer than what clients are told.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::BadClaim { .. } => "bad_claim",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+
     pub(super) fn bad_claim(claim: &str) -> Self {
         Self::BadClaim { claim: claim.to_owned() }
     }

@@ -15,6 +15,7 @@ mod claims;
 pub mod dev_key;
 mod error;
 mod expiry;
+mod explain;
 mod jwks;
 mod keys;
 mod options;
@@ -30,6 +31,7 @@ mod tests;
 pub use dev_key::DevKey;
 pub use error::{AuthError, KeyError};
 pub use expiry::Expiry;
+pub use explain::Explained;
 pub use options::{AuthOptions, ClaimNames, KeySource};
 pub use verifier::Verifier;
 

@@ -7,7 +7,7 @@ use super::claims::Rules;
 use super::options::AuthOptions;
 use super::refresh::Refresher;
 use super::token::Unverified;
-use super::{AuthError, Identity, KeyError};
+use super::{AuthError, Explained, Identity, KeyError, explain};
 
 /// Verifies tokens. Cheap to clone; all clones share keys and memory.
 ///
@@ -82,6 +82,12 @@ impl Verifier {
             remembered.insert(hash, keys.generation, verified);
         }
         Ok(identity)
+    }
+
+    /// What a token says, and which check it passes. Waits as [`Verifier::verify`] does.
+    pub async fn explain(&self, token: &str, now_ms: i64) -> Explained {
+        let verdict = self.verify(token, now_ms).await;
+        explain::explain(&self.0.rules, &self.0.keys.current(), token, now_ms, verdict)
     }
 
     /// Verifies a token (what follows `Bearer `) at this time. Waits, bounded by

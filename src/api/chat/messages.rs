@@ -54,7 +54,14 @@ impl ChatService {
             empty if empty.is_empty() => uuid::Uuid::now_v7().to_string().into(),
             given => given.into(),
         };
-        let draft = convert::draft(request, &caller.name, &self.door.url_schemes)?;
+        let sender_name = std::mem::take(&mut request.original_sender_name);
+        if !sender_name.is_empty() {
+            caller.must_be_admin()?;
+            text("original_sender_name", &sender_name, 0, limits::NAME_BYTES_MAX)?;
+            form::name("original_sender_name", &sender_name)?;
+        }
+        let sender_name = if sender_name.is_empty() { &*caller.name } else { &sender_name };
+        let draft = convert::draft(request, sender_name, &self.door.url_schemes)?;
         let ack = self.door.node.send_in_turn(caller.author, room, draft, ClientMessageId(client_id), turn).await?;
         let rest = pb::SendMessageResponse {
             message: None,

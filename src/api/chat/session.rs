@@ -192,7 +192,7 @@ impl Commands {
     /// Lets a command in, as the door does with a call. The token may have ended while the command waited.
     async fn admit(&self, command: &Command) -> Result<Held, ApiError> {
         let Self { chat, caller, connection, .. } = self;
-        chat.door.limits.user(caller.author.user).await?;
+        chat.door.limits.call(caller.author.user, caller.author.admin).await?;
         let (method, bytes) = (ChatService::method_of(command), ChatService::bytes_of(command));
         let held = chat.reserve(connection, caller, method, bytes).await?;
         chat.door.still_holds(caller)?;

@@ -40,7 +40,7 @@ use crate::{
         event::Event,
         ids::{RoomId, Seq, UserId},
         limits,
-        reject::{Flaw, Reject, count, text},
+        reject::{Bounds, Reject, count, text},
         room::{Author, Role},
         view::Seen,
     },
@@ -351,7 +351,7 @@ pub(super) fn open_stream(request: pb::StreamMessagesRequest, headers: &HeaderMa
     text("client_id", &client_id, 1, limits::CLIENT_ID_BYTES_MAX)?;
     count("presence_of", request.presence_of.len(), limits::PRESENCE_MAX)?;
     if request.presence_of.iter().any(|user| *user < 1) {
-        return Err(Reject::invalid("presence_of", Flaw::OutOfRange).into());
+        return Err(Reject::out_of("presence_of", Bounds::From(1)).into());
     }
     Ok(OpenStream {
         client_id,

@@ -21,6 +21,9 @@ use super::{
 };
 use crate::api::deadline::Begun;
 
+/// When to try again, in milliseconds.
+const RETRY_AFTER_MS: &str = "tertulia-retry-after-ms";
+
 /// What the inner service answered: metadata and, if all went well, the message.
 struct Answer {
     headers: HeaderMap,
@@ -172,7 +175,16 @@ fn respond(shared: &Shared, call: &Call, codec: Codec, accepted: Compression, an
         headers.append(name, value.clone());
     }
     metadata::append_trailers(headers, &answer.trailers);
+    if let Some(seconds) = retry_after(&answer.headers).or_else(|| retry_after(&answer.trailers)) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
     response
+}
+
+/// When to try again, for clients that know HTTP alone: whole seconds, and never none.
+fn retry_after(fields: &HeaderMap) -> Option<u64> {
+    let ms: u64 = fields.get(RETRY_AFTER_MS)?.to_str().ok()?.parse().ok()?;
+    Some(ms.div_ceil(1_000).max(1))
 }
 
 fn accepted(headers: &HeaderMap) -> Compression {

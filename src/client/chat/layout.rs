@@ -12,7 +12,7 @@ use tertulia_proto::chat::v1::{Message, MessageStatus, MessageType};
 use super::{
     room::RoomState,
     text::{clean, clock, date, day, shorten, wrap},
-    timeline::{Entry, Pending, PendingState},
+    timeline::{Entry, Pending, PendingState, written_at},
 };
 
 /// Smaller terminals show nothing but a request for more.
@@ -90,18 +90,20 @@ pub(super) fn pending_lines(room: &RoomState, me: i64, pending: &Pending, column
         PendingState::Queued | PendingState::InFlight => (" …".to_owned(), faint()),
         PendingState::Failed(why) => (format!(" ✗ not sent: {why} (/retry, /discard)"), Style::new().fg(Color::Red)),
     };
-    let head = vec![Span::styled(" ".repeat(GUTTER), faint()), name_span(room, me, me)];
+    let head = vec![Span::styled(" ".repeat(GUTTER), faint()), name_span("you".to_owned(), me, me)];
     body(&mut lines, head, &clean(&pending.content), style, vec![Span::styled(mark, style)], columns);
     lines
 }
 
 fn message_lines(lines: &mut Vec<Line<'static>>, room: &RoomState, me: i64, message: &Message, columns: usize) {
     quote(lines, room, message.reply_to, columns);
-    let number = format!("{:>5} {} ", message.n, clock(message.created_at.as_ref()));
+    let number = format!("{:>5} {} ", message.n, clock(written_at(message)));
     let mut head = vec![Span::styled(number, faint())];
     let system = message.r#type() == MessageType::SystemMessage;
     if !system {
-        head.push(name_span(room, me, message.sender_id));
+        let mine = message.sender_id == me;
+        let name = if mine { "you".to_owned() } else { room.sender_of(message) };
+        head.push(name_span(name, me, message.sender_id));
     }
     let (text, style) = content(message, system);
     let marks = marks(message, me);
@@ -187,7 +189,7 @@ fn quote(lines: &mut Vec<Line<'static>>, room: &RoomState, id: i64, columns: usi
     let quoted = match room.timeline.by_id(id) {
         Some(message) => {
             let text = content(message, false).0;
-            format!("┌ {} #{}: {text}", room.name_of(message.sender_id), message.n)
+            format!("┌ {} #{}: {text}", room.sender_of(message), message.n)
         }
         None => "┌ an earlier message".to_owned(),
     };
@@ -199,11 +201,10 @@ fn indented(text: String, columns: usize, indent: usize, style: Style) -> Vec<Li
     parts.into_iter().map(|part| Line::styled(format!("{:indent$}{part}", ""), style)).collect()
 }
 
-fn name_span(room: &RoomState, me: i64, user_id: i64) -> Span<'static> {
+fn name_span(name: String, me: i64, user_id: i64) -> Span<'static> {
     const COLORS: [Color; 6] =
         [Color::Green, Color::Blue, Color::Magenta, Color::Yellow, Color::LightBlue, Color::LightGreen];
     let mine = user_id == me;
-    let name = if mine { "you".to_owned() } else { room.name_of(user_id) };
     let color = match usize::try_from(user_id) {
         _ if mine => Color::Cyan,
         Ok(id) => COLORS[id % COLORS.len()],

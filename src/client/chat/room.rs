@@ -137,6 +137,12 @@ impl RoomState {
         self.names.get(&user_id).cloned().unwrap_or_else(|| format!("user {user_id}"))
     }
 
+    /// What to call who wrote a message: what came from elsewhere has the name it had there.
+    pub(super) fn sender_of(&self, message: &Message) -> String {
+        let known = self.names.get(&message.sender_id).filter(|_| message.original_at.is_none());
+        known.cloned().unwrap_or_else(|| sender_name(message))
+    }
+
     /// What to call the room.
     pub(super) fn title(&self) -> String {
         match self.partner() {
@@ -197,6 +203,12 @@ impl RoomState {
         names.sort();
         names
     }
+}
+
+/// The name that a message itself says.
+pub(super) fn sender_name(message: &Message) -> String {
+    let name = short_name(&message.sender_name);
+    if name.is_empty() { format!("user {}", message.sender_id) } else { name }
 }
 
 fn short_name(name: &str) -> String {

@@ -22,10 +22,15 @@ pub(super) enum Entry {
 impl Entry {
     pub(super) fn at(&self) -> Option<&Timestamp> {
         match self {
-            Self::Message(message) => message.created_at.as_ref(),
+            Self::Message(message) => written_at(message),
             Self::Info { at, .. } => at.as_ref(),
         }
     }
+}
+
+/// When a message was written: elsewhere, if it came from there.
+pub(super) fn written_at(message: &Message) -> Option<&Timestamp> {
+    message.original_at.as_ref().or(message.created_at.as_ref())
 }
 
 /// How far a message of ours has come that the server has not acknowledged.

@@ -14,8 +14,9 @@ use super::{
     command::HELP,
     layout::{HEIGHT_MIN, Panes, WIDTH_MIN, faint},
     model::{Link, Model, Overlay, Pane},
-    room::RoomState,
+    room::{RoomState, sender_name},
     text::{clean, clock, date, day, shorten, width},
+    timeline::written_at,
 };
 
 const KEYS: &[(&str, &str)] = &[
@@ -240,9 +241,9 @@ fn help(frame: &mut Frame<'_>, area: Rect) {
 
 fn found(model: &Model, messages: &[tertulia_proto::chat::v1::Message], columns: usize) -> Vec<Line<'static>> {
     let line = |message: &tertulia_proto::chat::v1::Message| {
-        let at = message.created_at.as_ref();
+        let at = written_at(message);
         let room = model.rooms.get(&message.room_id);
-        let name = room.map_or_else(|| message.sender_name.clone(), |room| room.name_of(message.sender_id));
+        let name = room.map_or_else(|| sender_name(message), |room| room.sender_of(message));
         let head = format!("#{} {} {} {}: ", message.n, date(day(at)), clock(at), name);
         Line::raw(shorten(&format!("{head}{}", clean(&message.content)), columns))
     };

@@ -78,6 +78,21 @@ fn everything_at_once_in_80_by_24() {
 }
 
 #[test]
+fn what_came_from_elsewhere_has_its_own_time_and_name() {
+    let mut model = garden();
+    let mut old = message("g", 8, BOB, "are you there?");
+    (old.original_at, old.sender_name) = (at(-1_440 * 400), "bob|away".to_owned());
+    let mut stranger = message("g", 9, 3267, "I was");
+    stranger.sender_name = "Zoe".to_owned();
+    model.update(arrives(old));
+    model.update(arrives(stranger));
+    let screen = screen(&mut model, 80, 30);
+    assert!(screen.contains("bob|away: are you there?"), "{screen}");
+    assert!(screen.contains("Zoe: I was") && !screen.contains("user 3267"), "{screen}");
+    assert!(screen.contains("2025"), "{screen}");
+}
+
+#[test]
 fn a_broken_connection_counts_down() {
     let mut model = garden();
     say(&mut model, "hello");

@@ -12,7 +12,10 @@ use tertulia_proto::chat::v1::Room;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::wire::{self, AddressError, RetryPolicy};
+use super::{
+    throttle::throttled,
+    wire::{self, AddressError, RetryPolicy},
+};
 use crate::domain::invariants::Violation;
 
 mod log;
@@ -100,6 +103,8 @@ pub struct CheckReport {
     pub messages: i64,
     /// Violations in all rooms.
     pub violations: usize,
+    /// Calls that the server's rate limit put off.
+    pub throttled: u64,
     /// How long it took.
     pub seconds: f64,
 }
@@ -150,7 +155,8 @@ impl fmt::Display for CheckReport {
             self.messages,
             self.violations,
             self.seconds
-        )
+        )?;
+        throttled(f, self.throttled)
     }
 }
 
@@ -169,8 +175,9 @@ pub async fn check(options: CheckOptions) -> Result<CheckReport, CheckError> {
         .buffer_unordered(ROOMS_AT_ONCE)
         .try_collect()
         .await?;
+    let throttled = remote.throttled();
     reports.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut report = CheckReport { seconds: began.elapsed().as_secs_f64(), ..CheckReport::default() };
+    let mut report = CheckReport { throttled, seconds: began.elapsed().as_secs_f64(), ..CheckReport::default() };
     for room in &reports {
         report.events += room.events;
         report.messages += room.messages;

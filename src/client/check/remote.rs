@@ -19,7 +19,10 @@ use tonic::{
 };
 
 use super::CheckError;
-use crate::client::wire::{self, ANSWER_BYTES_MAX, Retries, RetryPolicy};
+use crate::client::{
+    throttle::Throttle,
+    wire::{self, ANSWER_BYTES_MAX, Retries, RetryPolicy},
+};
 
 const ROOMS_PAGE: i32 = 1000;
 const LOG_PAGE: i32 = 1000;
@@ -32,13 +35,19 @@ pub(super) struct Remote {
     bearer: MetadataValue<Ascii>,
     policy: RetryPolicy,
     deadline: Duration,
+    throttle: Throttle,
 }
 
 impl Remote {
     pub(super) fn new(channel: Channel, bearer: MetadataValue<Ascii>, policy: RetryPolicy, deadline: Duration) -> Self {
         let chat = ChatServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let admin = AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        Self { chat, admin, bearer, policy, deadline }
+        Self { chat, admin, bearer, policy, deadline, throttle: Throttle::default() }
+    }
+
+    /// How many calls the server's rate limit has put off.
+    pub(super) fn throttled(&self) -> u64 {
+        self.throttle.calls()
     }
 
     /// Every room of the store.
@@ -136,6 +145,7 @@ impl Remote {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => status,
             };
+            self.throttle.note(&status);
             let paused = retries.pause(status).await;
             paused.map_err(|status| CheckError::Call { call: name, status: Box::new(status) })?;
         }

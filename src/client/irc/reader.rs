@@ -170,7 +170,7 @@ pub enum ReadError {
 pub fn parse(name: &str, raw: &[u8], annotation: &[u8]) -> Result<Hour, ReadError> {
     let midnight = clock::midnight_of(name).ok_or_else(|| ReadError::NoDate { name: name.to_owned() })?;
     let (clock, mut lines): (Vec<_>, Vec<_>) = rows(raw).enumerate().map(|(number, row)| read_row(number, row)).unzip();
-    for (line, at) in lines.iter_mut().zip(clock::times(midnight, &clock)) {
+    for (line, at) in lines.iter_mut().zip(clock::times(midnight, clock::hour_of(name), &clock)) {
         line.at = at;
     }
     find_mentions(&mut lines);

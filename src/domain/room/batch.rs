@@ -12,7 +12,7 @@ use crate::domain::{
     ids::{BodyHash, ClientMessageId, MessageId, Ordinal, Seq, UserId},
     message::{Draft, Message, MessageType},
     position::Position,
-    reject::{Flaw, Reject},
+    reject::{Bounds, Flaw, Reject},
 };
 
 /// What became of a send.
@@ -153,7 +153,7 @@ impl<'a> Batch<'a> {
             ReadTo::At { seq, n } => (seq, n.min(head.n)),
         };
         if seq > head.seq {
-            return Err(Reject::invalid("up_to_seq", Flaw::OutOfRange));
+            return Err(Reject::out_of("up_to_seq", Bounds::Between(0, head.seq.0.cast_signed())));
         }
         let before = self.positions.get(&author.user).copied().unwrap_or_else(|| self.state.position(author.user));
         let step = if !self.state.shows_reading() {

@@ -6,7 +6,7 @@ use super::{Author, Member, Role, RoomInfo, RoomType};
 use crate::domain::{
     ids::{BodyHash, RoomId, UserId},
     limits,
-    reject::{Flaw, Reject, count, text},
+    reject::{Bounds, Flaw, Reject, count, text},
 };
 
 /// What a room is made with.
@@ -51,7 +51,7 @@ impl NewRoom {
         others.sort_unstable();
         others.dedup();
         if self.participants.iter().any(|user| user.0 < 1) {
-            return Err(Reject::invalid("participants", Flaw::OutOfRange));
+            return Err(Reject::out_of("participants", Bounds::From(1)));
         }
         count("participants", others.len(), limits::USERS_PER_CALL_MAX)?;
         if self.join_all_users && self.room_type != RoomType::Channel {
@@ -65,7 +65,7 @@ impl NewRoom {
         text("client_room_id", &self.client_room_id, 0, limits::CLIENT_ID_BYTES_MAX)?;
         if self.room_type == RoomType::P2p {
             if others.len() > 1 {
-                return Err(Reject::invalid("participants", Flaw::TooMany));
+                return Err(Reject::too_many("participants", 1));
             }
             if !self.name.is_empty() {
                 return Err(Reject::invalid("name", Flaw::NotAllowedHere));
@@ -150,7 +150,7 @@ pub fn users_in_call(users: &[UserId]) -> Result<(), Reject> {
         return Err(Reject::invalid("user_ids", Flaw::Missing));
     }
     if users.iter().any(|user| user.0 < 1) {
-        return Err(Reject::invalid("user_ids", Flaw::OutOfRange));
+        return Err(Reject::out_of("user_ids", Bounds::From(1)));
     }
     count("user_ids", users.len(), limits::USERS_PER_CALL_MAX)
 }

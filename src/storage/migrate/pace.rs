@@ -15,6 +15,7 @@ pub struct Progress {
     rooms_done: AtomicU64,
     users_done: AtomicU64,
     events: AtomicU64,
+    messages: AtomicU64,
     rows: AtomicU64,
 }
 
@@ -43,6 +44,12 @@ impl Progress {
         self.events.load(Relaxed)
     }
 
+    /// Messages among them.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Relaxed)
+    }
+
     /// Rows read from the source.
     #[must_use]
     pub fn rows(&self) -> u64 {
@@ -63,6 +70,10 @@ impl Progress {
 
     pub(crate) fn add_events(&self, events: usize) {
         self.events.fetch_add(events as u64, Relaxed);
+    }
+
+    pub(crate) fn add_messages(&self, messages: usize) {
+        self.messages.fetch_add(messages as u64, Relaxed);
     }
 
     pub(crate) fn add_rows(&self, rows: usize) {

@@ -121,6 +121,7 @@ impl Bring<'_> {
                 self.append(part, &projection).await?;
                 self.wrote_log = at_end;
                 work.progress.add_events(part.len());
+                work.progress.add_messages(part.iter().filter(|record| record.message.is_some()).count());
             }
             if let Some((_, other)) = waits {
                 return Ok(Some(other));

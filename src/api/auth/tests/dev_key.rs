@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::dev_key::{FILE_NAME, TokenSpec, load_or_create};
+use super::super::dev_key::{FILE_NAME, TokenSpec, load, load_or_create};
 use super::*;
 
 fn spec() -> TokenSpec<'static> {
@@ -14,6 +14,19 @@ fn spec() -> TokenSpec<'static> {
         ttl: Duration::from_secs(60),
         now_ms: NOW_MS,
     }
+}
+
+#[test]
+fn looking_for_a_key_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    assert!(load(&data).unwrap().is_none());
+    assert!(!data.exists());
+    let made = load_or_create(&data).unwrap();
+    let options = AuthOptions::new(vec![made.source()]);
+    assert_eq!(load(&data).unwrap().unwrap().mint(&spec(), &options), made.mint(&spec(), &options));
+    std::fs::write(data.join(FILE_NAME), "short").unwrap();
+    load(&data).unwrap_err();
 }
 
 #[test]

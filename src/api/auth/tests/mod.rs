@@ -3,6 +3,7 @@
 mod claims;
 mod confusion;
 mod dev_key;
+mod explain;
 mod keys;
 mod rotation;
 

@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use super::{ImportError, resume::Resume};
 use crate::client::{
     irc::plan::{FIRST_USER_ID, Op, RoomPlan, Step},
+    throttle::Throttle,
     wire::{Retries, RetryPolicy},
 };
 
@@ -53,9 +54,10 @@ pub(super) async fn run<P: Port>(
     plan: &RoomPlan,
     policy: RetryPolicy,
     bar: &ProgressBar,
+    throttle: &Throttle,
 ) -> Result<RoomRun, ImportError> {
     let run = RoomRun { name: plan.name.clone(), ..RoomRun::default() };
-    let mut runner = Runner { port, plan, policy, bar, run, message_ids: HashMap::new() };
+    let mut runner = Runner { port, plan, policy, bar, throttle, run, message_ids: HashMap::new() };
     runner.ensure_room().await?;
     let mut next = runner.resume("log").await?;
     runner.run.done_before = next;
@@ -73,6 +75,7 @@ struct Runner<'a, P> {
     plan: &'a RoomPlan,
     policy: RetryPolicy,
     bar: &'a ProgressBar,
+    throttle: &'a Throttle,
     run: RoomRun,
     /// Line to the id of its message.
     message_ids: HashMap<usize, i64>,
@@ -175,6 +178,7 @@ impl<P: Port> Runner<'_, P> {
         at: impl FnOnce() -> String,
     ) -> Result<(), ImportError> {
         self.run.retries += 1;
+        self.throttle.note(&status);
         self.bar.set_message(format!("({})", status.code()));
         let paused = retries.pause(status).await;
         self.bar.set_message("");

@@ -86,6 +86,7 @@ impl GrpcPort {
             mentions: message.mentions.clone(),
             metadata: message.metadata.clone().into_iter().collect(),
             system: message.system,
+            original_sender_name: message.sender_name.clone(),
             original_at: Some(Timestamp { seconds: message.original_at, nanos: 0 }),
             ..SendMessageRequest::default()
         };

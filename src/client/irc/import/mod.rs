@@ -17,7 +17,10 @@ use super::{
     plan::{OWNER_ID, Plan},
     read_dir,
 };
-use crate::client::wire::{AddressError, RetryPolicy, connect};
+use crate::client::{
+    throttle::{Throttle, throttled},
+    wire::{AddressError, RetryPolicy, connect},
+};
 
 mod engine;
 mod grpc;
@@ -126,6 +129,8 @@ pub struct ImportReport {
     pub done_before: usize,
     /// Calls tried again.
     pub retries: usize,
+    /// Those among them that the server's rate limit put off.
+    pub throttled: u64,
     /// Seconds from the first call to the last answer.
     pub seconds: f64,
 }
@@ -153,7 +158,8 @@ impl fmt::Display for ImportReport {
             f,
             "{} messages sent ({} were there already), {} member changes, {} steps done before, {} retries, {:.1} s",
             self.messages_sent, self.duplicates, self.member_changes, self.done_before, self.retries, self.seconds
-        )
+        )?;
+        throttled(f, self.throttled)
     }
 }
 
@@ -182,10 +188,13 @@ async fn replay<P: engine::Port>(
 ) -> Result<ImportReport, ImportError> {
     let began = Instant::now();
     // Collected first: a stream that maps over references makes a future that cannot be spawned.
-    let rooms: Vec<_> = plan.rooms.iter().map(|room| engine::run(port, room, options.retry, bar)).collect();
+    let throttle = Throttle::default();
+    let run = |room| engine::run(port, room, options.retry, bar, &throttle);
+    let rooms: Vec<_> = plan.rooms.iter().map(run).collect();
     let runs: Vec<engine::RoomRun> =
         futures_util::stream::iter(rooms).buffer_unordered(options.concurrency.max(1)).try_collect().await?;
     let mut report = planned(plan);
+    report.throttled = throttle.calls();
     report.seconds = began.elapsed().as_secs_f64();
     for run in runs {
         report.messages_sent += run.messages_sent;

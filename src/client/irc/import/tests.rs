@@ -19,6 +19,7 @@ use crate::client::{
         parse,
         plan::{OWNER_ID, Op, Outgoing, Plan},
     },
+    throttle::Throttle,
     wire::RetryPolicy,
 };
 
@@ -185,7 +186,7 @@ async fn until_done(fake: &Fake, plan: &Plan) -> (usize, Vec<RoomRun>) {
         starts += 1;
         let mut runs = Vec::new();
         for room in &plan.rooms {
-            match run(fake, room, RetryPolicy::default(), &ProgressBar::hidden()).await {
+            match run(fake, room, RetryPolicy::default(), &ProgressBar::hidden(), &Throttle::default()).await {
                 Ok(run) => runs.push(run),
                 Err(error) => assert!(error.to_string().contains("the importer died"), "{error}"),
             }
@@ -254,7 +255,8 @@ async fn other_peoples_events_do_not_disturb() {
     until_done(&alone, &plan).await;
     // The importer dies in the middle; meanwhile somebody else joins and talks.
     shared.faults.lock().insert(0, Fault::Death { done: true });
-    let first = run(&shared, &plan.rooms[0], RetryPolicy::default(), &ProgressBar::hidden()).await;
+    let first =
+        run(&shared, &plan.rooms[0], RetryPolicy::default(), &ProgressBar::hidden(), &Throttle::default()).await;
     assert!(first.is_err());
     {
         let mut rooms = shared.rooms.lock();
@@ -272,7 +274,9 @@ async fn a_server_that_stays_away_ends_the_import_with_the_line() {
     let plan = plan_of(5, 0, 50);
     let mut faults = vec![Fault::Before; 10_000];
     faults.extend(vec![Fault::None; 10]);
-    let error = run(&Fake::with(faults), &plan.rooms[0], RetryPolicy::default(), &ProgressBar::hidden()).await;
+    let error =
+        run(&Fake::with(faults), &plan.rooms[0], RetryPolicy::default(), &ProgressBar::hidden(), &Throttle::default())
+            .await;
     let error = error.unwrap_err().to_string();
     assert!(error.starts_with("room 2004-01-01_00, line "), "{error}");
 }

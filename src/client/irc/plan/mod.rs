@@ -99,6 +99,8 @@ pub struct Outgoing {
     pub user: i64,
     /// `irc:<log>:<line>`.
     pub client_message_id: String,
+    /// The nick that spoke; empty for a notice.
+    pub sender_name: String,
     /// The text.
     pub content: String,
     /// Number of the line whose message this one answers.

@@ -81,6 +81,7 @@ impl Builder<'_> {
         let message = Outgoing {
             user,
             client_message_id: client_message_id(self.log, line.number),
+            sender_name: form::cleaned_name(&line.nick),
             content: line.text.clone(),
             reply_to_line: line.reply_to.filter(|answered| self.sent.contains(answered)),
             mentions,

@@ -143,3 +143,29 @@ fn the_real_logs_hold_what_they_are_known_to_hold() {
     let starts: usize = hours.iter().map(|hour| hour.links.starts).sum();
     assert_eq!((links, starts), (2_607, 462));
 }
+
+#[test]
+fn the_real_logs_begin_when_they_began() {
+    let Some(dir) = super::real_dir() else { return };
+    let begins = [
+        ("2004-11-15_03", "2004-11-15", 18),
+        ("2005-06-27_12", "2005-06-27", 9 * 60 + 19),
+        // The evening before.
+        ("2005-08-08_01", "2005-08-07", 23 * 60 + 29),
+        ("2008-12-11_11", "2008-12-11", 8 * 60 + 24),
+        ("2009-02-23_10", "2009-02-23", 7 * 60 + 35),
+        ("2009-03-03_10", "2009-03-03", 6 * 60 + 22),
+        ("2009-10-01_17", "2009-10-01", 14 * 60 + 3),
+        ("2011-05-29_19", "2011-05-29", 15 * 60 + 29),
+        ("2011-11-13_02", "2011-11-12", 21 * 60 + 29),
+        ("2016-12-19_20", "2016-12-19", 4 * 60 + 14),
+    ];
+    let hours = super::read_dir(&dir).unwrap();
+    for (hour, (name, date, minutes)) in hours.iter().zip(begins) {
+        assert_eq!(hour.name, name);
+        let midnight = |name: &str| super::super::clock::midnight_of(name).unwrap();
+        assert_eq!(hour.lines[0].at, midnight(date) + minutes * 60, "{name}");
+        let annotated = midnight(name) + super::super::clock::hour_of(name).unwrap() * 3600;
+        assert!((annotated..annotated + 3600).contains(&hour.lines[1000].at), "{name}");
+    }
+}

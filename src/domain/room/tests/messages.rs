@@ -113,10 +113,10 @@ fn an_edit_is_checked_like_a_send() {
     let mut room = room(RoomType::Group);
     let seq = room.say(user(MEMBER), "hi").unwrap();
     let missing = Err(Reject::invalid("content", Flaw::Missing));
-    assert_eq!(room.decide(user(MEMBER), &edit(seq, "")).map(drop), missing);
+    assert_eq!(room.decide(user(MEMBER), &edit(seq, "")).map(drop).map_err(Reject::unbound), missing);
     let long = "x".repeat(limits::CONTENT_BYTES_MAX + 1);
     let too_long = Err(Reject::invalid("content", Flaw::TooLong));
-    assert_eq!(room.decide(user(MEMBER), &edit(seq, &long)).map(drop), too_long);
+    assert_eq!(room.decide(user(MEMBER), &edit(seq, &long)).map(drop).map_err(Reject::unbound), too_long);
     let mention =
         Command::Edit { message: seq, content: String::from("hi you"), encrypted: false, mentions: vec![STRANGER] };
     assert_eq!(room.decide(user(MEMBER), &mention).map(drop), Err(Reject::MemberNotFound));
@@ -222,10 +222,10 @@ fn members_react_within_bounds() {
     let seq = room.say(user(OWNER), "hi").unwrap();
     assert_eq!(answers(&room, &react(seq, "+1")), [DONE, DONE, DONE, UNKNOWN, UNKNOWN]);
     let missing = Err(Reject::invalid("reaction", Flaw::Missing));
-    assert_eq!(room.decide(user(MEMBER), &react(seq, "")).map(drop), missing);
+    assert_eq!(room.decide(user(MEMBER), &react(seq, "")).map(drop).map_err(Reject::unbound), missing);
     let long = "x".repeat(limits::REACTION_BYTES_MAX + 1);
     let too_long = Err(Reject::invalid("reaction", Flaw::TooLong));
-    assert_eq!(room.decide(user(MEMBER), &react(seq, &long)).map(drop), too_long);
+    assert_eq!(room.decide(user(MEMBER), &react(seq, &long)).map(drop).map_err(Reject::unbound), too_long);
     for i in 0..limits::REACTIONS_MAX {
         room.act(user(MEMBER), react(seq, &i.to_string())).unwrap();
     }
@@ -263,7 +263,7 @@ fn drafts_are_bounded() {
         (metadata(1, limits::METADATA_VALUE_BYTES_MAX + 1), "metadata", Flaw::TooLong),
     ];
     for (draft, field, flaw) in cases {
-        assert_eq!(draft.validate(), Err(Reject::invalid(field, flaw)));
+        assert_eq!(draft.validate().map_err(Reject::unbound), Err(Reject::invalid(field, flaw)));
     }
     let files_alone = Draft { content: String::new(), ..files(file(), limits::ATTACHMENTS_MAX) };
     assert_eq!(files_alone.validate(), DONE);

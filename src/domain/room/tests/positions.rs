@@ -105,7 +105,7 @@ fn reading_beyond_the_end_is_refused() {
     let mut room = room(RoomType::Group);
     let to = ReadTo::At { seq: Seq(2), n: Ordinal(1) };
     let expected = Err(Reject::invalid("up_to_seq", Flaw::OutOfRange));
-    assert_eq!(read(&mut room, user(MEMBER), to), expected);
+    assert_eq!(read(&mut room, user(MEMBER), to).map_err(Reject::unbound), expected);
     assert_eq!(read(&mut room, user(STRANGER), ReadTo::Head), Err(Reject::RoomNotFound));
     assert_eq!(read(&mut room, operator(STRANGER), ReadTo::Head), Err(Reject::RoomNotFound));
     assert_eq!(room.state.position(MEMBER), Position::default());

@@ -22,6 +22,7 @@ pub(super) async fn compare(work: &Work, place: Place<'_>, room: RoomId) -> Resu
     loop {
         let pair = join.next().await?;
         let ended = pair.is_none();
+        work.progress.add_events(usize::from(!ended));
         let record = match pair {
             None => None,
             Some(Pair::From(record)) => {
@@ -40,7 +41,7 @@ pub(super) async fn compare(work: &Work, place: Place<'_>, room: RoomId) -> Resu
         messages.extend(record.filter(|record| record.message.is_some()));
         if messages.len() >= work.options.page || ended {
             work.rows(messages.len()).await;
-            work.progress.add_events(messages.len());
+            work.progress.add_messages(messages.len());
             let checks: Vec<_> = messages.iter().map(|record| message(work, place, room, record)).collect();
             stream::iter(checks).buffer_unordered(LOOK_UPS).try_collect::<()>().await?;
             messages.clear();

@@ -92,6 +92,8 @@ pub struct Verdict {
     pub users: u64,
     /// Events of logs compared.
     pub events: u64,
+    /// Messages among them.
+    pub messages: u64,
     /// How many differences there are.
     pub differences_total: u64,
     /// The first ones, sorted by room, user, table and key.
@@ -170,8 +172,8 @@ pub async fn verify(
     compare_journals(&work, &found).await?;
     let differences: Vec<_> = std::mem::take(&mut *found.kept.lock()).into_iter().collect();
     let differences_total = found.total.load(std::sync::atomic::Ordering::Relaxed);
-    let events = work.progress.events();
-    Ok(Verdict { equal: differences_total == 0, rooms, users, events, differences_total, differences })
+    let (events, messages) = (work.progress.events(), work.progress.messages());
+    Ok(Verdict { equal: differences_total == 0, rooms, users, events, messages, differences_total, differences })
 }
 
 /// Rooms that either store has, each in a task.

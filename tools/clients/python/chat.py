@@ -1,0 +1,3 @@
+"""An application's own module of a common name."""
+
+OURS = True
