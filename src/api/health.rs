@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Verifier;
-use crate::{actors::Node, circuit::CircuitState, telemetry::metrics::Metrics};
+use crate::{actors::Node, telemetry::metrics::Metrics};
 
 /// The store has this long to answer.
 const STORE_WAIT: Duration = Duration::from_secs(2);
@@ -103,13 +103,8 @@ impl Health {
             Check::new("store", self.store().await, Standing::Failed),
         ];
         for circuit in self.metrics.circuits() {
-            let reason = match circuit.state() {
-                CircuitState::Closed => None,
-                CircuitState::HalfOpen => Some("does not answer reliably; being tried"),
-                CircuitState::Open => Some("does not answer; circuit open"),
-            };
             // The store's own circuit is judged by the store's answer above.
-            checks.push(Check::new(circuit.name(), reason, Standing::Degraded));
+            checks.push(Check::new(circuit.name(), circuit.trouble(), Standing::Degraded));
         }
         if self.metrics.mirror().is_some() {
             checks.push(Check::new("mirror", self.mirror(), Standing::Degraded));
