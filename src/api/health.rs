@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::auth::Verifier;
 use crate::{
     actors::Node,
-    circuit::CircuitState,
     storage::pulse::{Pulse, Trouble},
     telemetry::metrics::Metrics,
 };
@@ -110,15 +109,10 @@ impl Health {
             Check::new("store", store, Standing::Failed),
         ];
         for circuit in self.metrics.circuits() {
-            let reason = match circuit.state() {
-                CircuitState::Closed => None,
-                CircuitState::HalfOpen => Some("does not answer reliably; being tried"),
-                CircuitState::Open => Some("does not answer; circuit open"),
-            };
             // The store's own circuit is judged by the store's answer above: of a database that has just failed to
             // answer it is not said that all is well, although its circuit has not opened yet.
             let is_store = circuit.name() == self.metrics.database();
-            let reason = reason.or_else(|| store.filter(|_| is_store));
+            let reason = circuit.trouble().or_else(|| store.filter(|_| is_store));
             checks.push(Check::new(circuit.name(), reason, Standing::Degraded));
         }
         if self.metrics.mirror().is_some() {

@@ -8,10 +8,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 mod options;
+mod phase;
 #[cfg(test)]
 mod tests;
 
 pub use options::{CircuitOpen, CircuitOptions, CircuitState, Verdict};
+use phase::{Counts, Inner, Phase, closed};
 
 /// A circuit, shared by all who call the service.
 #[derive(Debug)]
@@ -19,29 +21,6 @@ pub struct Circuit {
     name: &'static str,
     options: CircuitOptions,
     inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    phase: Phase,
-    /// How long it was open the last time.
-    open_for: Duration,
-    /// Grows with each change of phase: a call that was let through in an earlier phase says nothing about this one.
-    round: u64,
-    opened: u64,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Closed { now: Counts, before: Counts, since: Instant, in_a_row: u32 },
-    Open { until: Instant },
-    HalfOpen { under_way: u32, good: u32 },
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    calls: u32,
-    failures: u32,
 }
 
 /// Leave to make one call. Dropped without a verdict, it gives its own: see [`CircuitOptions::hung_after`].
@@ -58,7 +37,8 @@ impl Circuit {
     #[must_use]
     pub fn new(name: &'static str, options: CircuitOptions) -> Self {
         let phase = closed(Instant::now());
-        Self { name, options, inner: Mutex::new(Inner { phase, open_for: Duration::ZERO, round: 0, opened: 0 }) }
+        let inner = Inner { phase, open_for: Duration::ZERO, round: 0, opened: 0, why: None };
+        Self { name, options, inner: Mutex::new(inner) }
     }
 
     /// Name of the service.
@@ -70,11 +50,15 @@ impl Circuit {
     /// What it does with calls now.
     #[must_use]
     pub fn state(&self) -> CircuitState {
-        match self.inner.lock().phase {
-            Phase::Closed { .. } => CircuitState::Closed,
-            Phase::Open { .. } => CircuitState::Open,
-            Phase::HalfOpen { .. } => CircuitState::HalfOpen,
-        }
+        self.inner.lock().state()
+    }
+
+    /// What is wrong with the service; none while it serves.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&'static str> {
+        let inner = self.inner.lock();
+        let trouble = inner.state().trouble()?;
+        Some(inner.why.unwrap_or(trouble))
     }
 
     /// Whether a call at `now` may be let through; changes nothing.
@@ -114,11 +98,19 @@ impl Circuit {
         Ok(Leave { circuit: self, began: now, round: inner.round, told: false })
     }
 
+    /// Whether a call that has `leave` is one of those that decide whether the service is back.
+    #[must_use]
+    pub fn is_tried_by(&self, leave: &Leave<'_>) -> bool {
+        let inner = self.inner.lock();
+        inner.round == leave.round && inner.state() == CircuitState::HalfOpen
+    }
+
     fn record(&self, round: u64, verdict: Verdict, now: Instant) {
         let mut inner = self.inner.lock();
         if inner.round != round {
             return;
         }
+        let is_bad = matches!(verdict, Verdict::Bad | Verdict::Refused(_));
         let trips = match &mut inner.phase {
             Phase::Closed { now: counts, before, since, in_a_row } => {
                 let elapsed = now.saturating_duration_since(*since);
@@ -127,26 +119,28 @@ impl Circuit {
                     (*counts, *since) = (Counts::default(), now);
                 }
                 counts.calls += u32::from(verdict != Verdict::Unclear);
-                counts.failures += u32::from(verdict == Verdict::Bad);
+                counts.failures += u32::from(is_bad);
                 *in_a_row = match verdict {
                     Verdict::Good => 0,
-                    Verdict::Bad => *in_a_row + 1,
+                    Verdict::Bad | Verdict::Refused(_) => *in_a_row + 1,
                     Verdict::Unclear => *in_a_row,
                 };
                 let (calls, failures) = (counts.calls + before.calls, counts.failures + before.failures);
                 let is_share = failures >= self.options.failures_min
                     && f64::from(failures) >= f64::from(calls) * self.options.failure_share;
-                verdict == Verdict::Bad && (is_share || *in_a_row >= self.options.in_a_row)
+                let is_enough = is_share || *in_a_row >= self.options.in_a_row;
+                matches!(verdict, Verdict::Refused(_)) || is_bad && is_enough
             }
             Phase::HalfOpen { under_way, good } => {
                 *under_way = under_way.saturating_sub(1);
                 *good += u32::from(verdict == Verdict::Good);
-                verdict == Verdict::Bad
+                is_bad
             }
             Phase::Open { .. } => false,
         };
         let heals = matches!(inner.phase, Phase::HalfOpen { good, .. } if good >= self.options.trials);
         if trips {
+            inner.why = if let Verdict::Refused(why) = verdict { Some(why) } else { None };
             inner.open_for = (inner.open_for * 2).clamp(self.options.open_min, self.options.open_max);
             inner.opened += 1;
             let until = now + inner.open_for;
@@ -159,19 +153,18 @@ impl Circuit {
 
     fn change(&self, inner: &mut Inner, phase: Phase) {
         inner.round += 1;
+        let (name, open_ms, why) = (self.name, inner.open_for.as_millis(), inner.why.unwrap_or("does not answer"));
         match &phase {
-            Phase::Open { .. } => {
-                tracing::warn!(service = self.name, open_ms = inner.open_for.as_millis(), "circuit opened");
+            // Once for each time that it is gone, not for each try.
+            Phase::Open { .. } if inner.state() == CircuitState::Closed => {
+                tracing::warn!(service = name, open_ms, why, "circuit opened");
             }
-            Phase::HalfOpen { .. } => tracing::debug!(service = self.name, "circuit tries"),
-            Phase::Closed { .. } => tracing::info!(service = self.name, "circuit closed"),
+            Phase::Open { .. } => tracing::debug!(service = name, open_ms, why, "circuit stays open"),
+            Phase::HalfOpen { .. } => tracing::debug!(service = name, "circuit tries"),
+            Phase::Closed { .. } => tracing::info!(service = name, "circuit closed"),
         }
         inner.phase = phase;
     }
-}
-
-fn closed(now: Instant) -> Phase {
-    Phase::Closed { now: Counts::default(), before: Counts::default(), since: now, in_a_row: 0 }
 }
 
 impl Leave<'_> {

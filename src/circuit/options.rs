@@ -60,6 +60,15 @@ impl CircuitState {
             Self::HalfOpen => "half_open",
         }
     }
+
+    /// What is wrong with a service whose circuit is in this state, if it does not say so itself.
+    pub(super) const fn trouble(self) -> Option<&'static str> {
+        match self {
+            Self::Closed => None,
+            Self::Open => Some("does not answer; circuit open"),
+            Self::HalfOpen => Some("does not answer reliably; being tried"),
+        }
+    }
 }
 
 /// How a call went, for the circuit.
@@ -67,6 +76,8 @@ impl CircuitState {
 pub enum Verdict {
     /// The service answered, whatever it said.
     Good,
+    /// It answered that it will not serve, for this reason: it is as good as gone, and need not be asked several times.
+    Refused(&'static str),
     /// It did not, or not in time.
     Bad,
     /// The call tells nothing about the service.

@@ -15,7 +15,7 @@ const OPTIONS: CircuitOptions = CircuitOptions {
     hung_after: Duration::from_secs(1),
 };
 
-use Verdict::{Bad, Good, Unclear};
+use Verdict::{Bad, Good, Refused, Unclear};
 
 struct Bench {
     circuit: Arc<Circuit>,
@@ -126,4 +126,28 @@ async fn a_late_answer_of_an_earlier_phase_says_nothing() {
     bench.wait(1.0).calls(&[Good]);
     late.end(Bad, bench.now);
     assert_eq!(bench.circuit.state(), CircuitState::HalfOpen);
+}
+
+#[tokio::test]
+async fn one_refusal_opens_and_says_why_until_the_service_serves_again() {
+    let mut bench = Bench::new();
+    bench.calls(&[Good; 1_000]);
+    assert_eq!(bench.circuit.trouble(), None);
+    bench.calls(&[Refused("has no time")]);
+    assert_eq!((bench.circuit.state(), bench.circuit.trouble()), (CircuitState::Open, Some("has no time")));
+    bench.wait(1.0).calls(&[Good]);
+    assert_eq!(bench.circuit.trouble(), Some("has no time"), "one good call is not enough");
+    bench.calls(&[Refused("has lost its key")]);
+    assert_eq!(bench.circuit.trouble(), Some("has lost its key"));
+    bench.wait(2.0).calls(&[Bad]);
+    assert_eq!(bench.circuit.trouble(), Some("does not answer; circuit open"), "it refuses no more, it is gone");
+    bench.wait(3.0).calls(&[Good, Good]);
+    assert_eq!(bench.circuit.trouble(), None);
+    bench.calls(&[Bad, Bad]);
+    let leave = bench.circuit.enter(bench.now).unwrap();
+    assert!(!bench.circuit.is_tried_by(&leave));
+    leave.end(Refused("again"), bench.now);
+    bench.wait(1.0);
+    let leave = bench.circuit.enter(bench.now).unwrap();
+    assert!(bench.circuit.is_tried_by(&leave));
 }

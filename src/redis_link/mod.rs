@@ -1,19 +1,28 @@
 //! A connection to Redis, which may be slow, emptied or gone at any time.
 //!
 //! Whoever uses it must be right without it: an answer that does not come is [`Gone`], soon, and the circuit sees to it
-//! that a Redis that hangs is not waited for by everyone. It must not know what is kept there.
+//! that a Redis that hangs is not waited for by everyone. A Redis that refuses to serve, for whatever reason, is as good as
+//! gone: it is tried again until it serves. It must not know what is kept there.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{
-    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError, RedisResult, Script,
-    ScriptInvocation,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError, Script, ScriptInvocation,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use crate::circuit::{Circuit, CircuitOpen, CircuitOptions, Verdict};
+use crate::{
+    circuit::{Circuit, CircuitOpen, CircuitOptions},
+    tasks::{self, TaskKind},
+};
+
+mod line;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use line::Line;
 
 /// Where Redis is, and how long it is waited for.
 #[derive(Clone, Debug)]
@@ -58,11 +67,11 @@ pub enum Gone {
     Failed(#[from] RedisError),
 }
 
-/// The connection; clones share it. Made without connecting, and connects again by itself.
+/// The connection; clones share it. Made without connecting, and connects again by itself, whatever the reason was that it
+/// could not be used.
 #[derive(Clone)]
 pub struct RedisLink {
-    connection: ConnectionManager,
-    circuit: Arc<Circuit>,
+    line: Arc<Line>,
     prefix: Arc<str>,
 }
 
@@ -70,7 +79,7 @@ impl fmt::Debug for RedisLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLink")
             .field("prefix", &self.prefix)
-            .field("circuit", &self.circuit)
+            .field("circuit", &self.line.circuit)
             .finish_non_exhaustive()
     }
 }
@@ -86,26 +95,23 @@ impl RedisLink {
             let settings = info.redis_settings().clone().set_password(password.expose_secret());
             info = info.set_redis_settings(settings);
         }
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(options.timeout))
-            .set_connection_timeout(Some(options.timeout * 2))
-            // The circuit decides when to try again; a caller waits for one attempt.
-            .set_number_of_retries(0);
-        let connection = ConnectionManager::new_lazy_with_config(Client::open(info)?, config)?;
-        let circuit = Arc::new(Circuit::new("redis", options.circuit));
-        Ok(Self { connection, circuit, prefix: options.prefix.as_str().into() })
+        let circuit = Circuit::new("redis", options.circuit);
+        let probe_key = format!("{}probe", options.prefix);
+        let line = Arc::new(Line::new(Client::open(info)?, options.timeout, circuit, probe_key)?);
+        tasks::spawn(TaskKind::Ephemera, line::watch(Arc::downgrade(&line)));
+        Ok(Self { line, prefix: options.prefix.as_str().into() })
     }
 
     /// Its circuit, for health and metrics.
     #[must_use]
     pub fn circuit(&self) -> Arc<Circuit> {
-        Arc::clone(&self.circuit)
+        Arc::clone(&self.line.circuit)
     }
 
     /// Whether it is worth asking: the circuit is not open, or may try again.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.circuit.admits(Instant::now())
+        self.line.circuit.admits(Instant::now())
     }
 
     /// A key: prefix, `tag`, `id`.
@@ -119,8 +125,7 @@ impl RedisLink {
     /// # Errors
     /// [`Gone`]; what was asked may have been done all the same.
     pub async fn run<T: FromRedisValue>(&self, pipe: &Pipeline) -> Result<T, Gone> {
-        let mut connection = self.connection.clone();
-        self.guarded(pipe.query_async(&mut connection)).await
+        self.line.asked(|mut connection| async move { pipe.query_async(&mut connection).await }).await
     }
 
     /// Runs a script; Redis is sent its text when it does not know it.
@@ -132,27 +137,10 @@ impl RedisLink {
         script: &Script,
         fill: impl FnOnce(&mut ScriptInvocation<'_>) + Send,
     ) -> Result<T, Gone> {
-        let mut connection = self.connection.clone();
         let mut invocation = script.prepare_invoke();
         fill(&mut invocation);
-        self.guarded(invocation.invoke_async(&mut connection)).await
+        self.line.asked(|mut connection| async move { invocation.invoke_async(&mut connection).await }).await
     }
-
-    async fn guarded<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Result<T, Gone> {
-        let leave = self.circuit.enter(Instant::now())?;
-        let result = call.await;
-        let verdict = match &result {
-            Err(error) if is_absence(error) => Verdict::Bad,
-            Ok(_) | Err(_) => Verdict::Good,
-        };
-        leave.end(verdict, Instant::now());
-        Ok(result?)
-    }
-}
-
-/// Whether there was no answer, rather than one that says no.
-fn is_absence(error: &RedisError) -> bool {
-    error.is_timeout() || error.is_io_error() || error.is_connection_dropped() || error.is_connection_refusal()
 }
 
 #[cfg(any(test, feature = "testkit"))]

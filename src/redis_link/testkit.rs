@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
+use redis::{Client, ConnectionAddr, IntoConnectionInfo as _};
+
 use super::{RedisLink, RedisOptions};
 
 const VARIABLE: &str = "TERTULIA_TEST_REDIS";
@@ -87,12 +89,32 @@ impl OwnRedis {
         assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
+    /// Carries out commands of an operator who has this password, over a connection of their own.
+    ///
+    /// # Panics
+    /// If Redis does not do what it is told.
+    pub async fn told(&self, password: Option<&str>, commands: &[&[&str]]) {
+        let address = ConnectionAddr::Tcp(self.options.host.clone(), self.options.port);
+        let mut info = address.into_connection_info().expect("an address");
+        if let Some(password) = password {
+            info = info.clone().set_redis_settings(info.redis_settings().clone().set_password(password));
+        }
+        let client = Client::open(info).expect("an address");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("redis answers");
+        let mut all = redis::pipe();
+        for command in commands {
+            let (name, arguments) = command.split_first().expect("a command");
+            all.cmd(name).arg(arguments).ignore();
+        }
+        all.query_async::<()>(&mut connection).await.expect("redis does what it is told");
+    }
+
     /// FLUSHALL.
     ///
     /// # Panics
     /// If Redis does not answer.
     pub async fn flush(&self) {
-        self.link().run::<()>(redis::pipe().cmd("FLUSHALL").ignore()).await.expect("flush");
+        self.told(None, &[&["FLUSHALL"]]).await;
     }
 }
 

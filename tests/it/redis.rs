@@ -113,3 +113,26 @@ async fn without_redis_all_goes_on_and_health_says_so() {
     assert!(metrics.contains("chat_active_connections{client_type=\"stream\"} 1"), "{metrics}");
     assert!(metrics.contains("chat_circuit_state{service=\"redis\",state=\"closed\"} 1"), "{metrics}");
 }
+
+/// A Redis that answers and does not serve is no Redis: health says why, and it is used again when it serves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_refuses_is_seen_and_comes_back() {
+    let Some(redis) = OwnRedis::start() else { return };
+    let sandbox = server(&redis, &[("limits.user_per_s", "10000"), ("limits.user_burst", "10000")]).await;
+    let ana = sandbox.user(1);
+    let http = Http::new(&sandbox, 1);
+    let ready = async || {
+        ana.ok("GetRooms", json!({})).await;
+        let response = http.client.get(sandbox.url("/health/ready")).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let says = |what: &str| {
+        let what = format!(r#"{{"name":"redis","status":{what}}}"#);
+        move |(status, ready): &(u16, String)| *status == 200 && ready.contains(&what)
+    };
+    eventually(ready, says(r#""ok""#)).await;
+    redis.told(None, &[&["CONFIG", "SET", "maxmemory", "1"]]).await;
+    eventually(ready, says(r#""degraded","reason":"is out of memory""#)).await;
+    redis.told(None, &[&["CONFIG", "SET", "maxmemory", "0"]]).await;
+    eventually(ready, says(r#""ok""#)).await;
+}

@@ -10,10 +10,16 @@ use std::{any::Any, sync::Arc};
 
 use bytes::Bytes;
 
+use futures_util::future::LocalBoxFuture;
+
 use super::{Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError, StoreErrorKind};
-use crate::domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId};
+use crate::{
+    clock::SharedClock,
+    domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
+};
 
 pub mod append;
+pub mod clocks;
 pub mod cursors;
 pub mod fencing;
 pub mod hostile;
@@ -30,7 +36,21 @@ pub mod users;
 /// A fresh store for one test, and what must live as long.
 pub struct Fixture {
     store: Arc<dyn Store>,
+    nodes: Nodes,
     guard: Option<Box<dyn Any + Send>>,
+}
+
+/// Opens a node of the fixture's own data by a clock.
+type Opens = Box<dyn Fn(SharedClock) -> LocalBoxFuture<'static, Arc<dyn Store>> + Send + Sync>;
+
+/// How a test gets nodes whose clocks it sets.
+enum Nodes {
+    /// There is but the one store.
+    Same,
+    /// One after the end of another.
+    InTurn(Opens),
+    /// As many as it likes.
+    AtOnce(Opens),
 }
 
 impl std::fmt::Debug for Fixture {
@@ -42,24 +62,66 @@ impl std::fmt::Debug for Fixture {
 impl Fixture {
     /// A fixture of a store that needs nothing else.
     pub fn new(store: impl Store) -> Self {
-        Self { store: Arc::new(store), guard: None }
+        Self::shared(Arc::new(store))
     }
 
     /// A fixture of a store that needs `guard`, such as a temporary directory.
     pub fn with(store: impl Store, guard: impl Any + Send) -> Self {
-        Self { store: Arc::new(store), guard: Some(Box::new(guard)) }
+        Self::new(store).and(guard)
     }
 
     /// A fixture of a store that others know too.
     #[must_use]
     pub fn shared(store: Arc<dyn Store>) -> Self {
-        Self { store, guard: None }
+        Self { store, nodes: Nodes::Same, guard: None }
     }
 
     /// The same fixture with `guard`, which lives as long.
     #[must_use]
     pub fn and(self, guard: impl Any + Send) -> Self {
         Self { guard: Some(Box::new(guard)), ..self }
+    }
+
+    /// The same fixture, which opens nodes of data of its own, one after the end of another.
+    #[must_use]
+    pub fn in_turn(
+        self,
+        open: impl Fn(SharedClock) -> LocalBoxFuture<'static, Arc<dyn Store>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { nodes: Nodes::InTurn(Box::new(open)), ..self }
+    }
+
+    /// The same fixture, which opens nodes of the store's data.
+    #[must_use]
+    pub fn at_once(
+        self,
+        open: impl Fn(SharedClock) -> LocalBoxFuture<'static, Arc<dyn Store>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { nodes: Nodes::AtOnce(Box::new(open)), ..self }
+    }
+
+    /// A node by this clock. The one before has ended where there can be only one.
+    pub async fn node(&self, clock: SharedClock) -> Arc<dyn Store> {
+        match &self.nodes {
+            Nodes::Same => Arc::clone(&self.store),
+            Nodes::InTurn(open) | Nodes::AtOnce(open) => open(clock).await,
+        }
+    }
+
+    /// Whether there can be several nodes at once.
+    #[must_use]
+    pub const fn are_at_once(&self) -> bool {
+        matches!(self.nodes, Nodes::AtOnce(_))
+    }
+
+    /// Ends a node in good order.
+    ///
+    /// # Panics
+    /// If it cannot.
+    pub async fn ends(&self, node: Arc<dyn Store>) {
+        if !matches!(self.nodes, Nodes::Same) {
+            node.close().await.expect("close");
+        }
     }
 
     /// The store.
@@ -139,6 +201,9 @@ macro_rules! store_conformance {
                     every_byte_survives,
                 ]
             }
+            $crate::store_conformance_tests! { @nodes $make;
+                clocks: [over_restarts, over_kills, between_two_nodes]
+            }
         }
     };
 }
@@ -147,6 +212,20 @@ macro_rules! store_conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! store_conformance_tests {
+    (@nodes $make:expr; $file:ident: [$($test:ident),* $(,)?]) => {
+        mod $file {
+            #[allow(unused_imports, reason = "the expression may name anything around it")]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let fixture: $crate::storage::conformance::Fixture = $make;
+                    $crate::storage::conformance::$file::$test(&fixture).await;
+                    fixture.finish().await;
+                }
+            )*
+        }
+    };
     ($make:expr; $($file:ident: [$($test:ident),* $(,)?])*) => {
         $(
             mod $file {
@@ -281,13 +360,21 @@ pub async fn project(store: &dyn Store, room: RoomId, epoch: Epoch, seq: u64, pr
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::storage::embedded::{EmbeddedStore, OpenOptions, SyncPolicy};
 
     fn on_disk(sync: SyncPolicy) -> Fixture {
-        let dir = tempfile::tempdir().expect("temporary directory");
+        let (dir, lives) =
+            (tempfile::tempdir().expect("temporary directory"), tempfile::tempdir().expect("temporary directory"));
         let options = OpenOptions { sync, ..OpenOptions::default() };
-        Fixture::with(EmbeddedStore::open(dir.path(), &options).expect("open"), dir)
+        let store = EmbeddedStore::open(dir.path(), &options).expect("open");
+        let open = move |_| {
+            let life: Arc<dyn Store> = Arc::new(EmbeddedStore::open(lives.path(), &options).expect("open"));
+            std::future::ready(life).boxed_local()
+        };
+        Fixture::with(store, dir).in_turn(open)
     }
 
     #[test]
@@ -295,6 +382,7 @@ mod tests {
         let list = include_str!("mod.rs");
         let files = [
             include_str!("append.rs"),
+            include_str!("clocks.rs"),
             include_str!("cursors.rs"),
             include_str!("fencing.rs"),
             include_str!("hostile.rs"),

@@ -108,7 +108,7 @@ impl Core {
             Ok(Decision::Write) if records.is_empty() => self.amend(room, seat, projection).await,
             Ok(Decision::Write) => {
                 let reserved = self.reserve(room, seat, &records).await?;
-                let stamp = stamp::after(seat.stamp, self.clock.now_ms());
+                let stamp = stamp::after(seat.stamp, self.clocks.now_ms());
                 seat.pending = Some(Pending { records, projection, stamp, is_tried: false });
                 let result = self.carry_out(room, seat).await;
                 if result.as_ref().is_err_and(|failed| failed.outcome() == Outcome::NotApplied) {
@@ -235,7 +235,7 @@ impl Core {
     /// A projection without an event. Positions are one mutation; more than that is written down before it is done.
     async fn amend(self: &Arc<Self>, room: RoomId, seat: &mut Seat, projection: Projection) -> Result<()> {
         self.pass(room, seat.epoch, &mut seat.gate).await?;
-        let stamp = stamp::after(seat.stamp, self.clock.now_ms());
+        let stamp = stamp::after(seat.stamp, self.clocks.now_ms());
         seat.stamp = stamp;
         let result = self.amend_past_gate(room, seat, &projection, stamp).await;
         match &result {

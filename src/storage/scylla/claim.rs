@@ -21,6 +21,11 @@ const OP: &str = "claim";
 /// Attempts of one transaction whose outcome is not known, and of a claim that others keep changing.
 const ATTEMPTS: u32 = 64;
 
+/// How far ahead of its clock a release removes rows of the journal that a clock further ahead has written: the first that
+/// is enough, so that timestamps stay near the time and the database can forget what was removed. Rows of released epochs
+/// are dead for good, so it cannot be too far.
+const AHEAD_S: [i64; 6] = [0, 60, 3_600, 86_400, 30 * 86_400, 20 * 365 * 86_400];
+
 /// An epoch and the generation that it hangs on.
 pub(super) type Claim = (Epoch, Uuid);
 
@@ -130,7 +135,7 @@ impl Core {
     /// Puts the room into the journal of active rooms. The row names the epoch: a release takes out its own and older
     /// ones, never that of a claim made meanwhile. Written before the claim, so that no claim is without it.
     async fn put_active(&self, room: RoomId, epoch: Epoch) -> Result<()> {
-        let row = (bucket(&room.0), &room.0[..], number(epoch.0));
+        let row = (bucket(&room.0), &room.0[..], number(epoch.0), self.clocks.now());
         self.database.write(OP, &self.statements.active_put, row).await
     }
 
@@ -146,8 +151,15 @@ impl Core {
         if self.claim_of(OP, room).await?.is_none_or(|(claimed, _)| claimed != epoch) {
             return Ok(());
         }
-        let row = (bucket(&room.0), &room.0[..], number(epoch.0));
-        self.database.write(OP, &self.statements.active_remove, row).await
+        for ahead_s in AHEAD_S {
+            let at = self.clocks.now().saturating_add(ahead_s * 1_000_000);
+            let row = (bucket(&room.0), &room.0[..], number(epoch.0));
+            self.database.write(OP, &self.statements.active_remove, (at, row.0, row.1, row.2)).await?;
+            if self.database.row::<(i64,)>(OP, &self.statements.active_left, row).await?.is_none() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::because(StoreErrorKind::Unavailable, OP, "the journal's row was written by a clock far ahead"))
     }
 
     /// The error of a writer that found its gate closed after it had written `records`: refused if they are certainly

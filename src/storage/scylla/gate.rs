@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::{Core, error, session::Database, statements::Statements};
 use crate::{
-    clock::SharedClock,
     domain::ids::{Epoch, RoomId},
     storage::{Result, StoreError, StoreErrorKind},
     tasks::{self, TaskKind},
@@ -127,10 +126,10 @@ pub(super) async fn register(
     database: &Database,
     statements: &Statements,
     node: &str,
-    clock: &SharedClock,
+    now_ms: i64,
 ) -> Result<Arc<Gate>> {
     let gate = Gate::new(Uuid::now_v7());
-    let row = (gate.generation, node, CqlTimestamp(clock.now_ms()));
+    let row = (gate.generation, node, CqlTimestamp(now_ms));
     database.write("open", &statements.generation_put, row).await?;
     Ok(gate)
 }
@@ -157,7 +156,7 @@ impl Core {
         if !present.state.lock().is_fenced {
             return Ok(present);
         }
-        let next = register(&self.database, &self.statements, &self.node, &self.clock).await?;
+        let next = register(&self.database, &self.statements, &self.node, self.clocks.now_ms()).await?;
         self.own.insert(next.generation());
         tracing::info!(old = %present.generation, new = %next.generation, "a generation was fenced; going on with a new one");
         self.present.store(Arc::clone(&next));

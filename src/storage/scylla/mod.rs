@@ -33,6 +33,7 @@ mod ahead;
 mod append;
 mod apply;
 mod claim;
+mod clocks;
 mod durability;
 mod error;
 mod external;
@@ -81,7 +82,7 @@ impl fmt::Debug for ScyllaStore {
 struct Core {
     database: session::Database,
     statements: statements::Statements,
-    clock: SharedClock,
+    clocks: clocks::Clocks,
     node: String,
     seats: seats::Seats,
     trails: trail::Trails,
@@ -115,13 +116,12 @@ impl ScyllaStore {
         database.refresh().await?;
         let durability = durability::promised(&database, confirming).await;
         let statements = statements::Statements::prepare(&database).await?;
-        let first = gate::register(&database, &statements, &options.node, &clock).await?;
-        let own = DashSet::new();
-        own.insert(first.generation());
+        let first = gate::register(&database, &statements, &options.node, clock.now_ms()).await?;
+        let own = DashSet::from_iter([first.generation()]);
         let core = Core {
             database,
             statements,
-            clock,
+            clocks: clocks::Clocks::new(clock, first.generation().as_u128()),
             node: options.node.clone(),
             seats: seats::Seats::default(),
             trails: trail::Trails::default(),

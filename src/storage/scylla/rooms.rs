@@ -7,7 +7,9 @@ use bytes::Bytes;
 use scylla::{DeserializeRow, serialize::row::SerializeRow, statement::prepared::PreparedStatement};
 
 use super::{
-    Core, ScyllaStore, error,
+    Core, ScyllaStore,
+    clocks::JOB_FLOOR,
+    error,
     listing::merged,
     rows::{limit as sql_limit, room_of_key, uuid},
 };
@@ -69,6 +71,17 @@ impl Core {
         self.check_open(op)?;
         let row = self.database.row::<(Option<Vec<u8>>,)>(op, statement, key).await?;
         Ok(row.map(|(value,)| Bytes::from(value.unwrap_or_default())))
+    }
+
+    /// The timestamp of one value; none if it is not there.
+    pub(super) async fn time(
+        &self,
+        op: &'static str,
+        statement: &PreparedStatement,
+        key: impl SerializeRow + Send + Sync,
+    ) -> Result<Option<i64>> {
+        self.check_open(op)?;
+        Ok(self.database.row::<(Option<i64>,)>(op, statement, key).await?.and_then(|(at,)| at))
     }
 
     async fn p2p(&self, op: &'static str, pair: (i64, i64)) -> Result<Option<RoomId>> {
@@ -174,7 +187,9 @@ impl RoomStore for ScyllaStore {
         const OP: &str = "put_sync_state";
         self.core.check_open(OP)?;
         limits::check_name(source).and_then(|()| limits::check_body(&state)).map_err(|why| error::invalid(OP, why))?;
-        self.core.database.write(OP, &self.core.statements.sync_put, (uuid(room), source, state)).await
+        let seen = self.core.time(OP, &self.core.statements.sync_time, (uuid(room), source)).await?;
+        let at = self.core.clocks.after((room, source), [seen]);
+        self.core.database.write(OP, &self.core.statements.sync_put, (uuid(room), source, state, at)).await
     }
 
     async fn sync_state(&self, room: RoomId, source: &str) -> Result<Option<Bytes>> {
@@ -196,11 +211,17 @@ impl RoomStore for ScyllaStore {
     async fn put_join_job(&self, room: RoomId, state: Option<Bytes>) -> Result<()> {
         const OP: &str = "put_join_job";
         self.core.check_open(OP)?;
-        let Some(state) = state else {
-            return self.core.database.write(OP, &self.core.statements.job_remove, (JOBS, &room.0[..])).await;
-        };
-        limits::check_body(&state).map_err(|why| error::invalid(OP, why))?;
-        self.core.database.write(OP, &self.core.statements.job_put, (JOBS, &room.0[..], state)).await
+        state.as_ref().map_or(Ok(()), |state| limits::check_body(state)).map_err(|why| error::invalid(OP, why))?;
+        let (database, statements) = (&self.core.database, &self.core.statements);
+        let (job, no_job): (&[u8], &[u8]) = (&room.0, &[]);
+        let seen = self.core.time(OP, &statements.job_time, (JOBS, job));
+        let floor = self.core.time(OP, &statements.job_time, (JOB_FLOOR, no_job));
+        let at = self.core.clocks.after(JOBS, <[_; 2]>::from(tokio::try_join!(seen, floor)?));
+        if let Some(state) = state {
+            return database.write(OP, &statements.job_put, (JOBS, job, state, at)).await;
+        }
+        database.write(OP, &statements.job_put, (JOB_FLOOR, no_job, Bytes::new(), at)).await?;
+        database.write(OP, &statements.job_remove, (at, JOBS, job)).await
     }
 
     async fn join_job(&self, room: RoomId) -> Result<Option<Bytes>> {

@@ -10,7 +10,7 @@ use crate::storage::{Result, StoreError, StoreErrorKind};
 /// Statements prepared at once.
 const AT_ONCE: usize = 32;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// May be written twice.
     Write,
@@ -54,11 +54,13 @@ macro_rules! statements {
             $(pub(super) $name: PreparedStatement,)*
         }
 
+        /// What they are, and how they are carried out.
+        const TEXTS: &[(&str, Kind, &str)] = &[$((stringify!($name), Kind::$kind, $text),)*];
+
         impl Statements {
             /// Prepares all of them.
             pub(super) async fn prepare(database: &Database) -> Result<Self> {
-                let texts = [$((Kind::$kind, $text),)*];
-                let mut prepared = stream::iter(texts)
+                let mut prepared = stream::iter(TEXTS.iter().map(|(_, kind, text)| (*kind, *text)))
                     .map(|(kind, text)| prepare(database, kind, text))
                     .buffered(AT_ONCE)
                     .try_collect::<Vec<_>>()
@@ -79,8 +81,9 @@ statements! {
     claim_first: Transact "INSERT INTO room_claims (room_id, epoch, generation) VALUES (?, ?, ?) IF NOT EXISTS";
     claim_next: Transact "UPDATE room_claims SET epoch = ?, generation = ? WHERE room_id = ? \
         IF epoch = ? AND generation = ?";
-    active_put: Write "INSERT INTO active_rooms (bucket, room_key, epoch) VALUES (?, ?, ?)";
-    active_remove: Write "DELETE FROM active_rooms WHERE bucket = ? AND room_key = ? AND epoch <= ?";
+    active_put: Write "INSERT INTO active_rooms (bucket, room_key, epoch) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    active_remove: Write "DELETE FROM active_rooms USING TIMESTAMP ? WHERE bucket = ? AND room_key = ? AND epoch <= ?";
+    active_left: Read "SELECT epoch FROM active_rooms WHERE bucket = ? AND room_key = ? AND epoch <= ? LIMIT 1";
     active_page: Read "SELECT room_key FROM active_rooms WHERE bucket = ? AND room_key > ? GROUP BY room_key LIMIT ?";
 
     // The log.
@@ -133,15 +136,19 @@ statements! {
         hidden_messages, prefs_left_stamp FROM rooms_by_user WHERE user_id = ? AND room_key = ?";
     listing_page: Read "SELECT room_key, room_type, partner, left_stamp, pinned, muted_until, hidden_at, \
         hidden_messages, prefs_left_stamp FROM rooms_by_user WHERE user_id = ? AND room_key > ?";
-    prefs_put: Write "UPDATE rooms_by_user SET pinned = ?, muted_until = ?, hidden_at = ?, hidden_messages = ?, \
+    listing_prefs: Read "SELECT room_type, left_stamp, WRITETIME(prefs_left_stamp) FROM rooms_by_user \
+        WHERE user_id = ? AND room_key = ?";
+    prefs_put: Write "UPDATE rooms_by_user USING TIMESTAMP ? SET pinned = ?, muted_until = ?, hidden_at = ?, hidden_messages = ?, \
         prefs_left_stamp = ? WHERE user_id = ? AND room_key = ?";
     p2p_put: Transact "INSERT INTO p2p_room_by_users (user_a, user_b, room_id) VALUES (?, ?, ?) IF NOT EXISTS";
     p2p_read: Serial "SELECT room_id FROM p2p_room_by_users WHERE user_a = ? AND user_b = ?";
-    sync_put: Write "INSERT INTO sync_states (room_id, source, state) VALUES (?, ?, ?)";
+    sync_put: Write "INSERT INTO sync_states (room_id, source, state) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    sync_time: Read "SELECT WRITETIME(state) FROM sync_states WHERE room_id = ? AND source = ?";
     sync_read: Read "SELECT state FROM sync_states WHERE room_id = ? AND source = ?";
     syncs_of: Read "SELECT source, state FROM sync_states WHERE room_id = ?";
-    job_put: Write "INSERT INTO join_jobs (part, room_key, state) VALUES (?, ?, ?)";
-    job_remove: Write "DELETE FROM join_jobs WHERE part = ? AND room_key = ?";
+    job_put: Write "INSERT INTO join_jobs (part, room_key, state) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    job_remove: Write "DELETE FROM join_jobs USING TIMESTAMP ? WHERE part = ? AND room_key = ?";
+    job_time: Read "SELECT WRITETIME(state) FROM join_jobs WHERE part = ? AND room_key = ?";
     job_read: Read "SELECT state FROM join_jobs WHERE part = ? AND room_key = ?";
     jobs_all: Read "SELECT room_key, state FROM join_jobs WHERE part = ?";
 
@@ -185,7 +192,8 @@ statements! {
     // Users.
     hidden_put: Transact "INSERT INTO hidden_messages (user_id, room_id, seq) VALUES (?, ?, ?) IF NOT EXISTS";
     hidden_range: Read "SELECT seq FROM hidden_messages WHERE user_id = ? AND room_id = ? AND seq >= ? AND seq <= ?";
-    profile_put: Write "INSERT INTO profiles (user_id, profile) VALUES (?, ?)";
+    profile_put: Write "INSERT INTO profiles (user_id, profile) VALUES (?, ?) USING TIMESTAMP ?";
+    profile_time: Read "SELECT WRITETIME(profile) FROM profiles WHERE user_id = ?";
     profile_read: Read "SELECT profile FROM profiles WHERE user_id = ?";
     user_put: Write "INSERT INTO users_by_bucket (bucket, user_id) VALUES (?, ?)";
     users_page: Read "SELECT user_id FROM users_by_bucket WHERE bucket = ? AND user_id > ? LIMIT ?";
@@ -193,11 +201,53 @@ statements! {
     block_remove: Transact "DELETE FROM blocks_by_user WHERE user_id = ? AND blocked_id = ? IF EXISTS";
     block_read: Read "SELECT blocked_id FROM blocks_by_user WHERE user_id = ? AND blocked_id = ?";
     blocks_page: Read "SELECT blocked_id FROM blocks_by_user WHERE user_id = ? AND blocked_id > ? LIMIT ?";
-    device_put: Write "INSERT INTO devices_by_user (user_id, client_id, token_hash, body) VALUES (?, ?, ?, ?)";
-    device_remove: Write "DELETE FROM devices_by_user WHERE user_id = ? AND client_id = ?";
+    device_put: Write "INSERT INTO devices_by_user (user_id, client_id, token_hash, body) VALUES (?, ?, ?, ?) \
+        USING TIMESTAMP ?";
+    device_remove: Write "DELETE FROM devices_by_user USING TIMESTAMP ? WHERE user_id = ? AND client_id = ?";
+    device_times: Read "SELECT client_id, token_hash, WRITETIME(token_hash) FROM devices_by_user \
+        WHERE user_id = ? AND client_id IN (?, ?)";
     devices_all: Read "SELECT client_id, token_hash, body FROM devices_by_user WHERE user_id = ?";
-    token_put: Write "INSERT INTO device_tokens (token_hash, owner) VALUES (?, ?)";
-    token_read: Read "SELECT owner FROM device_tokens WHERE token_hash = ?";
+    token_put: Write "INSERT INTO device_tokens (token_hash, owner) VALUES (?, ?) USING TIMESTAMP ?";
+    token_read: Read "SELECT owner, WRITETIME(owner) FROM device_tokens WHERE token_hash = ?";
     cursor_put: Write "INSERT INTO cursors (room_id, consumer, seq) VALUES (?, ?, ?) USING TIMESTAMP ?";
     cursor_read: Read "SELECT seq FROM cursors WHERE room_id = ? AND consumer = ?";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that are only ever added, each with the one value it can have: any timestamp will do.
+    const ONLY_ADDED: [&str; 5] = ["generation_put", "generation_fence", "message_put", "sender_put", "user_put"];
+
+    #[test]
+    fn no_row_is_changed_by_a_timestamp_of_the_driver() {
+        let by_driver: Vec<&str> = TEXTS
+            .iter()
+            .filter(|(_, kind, text)| *kind == Kind::Write && !text.contains("USING TIMESTAMP"))
+            .map(|(name, ..)| *name)
+            .collect();
+        assert_eq!(by_driver, ONLY_ADDED);
+        let tables = |of: &str| {
+            let (.., text) = TEXTS.iter().find(|(name, ..)| *name == of).expect("a statement");
+            let words = text.split_whitespace().skip_while(|word| !["INTO", "UPDATE"].contains(word));
+            words.skip(1).take(1).map(str::to_owned).collect::<String>()
+        };
+        for table in ONLY_ADDED.map(tables) {
+            let is_removed = |text: &str| text.starts_with("DELETE") && text.contains(&format!("{table} "));
+            assert!(!TEXTS.iter().any(|(.., text)| is_removed(text)), "rows of {table} are removed");
+        }
+    }
+
+    #[test]
+    fn tables_are_changed_by_transactions_alone_or_never() {
+        let tables = |of: Kind| -> Vec<&str> {
+            let texts = TEXTS.iter().filter(|(_, kind, text)| *kind == of && !text.starts_with("SELECT"));
+            texts.filter_map(|(.., text)| text.split_whitespace().find(|word| word.contains('_'))).collect()
+        };
+        let written = tables(Kind::Write);
+        for table in tables(Kind::Transact) {
+            assert!(!written.contains(&table), "{table} is written with and without transactions");
+        }
+    }
 }

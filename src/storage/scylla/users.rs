@@ -1,7 +1,7 @@
 //! What belongs to users: room lists, profiles, blocks, devices.
 //!
-//! These rows have no log. Who changes one last wins, by the writers' clocks; where the answer says whether something
-//! was changed, a lightweight transaction decides.
+//! These rows have no log. Who changes one last wins, whatever the writers' clocks say ([`super::clocks`]); where the answer
+//! says whether something was changed, a lightweight transaction decides.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,9 +9,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use scylla::{DeserializeRow, value::CqlTimestamp};
 
 use super::{
-    Core, ScyllaStore, error,
+    Core, ScyllaStore,
+    clocks::{NO_DEVICE, NO_TOKEN},
+    error,
     listing::{bucket, merged},
     rows::{bound, limit as sql_limit, number, room_of_key, uuid},
+    session::Write,
 };
 use crate::{
     domain::ids::{Ordinal, RoomId, Seq, UserId},
@@ -33,6 +36,9 @@ struct ListingGet {
     hidden_messages: Option<i64>,
     prefs_left_stamp: Option<i64>,
 }
+
+/// Whether the user is a member, when they left last, and the timestamp of their preferences.
+type PrefsGet = (Option<i16>, Option<i64>, Option<i64>);
 
 impl ListingGet {
     /// The entry; none if the user is no member any more.
@@ -79,10 +85,21 @@ impl Core {
         Err(failed.unwrap_or_else(|| StoreError::new(StoreErrorKind::Timeout, "transaction")))
     }
 
-    async fn token_owner(&self, op: &'static str, hash: [u8; 32]) -> Result<Option<(i64, String)>> {
-        let row = self.database.row::<((i64, String),)>(op, &self.statements.token_read, (&hash[..],)).await?;
-        Ok(row.map(|(owner,)| owner))
+    async fn token_owner(&self, op: &'static str, hash: [u8; 32]) -> Result<Option<Owner>> {
+        self.database.row::<Owner>(op, &self.statements.token_read, (&hash[..],)).await
     }
+}
+
+/// User and client id that a token leads to, and the timestamp of that.
+type Owner = ((i64, String), i64);
+
+/// What timestamps are at a device's place.
+#[derive(Debug, Default)]
+struct DeviceTimes {
+    /// The device's token, and its timestamp; none if it is not there.
+    device: Option<([u8; 32], i64)>,
+    /// No device of the user was removed with a greater one.
+    floor: Option<i64>,
 }
 
 #[async_trait]
@@ -102,14 +119,17 @@ impl UserStore for ScyllaStore {
 
     async fn put_prefs(&self, user: UserId, room: RoomId, prefs: RoomPrefs) -> Result<()> {
         const OP: &str = "put_prefs";
-        let row = self.core.listing(OP, user, room).await?.filter(|row| row.room_type.is_some());
-        let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, OP))?;
+        self.core.check_open(OP)?;
+        let key = (user.0, &room.0[..]);
+        let row = self.core.database.row::<PrefsGet>(OP, &self.core.statements.listing_prefs, key).await?;
+        let Some((Some(_), left_stamp, seen)) = row else { return Err(StoreError::new(StoreErrorKind::NotFound, OP)) };
         let values = (
+            self.core.clocks.after(key, [seen]),
             prefs.pinned,
             CqlTimestamp(prefs.muted_until_ms),
             prefs.hidden_at.map(|n| number(n.0)),
             i64::from(prefs.hidden_messages),
-            row.left_stamp.unwrap_or_default(),
+            left_stamp.unwrap_or_default(),
             user.0,
             &room.0[..],
         );
@@ -140,7 +160,11 @@ impl UserStore for ScyllaStore {
         limits::check_body(&profile).map_err(|why| error::invalid(OP, why))?;
         let statements = &self.core.statements;
         let list = self.core.database.write(OP, &statements.user_put, (bucket(&user.0.to_be_bytes()), user.0));
-        let put = self.core.database.write(OP, &statements.profile_put, (user.0, profile));
+        let put = async {
+            let seen = self.core.time(OP, &statements.profile_time, (user.0,)).await?;
+            let at = self.core.clocks.after(user.0, [seen]);
+            self.core.database.write(OP, &statements.profile_put, (user.0, profile, at)).await
+        };
         tokio::try_join!(list, put).map(drop)
     }
 
@@ -194,23 +218,26 @@ impl UserStore for ScyllaStore {
         limits::check_device(device).map_err(|why| error::invalid(OP, why))?;
         let statements = &self.core.statements;
         let hash = &device.token_hash[..];
-        let before = self.core.token_owner(OP, device.token_hash).await?;
-        let row = (user.0, device.client_id.as_str(), hash, device.body.clone());
+        let before = self.core.token_owner(OP, device.token_hash);
+        let (before, there) = tokio::try_join!(before, self.core.device_times(OP, user, &device.client_id))?;
+        let at = self.core.clocks.after(user.0, [there.floor, there.device.map(|(_, at)| at)]);
+        let row = (user.0, device.client_id.as_str(), hash, device.body.clone(), at);
         self.core.database.write(OP, &statements.device_put, row).await?;
         // From here on the token leads to this device, and the one that had it does not count.
         let owner = (user.0, device.client_id.as_str());
-        self.core.database.write(OP, &statements.token_put, (hash, owner)).await?;
-        if let Some((other, client_id)) = before.filter(|(other, client_id)| (*other, client_id.as_str()) != owner)
-            && self
-                .core
-                .devices_of(OP, UserId(other))
-                .await?
-                .iter()
-                .any(|row| row.client_id == client_id && row.token_hash == device.token_hash)
-        {
-            self.core.database.write(OP, &statements.device_remove, (other, client_id)).await?;
+        let at = self.core.clocks.after(hash, [before.as_ref().map(|(_, at)| *at)]);
+        self.core.database.write(OP, &statements.token_put, (hash, owner, at)).await?;
+        let Some(((other, client_id), _)) = before.filter(|((user, client), _)| (*user, client.as_str()) != owner)
+        else {
+            return Ok(());
+        };
+        match self.core.device_times(OP, UserId(other), &client_id).await?.device {
+            // Just what was seen: the other may have registered it again meanwhile, and been told so.
+            Some((token, at)) if token == device.token_hash => {
+                self.core.take_device(OP, UserId(other), &client_id, at).await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     async fn remove_device(&self, user: UserId, client_id: &str) -> Result<()> {
@@ -219,7 +246,9 @@ impl UserStore for ScyllaStore {
         if limits::check_id(client_id).is_err() {
             return Ok(());
         }
-        self.core.database.write(OP, &self.core.statements.device_remove, (user.0, client_id)).await
+        let there = self.core.device_times(OP, user, client_id).await?;
+        let at = self.core.clocks.after(user.0, [there.floor, there.device.map(|(_, at)| at)]);
+        self.core.take_device(OP, user, client_id, at).await
     }
 
     async fn devices(&self, user: UserId) -> Result<Vec<DeviceRow>> {
@@ -229,8 +258,8 @@ impl UserStore for ScyllaStore {
         let hashes: Vec<[u8; 32]> = rows.iter().map(|row| row.token_hash).collect();
         let owner = |hash: [u8; 32]| self.core.token_owner(OP, hash);
         let owners: Vec<_> = stream::iter(hashes).map(owner).buffered(AT_ONCE).try_collect().await?;
-        let counts = |(row, owner): (DeviceRow, Option<(i64, String)>)| {
-            let owner = owner?;
+        let counts = |(row, owner): (DeviceRow, Option<Owner>)| {
+            let (owner, _) = owner?;
             (owner.0 == user.0 && owner.1 == row.client_id).then_some(row)
         };
         Ok(rows.into_iter().zip(owners).filter_map(counts).collect())
@@ -238,12 +267,46 @@ impl UserStore for ScyllaStore {
 }
 
 impl Core {
+    async fn device_times(&self, op: &'static str, user: UserId, client_id: &str) -> Result<DeviceTimes> {
+        let mut found = DeviceTimes::default();
+        let row = |(client, token, at): (String, Vec<u8>, i64)| {
+            if client == NO_DEVICE {
+                found.floor = Some(at);
+            } else {
+                found.device = Some((token_hash(op, token)?, at));
+            }
+            Ok(None::<()>)
+        };
+        let key = (user.0, NO_DEVICE, client_id);
+        self.database.rows(op, &self.statements.device_times, key, usize::MAX, row).await?;
+        Ok(found)
+    }
+
+    /// Removes a device by a timestamp, which becomes the user's floor: in one mutation.
+    async fn take_device(&self, op: &'static str, user: UserId, client_id: &str, at: i64) -> Result<()> {
+        let floor = (user.0, NO_DEVICE, NO_TOKEN.to_vec(), Bytes::new(), at);
+        let removed = (at, user.0, client_id.to_owned());
+        let statements = &self.statements;
+        let writes: Vec<Write> = vec![
+            (statements.device_put.clone(), Box::new(floor)),
+            (statements.device_remove.clone(), Box::new(removed)),
+        ];
+        self.database.write_all(op, writes).await
+    }
+
     /// A user's devices, also those whose token has gone to another.
     async fn devices_of(&self, op: &'static str, user: UserId) -> Result<Vec<DeviceRow>> {
         let row = |(client_id, hash, body): (String, Vec<u8>, Option<Vec<u8>>)| {
-            let token_hash = hash.try_into().map_err(|_| error::corrupt(op, "a token's hash has 32 bytes"))?;
-            Ok(Some(DeviceRow { client_id, token_hash, body: Bytes::from(body.unwrap_or_default()) }))
+            if client_id == NO_DEVICE {
+                return Ok(None);
+            }
+            let body = Bytes::from(body.unwrap_or_default());
+            Ok(Some(DeviceRow { client_id, token_hash: token_hash(op, hash)?, body }))
         };
         self.database.rows(op, &self.statements.devices_all, (user.0,), usize::MAX, row).await
     }
+}
+
+fn token_hash(op: &'static str, bytes: Vec<u8>) -> Result<[u8; 32]> {
+    bytes.try_into().map_err(|_| error::corrupt(op, "a token's hash has 32 bytes"))
 }

@@ -146,7 +146,7 @@ fn the_real_logs_hold_what_they_are_known_to_hold() {
 
 #[test]
 fn the_real_logs_begin_when_they_began() {
-    let Some(dir) = super::real_dir() else { return };
+    let Some(dir) = real_dir() else { return };
     let begins = [
         ("2004-11-15_03", "2004-11-15", 18),
         ("2005-06-27_12", "2005-06-27", 9 * 60 + 19),
@@ -160,7 +160,7 @@ fn the_real_logs_begin_when_they_began() {
         ("2011-11-13_02", "2011-11-12", 21 * 60 + 29),
         ("2016-12-19_20", "2016-12-19", 4 * 60 + 14),
     ];
-    let hours = super::read_dir(&dir).unwrap();
+    let hours = read_dir(&dir).unwrap();
     for (hour, (name, date, minutes)) in hours.iter().zip(begins) {
         assert_eq!(hour.name, name);
         let midnight = |name: &str| super::super::clock::midnight_of(name).unwrap();

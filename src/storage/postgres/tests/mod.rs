@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio_postgres::{NoTls, config::Host};
 
 use super::{
@@ -110,6 +111,17 @@ fn full_stack(store: Arc<dyn Store>) -> Fixture {
     Fixture::new(Metered::new(Arc::new(bounded), Arc::new(())))
 }
 
-store_conformance!(plain, or_skip!(fixture(Fixture::shared)));
+/// The store itself, with more nodes beside it.
+async fn nodes() -> Option<Fixture> {
+    let (options, guard) = schema()?;
+    let store = PostgresStore::open(&options).await.expect("open");
+    let node = move |_| {
+        let options = options.clone();
+        async move { Arc::new(PostgresStore::open(&options).await.expect("open")) as Arc<dyn Store> }.boxed_local()
+    };
+    Some(Fixture::with(store, guard).at_once(node))
+}
+
+store_conformance!(plain, or_skip!(nodes()));
 store_conformance!(stack, or_skip!(fixture(full_stack)));
 store_conformance!(faultless, or_skip!(fixture(|store| Fixture::new(Faulty::new(store, 1, FaultPlan::default())))));

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use super::{Options, Replication, ScyllaStore};
-use crate::{clock::SystemClock, storage::conformance::Fixture, store_conformance};
+use crate::{
+    clock::SystemClock,
+    storage::{Store, conformance::Fixture},
+    store_conformance,
+};
 
 mod ahead;
 mod blocks;
@@ -126,7 +131,13 @@ impl Drop for Keyspace {
 async fn fixture() -> Option<Fixture> {
     let keyspace = Keyspace::new().await?;
     let store = keyspace.open().await;
-    Some(Fixture::with(store, keyspace))
+    let options = keyspace.options.clone();
+    let node = move |clock| {
+        let options = options.clone();
+        let open = async move { ScyllaStore::open(&options, clock).await.expect("open") };
+        async { Arc::new(open.await) as Arc<dyn Store> }.boxed_local()
+    };
+    Some(Fixture::with(store, keyspace).at_once(node))
 }
 
 store_conformance!(
