@@ -21,7 +21,7 @@ mod warmth;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 pub use ops::Node;
 
@@ -146,6 +146,14 @@ pub(crate) struct Context {
     pub(crate) warmth: Arc<warmth::Warmth>,
     /// Rooms that read their newest messages at once: each holds about a page of them twice.
     pub(crate) tails: Semaphore,
+    pub(crate) started: Instant,
+}
+
+impl Context {
+    /// Milliseconds since the node started, whatever becomes of the clock: for how long ago something was.
+    pub(crate) fn uptime_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 /// See [`Context::tails`].

@@ -10,11 +10,7 @@ use tertulia_proto::chat::v1::Room;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
-use super::{
-    caller::Door,
-    convert,
-    status::ApiError,
-};
+use super::{caller::Door, convert, status::ApiError};
 use crate::{
     actors::{ops::StoredRoom, room::RoomObservation},
     domain::{ids::UserId, unread::Unread},

@@ -6,11 +6,7 @@ use tertulia_proto::tokens::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    caller::Door,
-    convert,
-    status::ApiError,
-};
+use super::{caller::Door, convert, status::ApiError};
 use crate::{
     actors::ops::Device,
     domain::reject::{Flaw, Reject},

@@ -67,7 +67,12 @@ fn start_logging(config: &LogConfig) {
 async fn serve(config: &Config, accept_data_loss: bool) -> anyhow::Result<()> {
     // Before anything is written: a signal from now on ends the server in order.
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let server = Server::start(config, accept_data_loss).await?;
+    let server = tokio::select! {
+        started = Server::start(config, accept_data_loss) => started?,
+        // A store that does not answer must not keep it.
+        _ = int.recv() => return Ok(()),
+        _ = term.recv() => return Ok(()),
+    };
     // Whoever reads JSON reads nothing else; the log says where the server is.
     if config.log.format == LogFormat::Text {
         greet(config, server.addr());

@@ -20,7 +20,8 @@ const QUIET: &str = "fjall=warn,lsm_tree=warn";
 pub fn start(filter: &str, format: Format) {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).unwrap_or_else(|_| EnvFilter::new("info"));
     // A line that cannot be written is lost, and nothing else: on a full disk complaining of it would panic.
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
+    let lines =
+        fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
     let started = match format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().try_init(),

@@ -261,7 +261,7 @@ impl State {
         let hub = context.hubs.get(id);
         hub.set_uncounted(&state.uncounted);
         hub.set_head(state.head);
-        let last_used_ms = context.clock.now_ms().into();
+        let last_used_ms = context.uptime_ms().into();
         let warm = context.warmth.part();
         let shared = Arc::new(Shared { state: RwLock::new(state), hub, last_used_ms, slept: false.into(), warm });
         if shared.weigh() {
@@ -287,7 +287,7 @@ impl State {
 
     fn sweep(&mut self) {
         let idle = i64::try_from(self.seed.context.options.room_idle.as_millis()).unwrap_or(i64::MAX);
-        let before = self.seed.context.clock.now_ms().saturating_sub(idle);
+        let before = self.seed.context.uptime_ms().saturating_sub(idle);
         let idle = |entry: &Entry| matches!(entry, Entry::Awake(handle, _) if handle.last_used_ms() <= before);
         let rooms: Vec<RoomId> = self.rooms.iter().filter(|(_, entry)| idle(entry)).map(|(room, _)| *room).collect();
         rooms.into_iter().for_each(|room| self.passivate(room, None));
@@ -330,7 +330,7 @@ impl State {
             // A room that has just died gives all back.
             let _ = actor.cast(RoomMsg::Cool);
         }
-        let settled_ms = self.seed.context.clock.now_ms() - JUST_USED_MS;
+        let settled_ms = self.seed.context.uptime_ms() - JUST_USED_MS;
         for (_, room, handle, _) in rooms.iter().filter(|(used_ms, ..)| *used_ms < settled_ms) {
             if excess == 0 {
                 return;

@@ -28,7 +28,7 @@ mod walk;
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 pub use access::Access;
 pub use admin::{NodeStatus, StoredRoom};
@@ -96,6 +96,7 @@ impl Node {
                 at_once: options.scans_at_once,
             })),
             warmth: Arc::new(Warmth::new(options.warm_node_bytes)),
+            started: Instant::now(),
             tails: Semaphore::new(TAILS_AT_ONCE),
             options,
         });

@@ -15,35 +15,52 @@ const ROOMS_MAX: usize = 512;
 /// Hands out the turns of one caller.
 #[derive(Debug, Default)]
 pub struct Turns {
-    newest: HashMap<RoomId, oneshot::Receiver<()>>,
+    newest: HashMap<RoomId, Wait>,
 }
 
-/// The right to enter a room after those who were there before. Dropping it lets the next one in.
+/// Waiting for those before. Closed without a word, they have entered; one that gives up while it waits itself says whom
+/// to wait for in its stead.
+#[derive(Debug)]
+struct Wait(oneshot::Receiver<Self>);
+
+impl Wait {
+    /// Whom to wait for now; none if all have entered.
+    fn now(mut self) -> Option<Self> {
+        loop {
+            match self.0.try_recv() {
+                Ok(instead) => self = instead,
+                Err(oneshot::error::TryRecvError::Empty) => return Some(self),
+                Err(oneshot::error::TryRecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// The right to enter a room after those who were there before. Who drops it gives up, and lets nobody overtake those.
 #[derive(Debug, Default)]
 pub struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    after: Option<oneshot::Sender<()>>,
+    before: Option<Wait>,
+    after: Option<oneshot::Sender<Wait>>,
 }
 
 impl Turns {
     /// A turn at a room, after all that were taken there before.
     pub fn take(&mut self, room: RoomId) -> Turn {
         if self.newest.len() >= ROOMS_MAX {
-            self.newest.retain(|_, turn| is_waited_for(turn));
+            let waiting = self.newest.drain().filter_map(|(room, turn)| Some((room, turn.now()?)));
+            self.newest = waiting.collect();
         }
         let (pass, next) = oneshot::channel();
-        let before = self.newest.insert(room, next);
-        Turn { before: before.and_then(|mut turn| is_waited_for(&mut turn).then_some(turn)), after: Some(pass) }
+        let before = self.newest.insert(room, Wait(next));
+        Turn { before: before.and_then(Wait::now), after: Some(pass) }
     }
 }
 
 impl Turn {
     /// Waits until those before have entered or given up.
     pub(super) async fn come(&mut self) {
-        if let Some(before) = &mut self.before {
-            // Nothing is ever sent: that it is closed is the news.
-            let _ = before.await;
-            self.before = None;
+        while let Some(before) = &mut self.before {
+            self.before = (&mut before.0).await.ok();
         }
     }
 
@@ -53,8 +70,13 @@ impl Turn {
     }
 }
 
-fn is_waited_for(turn: &mut oneshot::Receiver<()>) -> bool {
-    matches!(turn.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let (Some(after), Some(before)) = (self.after.take(), self.before.take().and_then(Wait::now)) {
+            // Nobody has come after it: then there is nobody to tell.
+            let _ = after.send(before);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +104,22 @@ mod tests {
         assert!(turns.take(ROOM).come().now_or_never().is_none(), "the third is still to enter");
         drop(third);
         assert!(turns.take(ROOM).come().now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_gives_up_lets_nobody_overtake_those_before() {
+        let mut turns = Turns::default();
+        let mut all: Vec<Turn> = (0..1_000).map(|_| turns.take(ROOM)).collect();
+        let mut last = all.pop().unwrap();
+        let mut first = all.remove(0);
+        drop(all);
+        assert!(last.come().now_or_never().is_none(), "the first has not entered");
+        let mut next = turns.take(ROOM);
+        drop(last);
+        assert!(next.come().now_or_never().is_none());
+        assert!(first.come().now_or_never().is_some());
+        first.pass();
+        assert!(next.come().now_or_never().is_some());
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Room {
     }
 
     fn touch(&self) {
-        let now = self.context().clock.now_ms();
+        let now = self.context().uptime_ms();
         self.seed.shared.last_used_ms.store(now, Ordering::Relaxed);
     }
 
@@ -149,7 +149,7 @@ impl Room {
             members: state.members.len(),
             warm_messages: state.tail().len(),
             published_seq: self.published.0,
-            idle_ms: self.context().clock.now_ms() - used,
+            idle_ms: self.context().uptime_ms() - used,
         }
     }
 }

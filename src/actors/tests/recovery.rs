@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     actors::ops::JoinProgress,
     domain::room::{MemberPatch, Role},
-    storage::{Outcome, RoomStore as _, UserStore as _},
+    storage::{Outcome, RoomStore as _, UserStore as _, conformance},
 };
 
 #[tokio::test(start_paused = true)]
@@ -206,6 +206,27 @@ async fn rooms_that_were_awake_are_woken_after_a_crash() {
         published.push(heard.id());
     }
     assert_eq!(published, [format!("{room}:1"), format!("{room}:2")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_that_cannot_be_woken_hold_up_no_other() {
+    let town = Town::new().await;
+    for number in 1..=40 {
+        // Bodies that are no events.
+        conformance::filled(&*town.store, conformance::room(number), 1).await;
+    }
+    let room = town.group().await;
+    let node = town.another_node().await;
+    let found = timeout(PATIENCE, node.recover()).await.expect("a start waits for no room");
+    assert_eq!(found.unwrap(), 41);
+    settle().await;
+    timeout(PATIENCE, async {
+        while node.rooms().awake(room).is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it is woken, whatever came before it");
 }
 
 #[tokio::test(start_paused = true)]

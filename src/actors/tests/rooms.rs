@@ -1,9 +1,15 @@
 //! A room's actor: one append at a time, what queued goes next, bounds, failures, sleep.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::*;
-use crate::domain::room::MemberPatch;
+use crate::{clock::Clock, domain::room::MemberPatch};
 
 #[tokio::test(start_paused = true)]
 async fn one_append_at_a_time_and_what_queued_goes_as_the_next_batch() {
@@ -237,6 +243,29 @@ async fn an_idle_room_sleeps_and_wakes_as_it_was() {
     assert_eq!((ack.message.seq, ack.message.n.0), (Seq(3), 2));
     assert!(ack.epoch.0 > 1, "a new incarnation, a new epoch");
     assert_eq!(town.texts(room).await, ["before", "after"]);
+}
+
+/// Says what it is told to.
+#[derive(Debug)]
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_keeps_no_room_awake() {
+    let town = Town::new().await;
+    let clock = Arc::new(SetClock(NOW_MS.into()));
+    let shared: SharedClock = Arc::clone(&clock) as _;
+    let node = start(&town.store, &town.bus, &shared, &town.options).await;
+    let (summary, _) = node.create_room(ANA, new_room(RoomType::Group, "g", &[BEN.user])).await.unwrap();
+    clock.0.store(NOW_MS - 3_600_000, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    settle().await;
+    assert!(node.rooms().awake(summary.info.id).is_none());
 }
 
 #[tokio::test(start_paused = true)]

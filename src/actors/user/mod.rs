@@ -54,7 +54,7 @@ pub(crate) struct UserShared {
 
 impl UserShared {
     fn touch(&self, context: &Context) {
-        self.last_used_ms.store(context.clock.now_ms(), Ordering::Relaxed);
+        self.last_used_ms.store(context.uptime_ms(), Ordering::Relaxed);
     }
 
     fn set_streams(&self, streams: usize) {
@@ -127,7 +127,7 @@ impl Users {
     /// Lets go of users without streams whom nobody asked for lately, and of actors that ended.
     fn sweep(&self) {
         let idle = i64::try_from(self.context.options.user_idle.as_millis()).unwrap_or(i64::MAX);
-        let before = self.context.clock.now_ms().saturating_sub(idle);
+        let before = self.context.uptime_ms().saturating_sub(idle);
         // An actor that ended by itself, however, is no longer anybody's.
         self.awake.retain(|_, handle| handle.actor.get_status() < ActorStatus::Stopping);
         for (_, handle) in self.in_order() {

@@ -107,12 +107,7 @@ pub(in crate::api) struct Answers {
 
 impl Answers {
     pub(super) fn new(limits: AnswerLimits) -> Self {
-        Self {
-            limits,
-            total: AtomicUsize::new(0),
-            users: Default::default(),
-            waiting: AtomicUsize::new(0),
-        }
+        Self { limits, total: AtomicUsize::new(0), users: Default::default(), waiting: AtomicUsize::new(0) }
     }
 
     /// Bytes that wait, of all.

@@ -1,9 +1,11 @@
 //! Which of two stores that follow each other serves: the one that has everything.
 //!
-//! Each time a server starts on a store, a *term* begins, with a number greater than all before. A store knows three
+//! Each time a server starts on a store, a *term* begins, with a number greater than all before. A store knows these
 //! numbers, kept as cursors of no room: the last term that it knows of, the last one in which it was served, and the
 //! last one whose writes it has all of, because it was served or because its follower was stopped when it had brought
-//! everything. A store may be served if it has all of the last term. So a second store that lacks an acknowledged message
+//! everything. A store may be served if it has all of the last term in which anything was written; one that was begun
+//! and not served, because the process died over these very numbers, counts for nothing, and each store knows which one
+//! it has begun. So a second store that lacks an acknowledged message
 //! does not become the first one, and the first one is not gone back to without what the second one took.
 //!
 //! Numbers, not clocks; and nothing here keeps two servers from writing at once, which is what epochs are for.
@@ -13,6 +15,8 @@ use crate::domain::ids::Seq;
 
 /// The last term that is known of.
 const KNOWN: &str = "mirror.term";
+/// The last one that was begun here.
+const BEGUN: &str = "mirror.begun";
 /// The last one in which this store was served.
 const SERVED: &str = "mirror.served";
 /// The last one that this store has all of.
@@ -48,6 +52,7 @@ pub enum LeadError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Terms {
     known: Term,
+    begun: Term,
     served: Term,
     whole: Term,
 }
@@ -55,9 +60,15 @@ struct Terms {
 impl Terms {
     async fn read(store: &dyn Store) -> Result<Self> {
         let known = store.cursor(KNOWN, STORE).await?.0;
+        let begun = store.cursor(BEGUN, STORE).await?.0;
         let served = store.cursor(SERVED, STORE).await?.0;
         let whole = store.cursor(WHOLE, STORE).await?.0;
-        Ok(Self { known, served, whole })
+        Ok(Self { known, begun, served, whole })
+    }
+
+    /// Whether no other store was served since this one.
+    const fn was_last(self) -> bool {
+        self.served == self.known || self.begun == self.known
     }
 }
 
@@ -74,14 +85,15 @@ pub async fn begin(
     let theirs = match &other {
         Ok(other) => Some(Terms::read(*other).await?),
         // Nobody was served since: the other one cannot have more.
-        Err(_) if own.served == own.known || in_spite => None,
+        Err(_) if own.was_last() || in_spite => None,
         Err(_) => return Err(LeadError::Unasked(other.err())),
     };
-    let last = theirs.map_or(own.known, |theirs| own.known.max(theirs.known));
-    if own.whole < last && !in_spite {
-        return Err(LeadError::Behind { whole: own.whole, term: last });
+    let served = theirs.map_or(own.served, |theirs| own.served.max(theirs.served));
+    if own.whole < served && !in_spite {
+        return Err(LeadError::Behind { whole: own.whole, term: served });
     }
-    let term = last + 1;
+    let term = theirs.map_or(own.known, |theirs| own.known.max(theirs.known)) + 1;
+    put(store, BEGUN, term).await?;
     // The other one first: from here on it knows that it does not have everything.
     if let Ok(other) = other {
         put(other, KNOWN, term).await?;
@@ -101,10 +113,10 @@ pub async fn begin_alone(store: &dyn Store, in_spite: bool) -> std::result::Resu
     if own.known == 0 {
         return Ok(());
     }
-    if own.whole < own.known && !in_spite {
+    if own.whole < own.known && !own.was_last() && !in_spite {
         return Err(LeadError::Behind { whole: own.whole, term: own.known });
     }
-    for name in [KNOWN, WHOLE, SERVED] {
+    for name in [BEGUN, KNOWN, WHOLE, SERVED] {
         put(store, name, own.known + 1).await?;
     }
     Ok(())
@@ -190,10 +202,45 @@ mod tests {
         assert!(told(&b, other).await.is_err(), "it is served itself");
     }
 
+    /// The process dies between two of the numbers that begin a term.
+    #[tokio::test]
+    async fn a_term_that_was_only_begun_counts_for_nothing() {
+        let orders = [&[(0, BEGUN), (1, KNOWN), (0, KNOWN), (0, WHOLE)][..], &[(0, BEGUN), (0, KNOWN), (0, WHOLE)][..]];
+        for (order, written) in orders.into_iter().flat_map(|order| (1..=order.len()).map(move |n| (order, n))) {
+            let stores = [EmbeddedStore::in_memory(), EmbeddedStore::in_memory()];
+            let [a, b] = &stores;
+            let term = serve(a, b).await.unwrap();
+            ended(b, term).await.unwrap();
+            for (of, name) in &order[..written] {
+                put(&stores[*of], name, term + 1).await.unwrap();
+            }
+            let last = begin(a, away(), false).await;
+            assert!(last.is_ok(), "{written} of {order:?}: the other away: {last:?}");
+            let stores = [EmbeddedStore::in_memory(), EmbeddedStore::in_memory()];
+            let [a, b] = &stores;
+            let term = serve(a, b).await.unwrap();
+            ended(b, term).await.unwrap();
+            for (of, name) in &order[..written] {
+                put(&stores[*of], name, term + 1).await.unwrap();
+            }
+            begin_alone(a, false).await.unwrap();
+            assert!(matches!(serve(b, a).await, Err(LeadError::Behind { .. })), "what a took alone");
+            let (c, d) = (EmbeddedStore::in_memory(), EmbeddedStore::in_memory());
+            let term = serve(&c, &d).await.unwrap();
+            ended(&d, term).await.unwrap();
+            for (of, name) in &order[..written] {
+                put(if *of == 0 { &c } else { &d }, name, term + 1).await.unwrap();
+            }
+            // Either may be served, and then the other one may not until it has everything.
+            serve(&d, &c).await.unwrap();
+            assert!(matches!(serve(&c, &d).await, Err(LeadError::Behind { .. })), "{written} of {order:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_store_that_is_alone_stays_as_it_is() {
         let a = EmbeddedStore::in_memory();
         begin_alone(&a, false).await.unwrap();
-        assert_eq!(Terms::read(&a).await.unwrap(), Terms { known: 0, served: 0, whole: 0 });
+        assert_eq!(Terms::read(&a).await.unwrap(), Terms { known: 0, begun: 0, served: 0, whole: 0 });
     }
 }

@@ -113,12 +113,7 @@ impl Node {
     }
 
     /// The rooms with messages whose id is smaller than `before`.
-    async fn candidates(
-        &self,
-        author: Author,
-        before: Option<MessageId>,
-        searching: &Effort,
-    ) -> Call<Vec<Candidate>> {
+    async fn candidates(&self, author: Author, before: Option<MessageId>, searching: &Effort) -> Call<Vec<Candidate>> {
         let filter = ListFilter { include_hidden: true, ..ListFilter::default() };
         let shared = self.users.warm(author.user).await?;
         let candidate = |(room, newest, seq)| Candidate { newest, room, seq };

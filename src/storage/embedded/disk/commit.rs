@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     super::{
         engine::{Base, Op, Staged, Txn},
-        fault::Outcome,
+        fault::{Fault, Outcome},
         keys::{Key, Table},
         rows,
     },
@@ -96,7 +96,15 @@ impl Committer {
 
     /// Starts the thread. Its result says whether all it acknowledged is synced.
     pub fn spawn(self) -> std::io::Result<JoinHandle<Outcome<()>>> {
-        std::thread::Builder::new().name("store-commit".into()).spawn(move || self.run())
+        let queue = self.queue.clone();
+        let run = move || {
+            catch_unwind(AssertUnwindSafe(|| self.run())).unwrap_or_else(|_| {
+                tracing::error!("the commit thread panicked: the store takes no writes until the next start");
+                queue.pause(std::iter::empty(), "the commit thread panicked");
+                Err(Fault::closed())
+            })
+        };
+        std::thread::Builder::new().name("store-commit".into()).spawn(run)
     }
 
     fn run(mut self) -> Outcome<()> {
@@ -112,7 +120,8 @@ impl Committer {
             let committed = self.commit_group(&mut waiting).and_then(|()| self.sync_if_due());
             if let Err(fault) = committed {
                 tracing::error!(%fault, commits = self.commits, "commit failed: the store takes no writes until it was opened again");
-                self.queue.pause(waiting.drain(..), &format!("the disk has refused a write, and is tried again: {fault}"));
+                self.queue
+                    .pause(waiting.drain(..), &format!("the disk has refused a write, and is tried again: {fault}"));
                 self = self.come_back(fault)?;
             }
         }
