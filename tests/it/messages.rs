@@ -63,7 +63,8 @@ async fn all_that_a_message_says_comes_back() {
     let told = admin.ok("SendMessage", system).await;
     assert_eq!(told["message"]["type"], "system_message");
     assert_eq!(told["message"]["original_at"], "2001-02-03T04:05:06Z");
-    let mut named = json!({"room_id": id, "content": "hola", "original_sender_name": "eva|away", "client_message_id": "e"});
+    let mut named =
+        json!({"room_id": id, "content": "hola", "original_sender_name": "eva|away", "client_message_id": "e"});
     let told = admin.ok("SendMessage", named.clone()).await;
     assert_eq!(told["message"]["sender_name"], "eva|away");
     named["original_sender_name"] = json!("a\nb");
