@@ -16,6 +16,7 @@ mod admin;
 mod answers;
 mod bad_input;
 mod bad_tokens;
+mod by_the_page;
 mod command_line;
 mod crowd;
 mod deadlines;
@@ -29,6 +30,7 @@ mod limits;
 mod messages;
 mod migrate;
 mod numbers;
+mod operators;
 #[cfg(feature = "testkit")]
 mod redis;
 mod relational;

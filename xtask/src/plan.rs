@@ -19,6 +19,8 @@ const SERVERS: &str = "deploy/local/run";
 const CONFORMANCE: &str = "tools/conformance/run.sh";
 /// The rules of the `.proto` files.
 const PROTO: &str = "tools/proto/check.sh";
+/// Brings what operators have beside the server.
+const OPERATORS: &str = "tools/operators/run.sh";
 /// Small clients in other languages.
 const CLIENTS: &str = "tools/clients/run.sh";
 
@@ -45,6 +47,7 @@ fn test() -> Vec<Step> {
         step("tests", "unit, property, conformance on every store, integration, simulation, real input", tests),
         step("it-postgres", "integration tests over PostgreSQL", || integration_over("postgres")),
         step("it-scylla", "integration tests over Cassandra or ScyllaDB", || integration_over("scylla")),
+        step("operators", "metrics, nginx and Caddy as operators use them", operators),
         step("doctests", "examples in the documentation", doctests),
         step("connect", "the official Connect conformance suite", connect),
         step("budget", "sizes of files and functions", budget),
@@ -124,6 +127,12 @@ fn conformance_ring() -> Result<()> {
 fn ring() -> Result<()> {
     let args = ["test", "--workspace", "--test=real_input", TESTKIT, "--", "--ignored", "--nocapture", "ring"];
     tools::cargo(args, &[])
+}
+
+/// With the tools of operators on the path.
+fn operators() -> Result<()> {
+    let args = ["test", "--workspace", "--test=it", TESTKIT, "operators"];
+    tools::run(tools::root()?.join(OPERATORS), tools::cargo_line(args).into_iter().skip(1), &[])
 }
 
 fn doctests() -> Result<()> {

@@ -69,7 +69,7 @@ pub(super) fn entry_lines(room: &RoomState, me: i64, seq: i64, entry: &Entry, co
     let mut lines = Vec::new();
     let today = day(entry.at());
     let before = room.neighbour(seq, false).map(|(_, entry)| day(entry.at()));
-    if before.is_none_or(|before| before < today) && !(before.is_none() && room.timeline.has_older) {
+    if before.is_none_or(|before| before != today) && !(before.is_none() && room.timeline.has_older) {
         lines.push(dim(format!("── {} ──", date(today))));
     }
     match entry {

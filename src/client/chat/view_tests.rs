@@ -89,7 +89,7 @@ fn what_came_from_elsewhere_has_its_own_time_and_name() {
     let screen = screen(&mut model, 80, 30);
     assert!(screen.contains("bob|away: are you there?"), "{screen}");
     assert!(screen.contains("Zoe: I was") && !screen.contains("user 3267"), "{screen}");
-    assert!(screen.contains("2025"), "{screen}");
+    assert!(screen.contains("── 2025-10-17 ──"), "{screen}");
 }
 
 #[test]

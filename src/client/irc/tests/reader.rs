@@ -163,9 +163,9 @@ fn the_real_logs_begin_when_they_began() {
     let hours = read_dir(&dir).unwrap();
     for (hour, (name, date, minutes)) in hours.iter().zip(begins) {
         assert_eq!(hour.name, name);
-        let midnight = |name: &str| super::super::clock::midnight_of(name).unwrap();
+        let midnight = |name: &str| clock::midnight_of(name).unwrap();
         assert_eq!(hour.lines[0].at, midnight(date) + minutes * 60, "{name}");
-        let annotated = midnight(name) + super::super::clock::hour_of(name).unwrap() * 3600;
+        let annotated = midnight(name) + clock::hour_of(name).unwrap() * 3600;
         assert!((annotated..annotated + 3600).contains(&hour.lines[1000].at), "{name}");
     }
 }
