@@ -21,6 +21,7 @@ use crate::{
 pub mod append;
 pub mod clocks;
 pub mod cursors;
+pub mod erased;
 pub mod fencing;
 pub mod hostile;
 pub mod journal;
@@ -37,11 +38,15 @@ pub mod users;
 pub struct Fixture {
     store: Arc<dyn Store>,
     nodes: Nodes,
+    cells: Option<Finds>,
     guard: Option<Box<dyn Any + Send>>,
 }
 
 /// Opens a node of the fixture's own data by a clock.
 type Opens = Box<dyn Fn(SharedClock) -> LocalBoxFuture<'static, Arc<dyn Store>> + Send + Sync>;
+
+/// Finds the cells that hold a text, as the database itself is asked.
+type Finds = Box<dyn Fn(&'static str) -> LocalBoxFuture<'static, Vec<String>> + Send + Sync>;
 
 /// How a test gets nodes whose clocks it sets.
 enum Nodes {
@@ -73,7 +78,7 @@ impl Fixture {
     /// A fixture of a store that others know too.
     #[must_use]
     pub fn shared(store: Arc<dyn Store>) -> Self {
-        Self { store, nodes: Nodes::Same, guard: None }
+        Self { store, nodes: Nodes::Same, cells: None, guard: None }
     }
 
     /// The same fixture with `guard`, which lives as long.
@@ -98,6 +103,20 @@ impl Fixture {
         open: impl Fn(SharedClock) -> LocalBoxFuture<'static, Arc<dyn Store>> + Send + Sync + 'static,
     ) -> Self {
         Self { nodes: Nodes::AtOnce(Box::new(open)), ..self }
+    }
+
+    /// The same fixture, whose cells can be looked through.
+    #[must_use]
+    pub fn finding(
+        self,
+        find: impl Fn(&'static str) -> LocalBoxFuture<'static, Vec<String>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { cells: Some(Box::new(find)), ..self }
+    }
+
+    /// The cells of the store, of all tables, that hold this text; none if they cannot be looked through.
+    pub async fn cells_with(&self, text: &'static str) -> Option<Vec<String>> {
+        Some(self.cells.as_ref()?(text).await)
     }
 
     /// A node by this clock. The one before has ended where there can be only one.
@@ -203,6 +222,7 @@ macro_rules! store_conformance {
             }
             $crate::store_conformance_tests! { @nodes $make;
                 clocks: [over_restarts, over_kills, between_two_nodes]
+                erased: [a_deleted_message_is_in_no_cell]
             }
         }
     };
@@ -212,8 +232,8 @@ macro_rules! store_conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! store_conformance_tests {
-    (@nodes $make:expr; $file:ident: [$($test:ident),* $(,)?]) => {
-        mod $file {
+    (@nodes $make:expr; $($file:ident: [$($test:ident),* $(,)?])*) => {
+        $(mod $file {
             #[allow(unused_imports, reason = "the expression may name anything around it")]
             use super::*;
             $(
@@ -224,7 +244,7 @@ macro_rules! store_conformance_tests {
                     fixture.finish().await;
                 }
             )*
-        }
+        })*
     };
     ($make:expr; $($file:ident: [$($test:ident),* $(,)?])*) => {
         $(
@@ -363,7 +383,13 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::storage::embedded::{EmbeddedStore, OpenOptions, SyncPolicy};
+    use crate::storage::{
+        Direction,
+        embedded::{
+            EmbeddedStore, OpenOptions, SyncPolicy,
+            engine::{Engine, Visit},
+        },
+    };
 
     fn on_disk(sync: SyncPolicy) -> Fixture {
         let (dir, lives) =
@@ -374,7 +400,24 @@ mod tests {
             let life: Arc<dyn Store> = Arc::new(EmbeddedStore::open(lives.path(), &options).expect("open"));
             std::future::ready(life).boxed_local()
         };
-        Fixture::with(store, dir).in_turn(open)
+        embedded(store).and(dir).in_turn(open)
+    }
+
+    /// The rows as the store reads them.
+    fn embedded<E: Engine>(store: EmbeddedStore<E>) -> Fixture {
+        let store = Arc::new(store);
+        let looked_through = Arc::clone(&store);
+        let find = move |text: &'static str| {
+            let has = |bytes: &[u8]| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+            let mut found = Vec::new();
+            let visit: &mut Visit<'_> = &mut |key, value| {
+                found.extend((has(key) || has(value)).then(|| hex::encode(key)));
+                Ok(true)
+            };
+            looked_through.engine().scan(&[], &[0xff; 64], Direction::Forward, visit).expect("rows");
+            std::future::ready(found).boxed_local()
+        };
+        Fixture::shared(store).finding(find)
     }
 
     #[test]
@@ -384,6 +427,7 @@ mod tests {
             include_str!("append.rs"),
             include_str!("clocks.rs"),
             include_str!("cursors.rs"),
+            include_str!("erased.rs"),
             include_str!("fencing.rs"),
             include_str!("hostile.rs"),
             include_str!("journal.rs"),
@@ -404,7 +448,7 @@ mod tests {
         }
     }
 
-    store_conformance!(memory, Fixture::new(EmbeddedStore::in_memory()));
+    store_conformance!(memory, embedded(EmbeddedStore::in_memory()));
     store_conformance!(disk, on_disk(SyncPolicy::Always));
     store_conformance!(disk_synced_by_timer, on_disk(SyncPolicy::Interval(std::time::Duration::from_millis(5))));
 }

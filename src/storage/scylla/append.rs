@@ -206,12 +206,13 @@ impl Core {
             }
             return verdict;
         }
-        let mark = Mark { first, epoch: seat.epoch, stamp };
+        let mark = Mark { first, epoch: seat.epoch, stamp, owner: seat.epoch };
         if seat.may_trail && is_plain(&records, &projection) {
             self.trail(room, (&records, &projection), mark);
         } else {
             // The log has it, so it has happened: whatever went wrong is repaired by a retry or by the next owner.
-            self.apply(OP, room, (&records, &projection), mark).await.map_err(|failed| error::open(OP, failed))?;
+            let done = self.apply_and_settle(OP, room, (&records, &projection), mark).await;
+            done.map_err(|failed| error::open(OP, failed))?;
         }
         seat.head = Some(projection.head);
         seat.first = first;
@@ -263,8 +264,9 @@ impl Core {
             self.database.write(OP, &self.statements.amendment_put, row).await?;
             self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed))?;
         }
-        let mark = Mark { first: seat.first, epoch: seat.epoch, stamp };
-        self.apply(OP, room, (&[], projection), mark).await.map_err(|failed| error::open(OP, failed))?;
+        let mark = Mark { first: seat.first, epoch: seat.epoch, stamp, owner: seat.epoch };
+        let done = self.apply_and_settle(OP, room, (&[], projection), mark).await;
+        done.map_err(|failed| error::open(OP, failed))?;
         // Who has claimed the room meanwhile may have read it before this was there: then this is not acknowledged.
         self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed))
     }

@@ -39,6 +39,8 @@ pub(super) struct Mark {
     pub(super) first: Seq,
     pub(super) epoch: Epoch,
     pub(super) stamp: i64,
+    /// Who carries it out: the owner, or the next one.
+    pub(super) owner: Epoch,
 }
 
 impl Core {
@@ -71,19 +73,44 @@ impl Core {
         (records, projection): (&[Record], &Projection),
         mark: Mark,
     ) -> Result<()> {
+        self.apply_rows(op, room, (records, projection), mark).await?;
+        self.apply_head(op, room, projection, mark).await
+    }
+
+    /// All but the head and positions.
+    pub(super) async fn apply_rows(
+        &self,
+        op: &'static str,
+        room: RoomId,
+        (records, projection): (&[Record], &Projection),
+        mark: Mark,
+    ) -> Result<()> {
         let at = mark.stamp;
         let mut single = self.overlay_rows(room, projection, at);
         single.extend(self.list_rows(room, projection, at));
         single.extend(self.external_rows(room, records, at));
         let is_plain = single.is_empty() && projection.members.is_empty() && projection.redacted.is_empty();
-        if !is_plain {
-            let members = self.member_rows(room, projection, at);
-            let redacted = last_of(&projection.redacted, |(seq, _)| *seq);
-            let redact = self.each(redacted.map(|(seq, body)| self.redact(op, room, *seq, body, at)));
-            let rest =
-                async { tokio::try_join!(self.put_each(op, single), self.put_chunks(op, members), redact).map(drop) };
-            Box::pin(rest).await?;
+        if is_plain {
+            return Ok(());
         }
+        let members = self.member_rows(room, projection, at);
+        let redacted = last_of(&projection.redacted, |(seq, _)| *seq);
+        let redact = self.each(redacted.map(|(seq, body)| self.redact(op, room, (*seq, body), mark)));
+        let void =
+            async { if projection.redacted.is_empty() { Ok(()) } else { self.void_amendments(op, room, mark).await } };
+        let rest =
+            async { tokio::try_join!(self.put_each(op, single), self.put_chunks(op, members), redact, void).map(drop) };
+        Box::pin(rest).await
+    }
+
+    /// Head and positions.
+    pub(super) async fn apply_head(
+        &self,
+        op: &'static str,
+        room: RoomId,
+        projection: &Projection,
+        mark: Mark,
+    ) -> Result<()> {
         let mut progress: Vec<Write> =
             projection.positions.iter().map(|(user, position)| self.position_row(room, *user, position)).collect();
         let head = self.head_row(room, &projection.head, mark);
@@ -114,7 +141,7 @@ impl Core {
 
     /// Says that the seat's owner has taken the room over.
     pub(super) async fn put_marker(&self, op: &'static str, room: RoomId, seat: &Seat) -> Result<()> {
-        let mark = Mark { first: seat.first, epoch: seat.epoch, stamp: seat.stamp };
+        let mark = Mark { first: seat.first, epoch: seat.epoch, stamp: seat.stamp, owner: seat.epoch };
         let (statement, values) = match &seat.head {
             Some(head) => self.head_row(room, head, mark),
             None => {
@@ -208,18 +235,6 @@ impl Core {
             rows.push((self.statements.pin_put.clone(), Box::new((id, number(seq.0), number(pin.0), adding(at)))));
         }
         rows
-    }
-
-    /// Replaces the body of an event, in every row that some epoch has left at its place.
-    async fn redact(&self, op: &'static str, room: RoomId, seq: Seq, body: &Bytes, at: i64) -> Result<()> {
-        let place = (uuid(room), block(seq), number(seq.0));
-        let epochs =
-            self.database.rows(op, &self.statements.log_epochs, place, usize::MAX, |(epoch,): (i64,)| Ok(Some(epoch)));
-        let rows = epochs.await?.into_iter().map(|epoch| -> Write {
-            let row = (adding(at), body.clone(), place.0, place.1, place.2, epoch);
-            (self.statements.log_redact.clone(), Box::new(row))
-        });
-        self.database.write_all(op, rows.collect()).await
     }
 
     /// Writes the rows by which messages are found, those of one partition as one mutation. They are written before it

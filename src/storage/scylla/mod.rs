@@ -35,6 +35,7 @@ mod apply;
 mod claim;
 mod clocks;
 mod durability;
+mod erase;
 mod error;
 mod external;
 mod gate;

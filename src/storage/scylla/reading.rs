@@ -81,7 +81,7 @@ impl Core {
     /// All rows of one block between two places, whoever wrote them.
     pub(super) async fn raw(&self, op: &'static str, room: RoomId, of: i64, from: Seq, to: Seq) -> Result<Vec<LogGet>> {
         let values = (uuid(room), of, bound(from.0), bound(to.0));
-        self.database.rows(op, &self.statements.log_range, values, usize::MAX, |row| Ok(Some(row))).await
+        self.database.rows(op, &self.statements.log_range, values, usize::MAX, |row: LogGet| Ok(row.whole())).await
     }
 
     /// The events `from..=to`, which the head covers.

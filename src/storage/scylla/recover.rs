@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     Core,
     apply::Mark,
-    error,
+    erase, error,
     gate::Gate,
     resolve::LogRow,
     rows::{BatchKey, LogGet, LogPut, block, number, uuid},
@@ -73,13 +73,16 @@ impl Core {
         self.pass(room, epoch, &mut seat.gate).await?;
         for batch in &batches {
             // Under the old owner's number: this one is settled when all is done.
-            self.apply_batch(room, batch, marker.epoch).await?;
+            self.apply_batch(room, batch, marker.epoch, epoch).await?;
             seat.first = batch.key.first;
             seat.head = Some(batch.projection.head);
         }
-        if let Some((_, at, projection)) = amendment {
-            let mark = Mark { first: seat.first, epoch: marker.epoch, stamp: at };
+        if let Some((by, at, projection)) = amendment {
+            let mark = Mark { first: seat.first, epoch: marker.epoch, stamp: at, owner: epoch };
             self.apply(OP, room, (&[], &projection), mark).await?;
+            if let Some(rest) = erase::settled(&projection) {
+                self.settle_amendment(OP, room, (by, at), rest).await?;
+            }
             if at > batches.last().map_or(0, |batch| batch.key.stamp) {
                 seat.head = Some(projection.head);
             }
@@ -104,7 +107,7 @@ impl Core {
 
     async fn batch(&self, room: RoomId, rows: Vec<LogGet>) -> Result<Option<Batch>> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
-        let key = BatchKey { room, first: first.seq(), last: last.seq(), stamp: last.stamp };
+        let key = BatchKey { room, first: first.seq(), last: last.seq(), stamp: last.stamp() };
         let values = (uuid(room), block(last.seq()), last.seq, number(last.epoch().0));
         let row = self.database.row::<(Option<Vec<u8>>,)>(OP, &self.statements.log_projection, values).await?;
         let encoded = row.and_then(|(projection,)| projection);
@@ -127,11 +130,17 @@ impl Core {
         self.put_rows(OP, rows).await
     }
 
-    async fn apply_batch(&self, room: RoomId, batch: &Batch, by: Epoch) -> Result<()> {
+    /// Carries out a batch of an older owner, `by` whose number the room is settled until now.
+    async fn apply_batch(&self, room: RoomId, batch: &Batch, by: Epoch, owner: Epoch) -> Result<()> {
         let records = batch.records(OP)?;
         self.put_lookups(OP, room, &records, batch.key.stamp).await?;
-        let mark = Mark { first: batch.key.first, epoch: by, stamp: batch.key.stamp };
-        self.apply(OP, room, (&records, &batch.projection), mark).await
+        let mark = Mark { first: batch.key.first, epoch: by, stamp: batch.key.stamp, owner };
+        self.apply(OP, room, (&records, &batch.projection), mark).await?;
+        // Its writer may have forgotten already what a frozen owner has read before that, and writes again.
+        if !batch.projection.states.is_empty() || records.iter().any(|record| record.message.is_none()) {
+            self.settle_batch(OP, room, (batch.key.last, batch.key.stamp), &batch.projection, owner).await?;
+        }
+        Ok(())
     }
 
     /// What the newest owner changed without an event: epoch, stamp, projection.

@@ -150,18 +150,19 @@ impl LogPut {
     }
 }
 
-/// A row of the log, as it is read: without its batch's projection.
+/// A row of the log, as it is read: without its batch's projection. One without an end of its batch is what a removal
+/// has left of a row (`erase`).
 #[derive(Clone, Debug, DeserializeRow)]
 pub(super) struct LogGet {
     pub(super) seq: i64,
     pub(super) epoch: i64,
     origin_epoch: Option<i64>,
-    batch_last: i64,
-    pub(super) stamp: i64,
-    n: i64,
-    kind: i16,
-    actor: i64,
-    at: CqlTimestamp,
+    batch_last: Option<i64>,
+    stamp: Option<i64>,
+    n: Option<i64>,
+    kind: Option<i16>,
+    actor: Option<i64>,
+    at: Option<CqlTimestamp>,
     message_id: Option<i64>,
     client_message_id: Option<String>,
     hash: Option<Vec<u8>>,
@@ -181,7 +182,7 @@ impl LogRow for LogGet {
     }
 
     fn batch_last(&self) -> Seq {
-        Seq(self.batch_last.cast_unsigned())
+        Seq(self.batch_last.unwrap_or_default().cast_unsigned())
     }
 }
 
@@ -213,9 +214,19 @@ impl LogGet {
         self.batch_last()
     }
 
+    /// The stamp of its batch.
+    pub(super) fn stamp(&self) -> i64 {
+        self.stamp.unwrap_or_default()
+    }
+
+    /// The row, if it is one.
+    pub(super) fn whole(self) -> Option<Self> {
+        self.batch_last.is_some().then_some(self)
+    }
+
     /// Takes the row for a batch of its own.
     pub(super) fn forget_batch(&mut self) {
-        self.batch_last = self.seq;
+        self.batch_last = Some(self.seq);
     }
 
     /// The event.
@@ -236,11 +247,11 @@ impl LogGet {
         };
         Ok(Record {
             seq: Seq(self.seq.cast_unsigned()),
-            n: Ordinal(self.n.cast_unsigned()),
+            n: Ordinal(self.n.unwrap_or_default().cast_unsigned()),
             epoch: Epoch(self.origin_epoch.unwrap_or(self.epoch).cast_unsigned()),
-            kind: u8::try_from(self.kind).map_err(|_| error::corrupt(op, "a kind of event is a byte"))?,
-            actor: UserId(self.actor),
-            at_ms: self.at.0,
+            kind: u8::try_from(self.kind.unwrap_or(-1)).map_err(|_| error::corrupt(op, "a kind of event is a byte"))?,
+            actor: UserId(self.actor.unwrap_or_default()),
+            at_ms: self.at.map_or(0, |at| at.0),
             message,
             body: Bytes::from(self.body.unwrap_or_default()),
         })

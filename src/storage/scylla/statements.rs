@@ -98,6 +98,11 @@ statements! {
     log_epochs: Read "SELECT epoch FROM messages_by_room WHERE room_id = ? AND block = ? AND seq = ?";
     log_redact: Write "UPDATE messages_by_room USING TIMESTAMP ? SET body = ? \
         WHERE room_id = ? AND block = ? AND seq = ? AND epoch = ?";
+    log_settle: Write "UPDATE messages_by_room USING TIMESTAMP ? SET projection = ? \
+        WHERE room_id = ? AND block = ? AND seq = ? AND epoch = ?";
+    log_shut: Write "DELETE FROM messages_by_room USING TIMESTAMP ? \
+        WHERE room_id = ? AND block = ? AND seq = ? AND epoch > ? AND epoch < ?";
+    amendments_void: Write "DELETE FROM room_amendments USING TIMESTAMP ? WHERE room_id = ? AND epoch < ?";
     amendment_put: Write "INSERT INTO room_amendments (room_id, epoch, stamp, projection) \
         VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
     amendment_last: Read "SELECT epoch, stamp, projection FROM room_amendments WHERE room_id = ? \

@@ -111,15 +111,36 @@ fn full_stack(store: Arc<dyn Store>) -> Fixture {
     Fixture::new(Metered::new(Arc::new(bounded), Arc::new(())))
 }
 
+/// Rows of all tables in which a cell has the text, plain or as bytes.
+async fn cells_with(options: &PostgresOptions, text: &str) -> Vec<String> {
+    let (client, connection) = options.driver().connect(NoTls).await.expect("the server is there");
+    tasks::spawn(TaskKind::Connection, connection);
+    let select = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = $1";
+    let mut found = Vec::new();
+    for table in client.query(select, &[&options.schema]).await.expect("tables") {
+        let table: String = table.get(0);
+        let look = format!("SELECT row_to_json(t)::text FROM {}.{table} t", options.schema);
+        let rows = client.query(&look, &[]).await.expect("rows").into_iter().map(|row| row.get::<_, String>(0));
+        let has = |row: &String| row.contains(text) || row.contains(&hex::encode(text));
+        found.extend(rows.filter(has).map(|row| format!("{table}: {row}")));
+    }
+    found
+}
+
 /// The store itself, with more nodes beside it.
 async fn nodes() -> Option<Fixture> {
     let (options, guard) = schema()?;
     let store = PostgresStore::open(&options).await.expect("open");
+    let looked_through = options.clone();
+    let find = move |text| {
+        let options = looked_through.clone();
+        async move { cells_with(&options, text).await }.boxed_local()
+    };
     let node = move |_| {
         let options = options.clone();
         async move { Arc::new(PostgresStore::open(&options).await.expect("open")) as Arc<dyn Store> }.boxed_local()
     };
-    Some(Fixture::with(store, guard).at_once(node))
+    Some(Fixture::with(store, guard).at_once(node).finding(find))
 }
 
 store_conformance!(plain, or_skip!(nodes()));

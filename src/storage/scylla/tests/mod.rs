@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
-use super::{Options, Replication, ScyllaStore};
+use super::{Options, Replication, ScyllaStore, session::Database};
 use crate::{
     clock::SystemClock,
     storage::{Store, conformance::Fixture},
@@ -15,6 +15,7 @@ use crate::{
 mod ahead;
 mod blocks;
 mod cost;
+mod erase;
 mod frozen;
 mod model;
 mod schema;
@@ -80,15 +81,33 @@ fn fresh(node: String) -> Options {
     }
 }
 
+/// All tables of the keyspace in use.
+async fn tables(database: &Database) -> Vec<String> {
+    let keyspace = database.session().get_keyspace().expect("a keyspace is in use").to_string();
+    let select = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+    let result = database.session().query_unpaged(select, (keyspace,)).await.expect("tables");
+    let rows = result.into_rows_result().expect("rows");
+    rows.rows::<(String,)>().expect("tables").map(|row| row.expect("a name").0).collect()
+}
+
+/// Rows of all tables in which a cell has the text, plain or as bytes.
+async fn cells_with(database: &Database, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for table in tables(database).await {
+        let look = format!("SELECT JSON * FROM {table}");
+        let rows = database.session().query_unpaged(look, ()).await.expect("rows").into_rows_result().expect("rows");
+        let rows = rows.rows::<(String,)>().expect("rows").map(|row| row.expect("a row").0);
+        let has = |row: &String| row.contains(text) || row.contains(&hex::encode(text));
+        found.extend(rows.filter(has).map(|row| format!("{table}: {row}")));
+    }
+    found
+}
+
 /// Empties all tables but those of the migrations.
 async fn empty(options: &Options) {
     let database = super::session::connect(options).await.expect("connect");
     database.session().use_keyspace(&options.keyspace, false).await.expect("keyspace");
-    let select = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
-    let result = database.session().query_unpaged(select, (&options.keyspace,)).await.expect("tables");
-    let rows = result.into_rows_result().expect("rows");
-    for row in rows.rows::<(String,)>().expect("tables") {
-        let (table,) = row.expect("a name");
+    for table in tables(&database).await {
         let one = database.session().query_unpaged(format!("SELECT * FROM {table} LIMIT 1"), ()).await.expect("a row");
         let is_empty = one.into_rows_result().expect("rows").rows_num() == 0;
         if !is_empty && !table.starts_with("schema_") {
@@ -137,7 +156,12 @@ async fn fixture() -> Option<Fixture> {
         let open = async move { ScyllaStore::open(&options, clock).await.expect("open") };
         async { Arc::new(open.await) as Arc<dyn Store> }.boxed_local()
     };
-    Some(Fixture::with(store, keyspace).at_once(node))
+    let looked_through = Arc::clone(&store.core);
+    let find = move |text| {
+        let core = Arc::clone(&looked_through);
+        async move { cells_with(&core.database, text).await }.boxed_local()
+    };
+    Some(Fixture::with(store, keyspace).at_once(node).finding(find))
 }
 
 store_conformance!(
