@@ -12,6 +12,7 @@ pub mod domain;
 pub mod ephemera;
 pub mod error;
 pub mod events;
+pub mod line_pace;
 pub mod redis_link;
 pub mod relational;
 pub mod secret_file;

@@ -9,6 +9,7 @@ use super::auth::AuthError;
 use crate::{
     actors::error::CallError,
     domain::reject::{Flaw, Reject},
+    line_pace::LinePace,
     storage::{Outcome, StoreErrorKind},
 };
 
@@ -365,7 +366,10 @@ impl From<CallError> for ApiError {
                 Self::new(Code::Unavailable, "draining", "the server is going down").retry_after(1_000)
             }
             CallError::Store(error) => {
-                tracing::error!(error = %crate::error::Chain(&error), "a call failed in the store");
+                static PACE: LinePace = LinePace::new();
+                if let Some(left_out) = PACE.line() {
+                    tracing::error!(error = %crate::error::Chain(&error), left_out, "a call failed in the store");
+                }
                 match error.kind() {
                     StoreErrorKind::Overloaded => {
                         Self::new(Code::ResourceExhausted, "overloaded", "too much to do").retry_after(100)

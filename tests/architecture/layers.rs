@@ -12,7 +12,7 @@
 use crate::source::{self, File};
 
 /// Modules that everything above the domain may use. They import the domain and each other, nothing else.
-const BASE: &[&str] = &["circuit", "clock", "error", "redis_link", "secret_file", "tasks"];
+const BASE: &[&str] = &["circuit", "clock", "error", "line_pace", "redis_link", "secret_file", "tasks"];
 
 /// What a layer may import besides itself and [`BASE`]: modules, or single names of a module.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -129,6 +129,7 @@ const NOT_DOMAIN: &[&str] = &[
     "ephemera",
     "error",
     "events",
+    "line_pace",
     "main",
     "redis_link",
     "relational",

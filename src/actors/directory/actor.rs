@@ -24,6 +24,7 @@ use crate::{
         ids::{RoomId, Seq},
         room::RoomState,
     },
+    line_pace::LinePace,
     storage::{Result as StoreResult, StoreError},
     tasks::{self, TaskKind},
 };
@@ -165,7 +166,10 @@ impl Actor for Directory {
         match event {
             SupervisionEvent::ActorTerminated(actor, _, _) => state.gone(actor.get_id(), None, &myself),
             SupervisionEvent::ActorFailed(actor, error) => {
-                tracing::warn!(%error, "a room failed");
+                static PACE: LinePace = LinePace::new();
+                if let Some(left_out) = PACE.line() {
+                    tracing::warn!(%error, left_out, "a room failed");
+                }
                 let is_of_store = error.downcast_ref().is_some_and(StoreError::is_of_store);
                 state.gone(actor.get_id(), Some(is_of_store), &myself);
             }
@@ -224,7 +228,10 @@ impl State {
         let woken = match loaded {
             Ok(loaded) => self.spawn(loaded, myself).await,
             Err(error) => {
-                tracing::warn!(%room, error = %crate::error::Chain(&error), "room not woken");
+                static PACE: LinePace = LinePace::new();
+                if let Some(left_out) = PACE.line() {
+                    tracing::warn!(%room, error = %crate::error::Chain(&error), left_out, "room not woken");
+                }
                 self.budgets.entry(room).or_default().failed(error.is_of_store());
                 Err(error)
             }

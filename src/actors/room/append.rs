@@ -16,6 +16,7 @@ use crate::{
         error::{CallError, outliving},
     },
     domain::{event::Event, position::Position, reject::Reject, room::Change},
+    line_pace::LinePace,
     storage::{Durability, Outcome, StoreError, StoreErrorKind, project},
     tasks::{self, TaskKind},
 };
@@ -122,7 +123,11 @@ impl Room {
             return Ok(());
         };
         let kind = error.kind();
-        tracing::warn!(room = %self.id, epoch = %self.epoch, error = %crate::error::Chain(&error), "append failed");
+        static PACE: LinePace = LinePace::new();
+        if let Some(left_out) = PACE.line() {
+            let error = crate::error::Chain(&error);
+            tracing::warn!(room = %self.id, epoch = %self.epoch, %error, left_out, "append failed");
+        }
         let goes_on = match kind {
             StoreErrorKind::Overloaded | StoreErrorKind::Invalid => true,
             StoreErrorKind::Conflict => external,

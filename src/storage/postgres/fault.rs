@@ -135,8 +135,8 @@ impl Fault {
         if *code == SqlState::CANNOT_CONNECT_NOW {
             return (StoreErrorKind::Unavailable, Again::Everything);
         }
-        // The statement timeout rolls the whole transaction back.
-        if *code == SqlState::QUERY_CANCELED {
+        // Both time-outs roll the whole transaction back. There is one for locks where an administrator has set it.
+        if [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code) {
             return (StoreErrorKind::Overloaded, Again::Nothing);
         }
         if *code == SqlState::DISK_FULL {

@@ -44,7 +44,7 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn new(clock: SharedClock, seed: u128) -> Self {
-        let own = i64::try_from(seed % APART.unsigned_abs() as u128).unwrap_or_default();
+        let own = i64::try_from(seed % u128::from(APART.unsigned_abs())).unwrap_or_default();
         Self { clock, last: [const { AtomicI64::new(0) }; PLACES], own }
     }
 
