@@ -1,7 +1,7 @@
 //! Shapes of lines, one by one.
 
 use crate::client::irc::{
-    Counts, Kind, Line, ReadError,
+    Counts, Kind, Line, ReadError, clock,
     decode::Encoding,
     parse, read_dir,
     tests::{hour_of, real_dir, ten_hours},
