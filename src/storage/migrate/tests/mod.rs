@@ -204,7 +204,8 @@ async fn events_and_messages_are_counted_apart() {
     let epoch = from.claim(full()).await.unwrap();
     let joined = Record { message: None, ..message(full(), 1, 1) };
     let records = [joined, message(full(), 2, 1), message(full(), 3, 1)];
-    let end = Projection { head: RoomHead { seq: Seq(3), n: Ordinal(2), ..RoomHead::default() }, ..head(3) };
+    let room = Some(bytes("settings"));
+    let end = Projection { room, head: RoomHead { seq: Seq(3), n: Ordinal(2), ..RoomHead::default() }, ..head(3) };
     from.append(full(), epoch, &records, &end).await.unwrap();
     from.release(full(), epoch).await.unwrap();
     let progress = Arc::new(Progress::default());
