@@ -109,10 +109,8 @@ impl Health {
             Check::new("store", store, Standing::Failed),
         ];
         for circuit in self.metrics.circuits() {
-            // The store's own circuit is judged by the store's answer above: of a database that has just failed to
-            // answer it is not said that all is well, although its circuit has not opened yet.
-            let is_store = circuit.name() == self.metrics.database();
-            let reason = circuit.trouble().or_else(|| store.filter(|_| is_store));
+            let of_store = store.filter(|_| circuit.name() == self.metrics.database());
+            let reason = either(circuit.trouble(), of_store);
             checks.push(Check::new(circuit.name(), reason, Standing::Degraded));
         }
         if self.metrics.mirror().is_some() {
@@ -152,9 +150,27 @@ impl Check {
     }
 }
 
+/// Why a service behind a circuit is not well. The store's own circuit is judged by the store's answer too: of a database
+/// that has just failed to answer it is not said that all is well because its circuit has not opened yet.
+fn either(of_circuit: Option<&'static str>, of_store: Option<&'static str>) -> Option<&'static str> {
+    of_circuit.or(of_store)
+}
+
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let report = health.report().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let retry = (!report.ready).then_some([(http::header::RETRY_AFTER, "1")]);
     (status, retry, Json(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_fails_is_not_well_before_its_circuit_opens() {
+        assert_eq!(either(None, None), None);
+        assert_eq!(either(None, Some("does not answer")), Some("does not answer"));
+        assert_eq!(either(Some("circuit open"), Some("does not answer")), Some("circuit open"));
+    }
 }

@@ -1,8 +1,8 @@
 //! The environment layer, as a map that is passed in.
 //!
-//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY`, `CHAT_IV`, `POSTGRES_…` and `REDIS_…` besides. Any other variable
-//! that begins with `TERTULIA_` or `CHAT_` is an error, except what container platforms put there by themselves.
-//! An empty value counts as not set, because compose files cannot leave a variable out.
+//! `TERTULIA_<SECTION>_<KEY>` for every key; `CHAT_KEY`, `CHAT_IV`, `POSTGRES_…`, `SCYLLA_…` and `REDIS_…`
+//! besides. Any other variable that begins with `TERTULIA_` or `CHAT_` is an error, except what container platforms put
+//! there by themselves. An empty value counts as not set, because compose files cannot leave a variable out.
 
 use std::collections::BTreeMap;
 

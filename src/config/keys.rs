@@ -72,7 +72,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "scylla",
-        meaning: "The ScyllaDB or Cassandra store: ScyllaDB 5.4, Cassandra 4.1 or newer. `USE_SCYLLADB=true`, or `storage.backend`, selects it.",
+        meaning: "The ScyllaDB or Cassandra store. Tested on Cassandra 5.0; made for Cassandra 4.1 and ScyllaDB 5.4 or newer. `USE_SCYLLADB=true`, or `storage.backend`, selects it.",
     },
     Section {
         name: "redis",

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{ConfigError, dev_chat_key};
 use crate::api::auth::{AuthOptions, ClaimNames, DevKey, KeyError, KeySource, dev_key};
+use crate::api::limits::Rates;
 use crate::api::serve::{Drain, GuestsOptions, IntakeOptions, Networks, Times};
 use crate::domain::form::UrlSchemes;
 use crate::storage::scylla::StoreConsistency;
@@ -407,6 +408,22 @@ pub struct LimitsConfig {
     /// Schemes that addresses of pictures and attachments may have.
     #[serde(deserialize_with = "url_schemes")]
     pub url_schemes: UrlSchemes,
+}
+
+impl LimitsConfig {
+    /// How often one may call.
+    #[must_use]
+    pub const fn rates(&self) -> Rates {
+        Rates {
+            user_per_s: self.user_per_s,
+            user_burst: self.user_burst,
+            admin_per_s: self.admin_per_s,
+            admin_burst: self.admin_burst,
+            room_per_s: self.room_per_s,
+            room_burst: self.room_burst,
+            adds_per_h: self.adds_per_h,
+        }
+    }
 }
 
 fn url_schemes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<UrlSchemes, D::Error> {

@@ -24,7 +24,6 @@ use crate::{
     api::{
         answers::{AnswerLimits, AnswerOptions},
         auth::Verifier,
-        limits::Rates,
         serve::{self, Api},
     },
     clock::{Clock as _, SystemClock},
@@ -177,15 +176,7 @@ fn options(config: &Config, durability: Durability) -> actors::Options {
 
 fn api_options(config: &Config) -> serve::Options {
     serve::Options {
-        rates: Rates {
-            user_per_s: config.limits.user_per_s,
-            user_burst: config.limits.user_burst,
-            admin_per_s: config.limits.admin_per_s,
-            admin_burst: config.limits.admin_burst,
-            room_per_s: config.limits.room_per_s,
-            room_burst: config.limits.room_burst,
-            adds_per_h: config.limits.adds_per_h,
-        },
+        rates: config.limits.rates(),
         message_bytes_max: config.server.max_message_bytes,
         intake: config.server.intake(),
         guests: config.server.guests(),

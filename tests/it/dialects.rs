@@ -168,7 +168,7 @@ async fn health_reflection_and_metrics() {
     assert_eq!(get("/health/ready").await, (200, format!(r#"{{"ready":true,"checks":[{checks}]}}"#)));
     let (status, metrics) = get("/metrics").await;
     assert_eq!(status, 200);
-    assert!(metrics.ends_with("# EOF\n") && metrics.contains("chat_messages_sent_total"), "{metrics}");
+    assert!(metrics.contains("# TYPE chat_messages_sent_total counter"), "{metrics}");
     assert!(!metrics.contains(&id), "no label for each room");
     assert_eq!(get("/nada").await.0, 404);
     let preflight = http.client.request(reqwest::Method::OPTIONS, sandbox.url("/chat.v1.ChatService/GetRooms"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tertulia::client::check::{CheckOptions, check};
 use tertulia_proto::chat::v1::{self as pb, session_reply::Result as Answer, session_request::Command};
 use tokio::{
@@ -30,11 +30,34 @@ async fn too_many_calls_of_a_user_are_refused_with_a_time_to_wait() {
     };
     refusal.is(Code::ResourceExhausted, "rate_limited", "");
     let wait = refusal.retry_after_ms.unwrap();
+    // Those who know HTTP alone are told in whole seconds.
+    let http = Http::new(&sandbox, 3);
+    let refused = loop {
+        let answer = http.post("GetRooms", "application/json", b"{}".to_vec()).send().await.unwrap();
+        if !answer.status().is_success() {
+            break answer;
+        }
+    };
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().unwrap()));
     assert!((1..=1_000).contains(&wait), "{refusal:?}");
     assert_eq!(refusal.info.retry_after_ms, wait);
     ben.ok("GetRooms", json!({})).await;
     tokio::time::sleep(Duration::from_millis(wait.unsigned_abs() + 20)).await;
     ana.ok("GetRooms", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_value_is_told_what_would_do() {
+    let sandbox = Sandbox::start().await;
+    let (ana, http) = (sandbox.user(1), Http::new(&sandbox, 1));
+    let said = async |request: Value| {
+        let answer = http.post("GetRooms", "application/json", request.to_string().into()).send().await.unwrap();
+        let error: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        error["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(said(json!({"limit": 201})).await, "limit: out of range: 1 to 200");
+    assert_eq!(said(json!({"query": "x".repeat(256)})).await, "query: too long: at most 255 bytes");
+    ana.refused("GetRooms", json!({"limit": -1})).await.is(Code::InvalidArgument, "out_of_range", "limit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

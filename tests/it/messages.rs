@@ -63,14 +63,15 @@ async fn all_that_a_message_says_comes_back() {
     let told = admin.ok("SendMessage", system).await;
     assert_eq!(told["message"]["type"], "system_message");
     assert_eq!(told["message"]["original_at"], "2001-02-03T04:05:06Z");
+    let bridge = sandbox.caller(Some(&sandbox.mint(2, true, std::time::Duration::from_secs(60), 0)));
     let mut named =
         json!({"room_id": id, "content": "hola", "original_sender_name": "eva|away", "client_message_id": "e"});
-    let told = admin.ok("SendMessage", named.clone()).await;
+    let told = bridge.ok("SendMessage", named.clone()).await;
     assert_eq!(told["message"]["sender_name"], "eva|away");
     named["original_sender_name"] = json!("a\nb");
-    admin.refused("SendMessage", named.clone()).await.is(Code::InvalidArgument, "malformed", "original_sender_name");
+    bridge.refused("SendMessage", named.clone()).await.is(Code::InvalidArgument, "malformed", "original_sender_name");
     named["original_sender_name"] = json!("x".repeat(256));
-    let refused = admin.refused("SendMessage", named).await;
+    let refused = bridge.refused("SendMessage", named).await;
     refused.is(Code::InvalidArgument, "too_long", "original_sender_name");
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The order of a full stack, from outside: [`metered`], [`deadline`], [`encrypted`], [`cached`], [`retrying`],
 //! [`breaker`] and the backend: whatever keeps bytes keeps only sealed ones, what is sent again is the same to the byte,
-//! and each attempt counts for the breaker. Retries and breaker are for backends behind a network.
+//! and each attempt counts for the breaker. Retries and breaker are for backends behind a network. While one store follows
+//! another, [`mirrored`] is around the one that serves, below [`encrypted`]: both hold the same sealed bytes.
 
 pub mod breaker;
 pub mod cached;

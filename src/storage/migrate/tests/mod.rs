@@ -14,9 +14,9 @@ use bytes::Bytes;
 
 use super::{Copied, MigrateError, Options, Patience, Progress, Verdict, copy, verify};
 use crate::{
-    domain::ids::{RoomId, Seq, UserId},
+    domain::ids::{Ordinal, RoomId, Seq, UserId},
     storage::{
-        DeviceRow, Listing, MemberRow, Position, Projection, ReactionRow, RoomPrefs, Store,
+        DeviceRow, Listing, MemberRow, Position, Projection, ReactionRow, Record, RoomHead, RoomPrefs, Store,
         conformance::{external, filled, head, message, project, room, with_external},
         consumers::{MASTER_KEY, MESSAGE_IDS, STORE},
         embedded::EmbeddedStore,
@@ -196,6 +196,24 @@ async fn again_brings_what_changed() {
     assert!(!compared(&from, &to).await.equal);
     copied(&from, &to).await.unwrap();
     assert_equal(&compared(&from, &to).await);
+}
+
+#[tokio::test]
+async fn events_and_messages_are_counted_apart() {
+    let (from, to) = (memory(), memory());
+    let epoch = from.claim(full()).await.unwrap();
+    let joined = Record { message: None, ..message(full(), 1, 1) };
+    let records = [joined, message(full(), 2, 1), message(full(), 3, 1)];
+    let room = Some(bytes("settings"));
+    let end = Projection { room, head: RoomHead { seq: Seq(3), n: Ordinal(2), ..RoomHead::default() }, ..head(3) };
+    from.append(full(), epoch, &records, &end).await.unwrap();
+    from.release(full(), epoch).await.unwrap();
+    let progress = Arc::new(Progress::default());
+    copy(Arc::clone(&from), Arc::clone(&to), options(), Arc::clone(&progress)).await.unwrap();
+    assert_eq!((progress.events(), progress.messages()), (3, 2));
+    let verdict = compared(&from, &to).await;
+    assert_equal(&verdict);
+    assert_eq!((verdict.events, verdict.messages), (3, 2));
 }
 
 #[tokio::test]
