@@ -259,11 +259,14 @@ impl Core {
     ) -> Result<()> {
         let only_positions =
             Projection { head: projection.head, positions: projection.positions.clone(), ..Projection::default() };
-        if *projection != only_positions {
-            let row = (uuid(room), number(seat.epoch.0), stamp, wal::encode(projection), stamp);
-            self.database.write(OP, &self.statements.amendment_put, row).await?;
-            self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed))?;
+        if *projection == only_positions && seat.head == Some(projection.head) {
+            // The head stays as it is: its stamp would be one that no next owner finds anywhere.
+            self.put_positions(OP, room, projection).await.map_err(|failed| error::open(OP, failed))?;
+            return self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed));
         }
+        let row = (uuid(room), number(seat.epoch.0), stamp, wal::encode(projection), stamp);
+        self.database.write(OP, &self.statements.amendment_put, row).await?;
+        self.pass(room, seat.epoch, &mut seat.gate).await.map_err(|failed| error::open(OP, failed))?;
         let mark = Mark { first: seat.first, epoch: seat.epoch, stamp, owner: seat.epoch };
         let done = self.apply_and_settle(OP, room, (&[], projection), mark).await;
         done.map_err(|failed| error::open(OP, failed))?;

@@ -111,8 +111,7 @@ impl Core {
         projection: &Projection,
         mark: Mark,
     ) -> Result<()> {
-        let mut progress: Vec<Write> =
-            projection.positions.iter().map(|(user, position)| self.position_row(room, *user, position)).collect();
+        let mut progress = self.position_rows(room, projection);
         let head = self.head_row(room, &projection.head, mark);
         if progress.len() >= ROWS {
             self.put_chunks(op, progress).await?;
@@ -120,6 +119,15 @@ impl Core {
         }
         progress.insert(0, head);
         self.database.write_all(op, progress).await
+    }
+
+    /// Positions alone.
+    pub(super) async fn put_positions(&self, op: &'static str, room: RoomId, projection: &Projection) -> Result<()> {
+        self.put_chunks(op, self.position_rows(room, projection)).await
+    }
+
+    fn position_rows(&self, room: RoomId, projection: &Projection) -> Vec<Write> {
+        projection.positions.iter().map(|(user, position)| self.position_row(room, *user, position)).collect()
     }
 
     fn head_row(&self, room: RoomId, head: &RoomHead, mark: Mark) -> Write {

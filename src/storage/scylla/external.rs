@@ -57,6 +57,8 @@ impl Core {
                     }
                 }
                 Some(holder) if holder == new => return Ok(()),
+                // Who reserves for the same room under a newer epoch has taken it over.
+                Some(holder) if holder.1 == new.1 && holder.2 > new.2 => return Err(error::fenced(OP)),
                 Some(holder) => {
                     self.check_left_behind(external, holder, new).await?;
                     let row = (

@@ -8,7 +8,7 @@ use scylla::{DeserializeRow, value::CqlTimestamp};
 
 use super::{
     Core, error,
-    resolve::resolve,
+    resolve::{LogRow, resolve},
     rows::{BLOCK, LogGet, block, bound, number, uuid},
 };
 use crate::{
@@ -92,19 +92,16 @@ impl Core {
         if from > to {
             return Ok(Vec::new());
         }
-        let blocks = from.0 / BLOCK..=to.0 / BLOCK;
-        let pages = stream::iter(blocks).map(|of| self.raw(op, room, number(of), from, to)).buffered(AT_ONCE);
-        let pages: Vec<Vec<LogGet>> = pages.try_collect().await?;
-        // Pages may begin and end inside a batch: whether it is whole was settled when it was committed.
-        let mut rows: Vec<LogGet> = pages.into_iter().flatten().collect();
-        rows.iter_mut().for_each(LogGet::forget_batch);
-        let log = resolve(rows, from);
-        let expected = to.0 - from.0 + 1;
-        if u64::try_from(log.len()).is_ok_and(|len| len < expected) {
-            let missing = from.0 + u64::try_from(log.len()).unwrap_or_default();
-            return Err(error::corrupt(op, format!("event {missing} of room {room} is missing")));
+        let read = |of: u64| async move {
+            let mut rows = self.raw(op, room, number(of), from, to).await?;
+            // Pages may begin and end inside a batch: whether it is whole was settled when it was committed.
+            rows.iter_mut().for_each(LogGet::forget_batch);
+            Ok(rows)
+        };
+        match counting(from, to, read).await? {
+            Ok(log) => log.into_iter().map(|row| row.record(op)).collect(),
+            Err(missing) => Err(error::corrupt(op, format!("event {missing} of room {room} is missing"))),
         }
-        log.into_iter().map(|row| row.record(op)).collect()
     }
 
     /// The resolved rows from `from` on, also those that no head covers yet.
@@ -121,5 +118,67 @@ impl Core {
             }
             of += 1;
         }
+    }
+}
+
+/// The rows that count of all places `from..=to`, out of blocks as `read` finds them; or the first place without one.
+///
+/// While a room is taken over, its last batch is written again, the later blocks first. Of blocks read at once an earlier one
+/// may be newer than a later one, whose rows seem void then. Read in order they cannot.
+async fn counting<R: LogRow, F: Future<Output = Result<Vec<R>>>>(
+    from: Seq,
+    to: Seq,
+    read: impl Fn(u64) -> F,
+) -> Result<std::result::Result<Vec<R>, Seq>> {
+    let expected = to.0 - from.0 + 1;
+    let mut missing = from;
+    for at_once in [AT_ONCE, 1] {
+        let pages = stream::iter(from.0 / BLOCK..=to.0 / BLOCK).map(&read).buffered(at_once);
+        let pages: Vec<Vec<R>> = pages.try_collect().await?;
+        let log = resolve(pages.into_iter().flatten(), from);
+        let len = u64::try_from(log.len()).unwrap_or(u64::MAX);
+        if len >= expected {
+            return Ok(Ok(log));
+        }
+        missing = Seq(from.0 + len);
+    }
+    Ok(Err(missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::{super::rows::Place, *};
+
+    const EDGE: u64 = BLOCK;
+
+    /// A batch over the edge of two blocks, under this epoch.
+    fn row(seq: u64, epoch: u64) -> Place {
+        (Seq(seq), Epoch(epoch), Seq(seq))
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_written_again_meanwhile_is_read() {
+        // The later block is read before it is written again, the earlier one after that.
+        let is_written_again = AtomicBool::new(false);
+        let is_written_again = &is_written_again;
+        let read = |of: u64| async move {
+            if of == 0 {
+                tokio::task::yield_now().await;
+                let epoch = if is_written_again.load(Ordering::Relaxed) { 2 } else { 1 };
+                return Ok(vec![row(EDGE - 1, epoch)]);
+            }
+            let epoch = if is_written_again.swap(true, Ordering::Relaxed) { 2 } else { 1 };
+            Ok(vec![row(EDGE, epoch)])
+        };
+        let log = counting(Seq(EDGE - 1), Seq(EDGE), read).await.unwrap();
+        assert_eq!(log, Ok(vec![row(EDGE - 1, 2), row(EDGE, 2)]));
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_said() {
+        let read = |of: u64| std::future::ready(Ok(if of == 0 { vec![row(EDGE - 1, 1)] } else { Vec::new() }));
+        assert_eq!(counting(Seq(EDGE - 1), Seq(EDGE), read).await.unwrap(), Err(Seq(EDGE)));
     }
 }

@@ -66,7 +66,7 @@ impl Core {
         let amendment = amendment.filter(|(by, ..)| *by == marker.epoch || (marker.epoch.0 == 0 && *by == old));
         seat.stamp = amendment.iter().map(|(_, at, _)| *at).fold(seat.stamp, i64::max);
 
-        seat.stamp = stamp::after(seat.stamp, self.clocks.now_ms());
+        seat.stamp = stamp::taking(seat.stamp, marker.epoch, epoch);
         if let Some(last) = batches.last() {
             self.write_back(last, epoch).await?;
         }

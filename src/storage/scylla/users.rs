@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     domain::ids::{Ordinal, RoomId, Seq, UserId},
-    storage::{DeviceRow, Listing, Result, RoomListEntry, RoomPrefs, StoreError, StoreErrorKind, UserStore, limits},
+    storage::{
+        DeviceRow, Listing, Outcome, Result, RoomListEntry, RoomPrefs, StoreError, StoreErrorKind, UserStore, limits,
+    },
 };
 
 /// Rows read at once.
@@ -69,19 +71,23 @@ impl Core {
 
     /// Carries out a transaction until its outcome is known. A second attempt finds what the first one did, so it can
     /// only say that something changed if the first did not happen.
-    async fn changed<F>(&self, mut transact: impl FnMut() -> F) -> Result<bool>
+    pub(super) async fn changed<F>(&self, mut transact: impl FnMut() -> F) -> Result<bool>
     where
         F: Future<Output = Result<bool>>,
     {
-        let mut failed = None;
+        let (mut failed, mut is_in_doubt) = (None, false);
         for _ in 0..4 {
             match transact().await {
                 // After an attempt whose outcome is not known, "nothing changed" may be that attempt's doing.
-                Ok(changed) => return Ok(changed || failed.is_some()),
+                Ok(changed) => return Ok(changed || is_in_doubt),
                 Err(error) if error.kind() == StoreErrorKind::Invalid => return Err(error),
-                Err(error) => failed = Some(error),
+                Err(error) => {
+                    is_in_doubt |= error.outcome() == Outcome::Unknown;
+                    failed = Some(error);
+                }
             }
         }
+        let failed = failed.map(|failed| if is_in_doubt { error::open("transaction", failed) } else { failed });
         Err(failed.unwrap_or_else(|| StoreError::new(StoreErrorKind::Timeout, "transaction")))
     }
 

@@ -20,6 +20,7 @@ mod frozen;
 mod model;
 mod schema;
 mod speed;
+mod stale;
 mod two_nodes;
 
 /// Keyspaces are dear: one is used again, emptied, by the next test. The last test to end drops them all.
