@@ -75,6 +75,17 @@ impl Keyring {
         seal_with_iv(self.current(), scope, aad, plain, &iv)
     }
 
+    /// [`Keyring::seal`] under the master key of this id; under the current one if there is none of it.
+    ///
+    /// # Panics
+    /// As [`Keyring::seal`].
+    #[must_use]
+    pub fn seal_under(&self, key_id: u8, scope: &[u8], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        let mut iv = [0; IV_BYTES];
+        rand::rng().fill_bytes(&mut iv);
+        seal_with_iv(self.master(key_id).unwrap_or_else(|| self.current()), scope, aad, plain, &iv)
+    }
+
     /// Checks and decrypts what [`Keyring::seal`] made, under any configured master key.
     ///
     /// Takes any bytes. Returns only content that was sealed for this scope and `aad`.

@@ -84,7 +84,8 @@ async fn one_that_takes_no_writes_or_not_ours() {
     let Some(redis) = OwnRedis::start() else { return };
     let link = link(&redis, None);
     until(&link, None).await;
-    let troubles: [(&str, &[&[&str]], &[&[&str]]); 4] = [
+    type Commands = &'static [&'static [&'static str]];
+    let troubles: [(&str, Commands, Commands); 4] = [
         (
             "is a replica that takes no writes",
             &[&["CONFIG", "SET", "replica-serve-stale-data", "yes"], &["REPLICAOF", "127.0.0.1", "1"]],

@@ -19,7 +19,7 @@ use crate::{
     },
     error::Chain,
     storage::{
-        Result, Store, StoreError, StoreErrorKind, consumers,
+        Outcome, Result, Store, StoreError, StoreErrorKind, consumers,
         pulse::{Pulse, Trouble},
     },
     tasks::{self, TaskKind},
@@ -34,6 +34,10 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// How often when it fails: whoever waits for the store to come back asks readiness.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// A store that lacks more than this of what was reserved is not the one of before, milliseconds. One that has taken the
+/// place of a primary that died may lack the last seconds; it is reserved again.
+const LOST_MS: u64 = 60_000;
 
 /// How long a reservation may take.
 const BEAT_MAX: Duration = Duration::from_secs(3);
@@ -81,11 +85,14 @@ async fn reserve(store: &dyn Store, now_ms: i64, newest_ms: i64) -> Result<Seq> 
 /// Keeps ids reserved until the node stops, and says by `pulse` whether that is possible.
 pub(super) fn keep(store: Arc<dyn Store>, node: Node, pulse: Pulse, stop: CancellationToken) {
     drop(tasks::spawn(TaskKind::Sweep, async move {
-        let mut reserved = Seq(0);
+        let (mut reserved, mut failed) = (Seq(0), 0);
         while !stop.is_cancelled() {
-            let trouble = beat(&*store, node.now_ms(), node.newest_id_ms(), &mut reserved).await;
-            feel(&pulse, trouble);
-            let pause = if pulse.trouble().is_some() { AGAIN } else { EVERY };
+            let why = beat(&*store, node.now_ms(), node.newest_id_ms(), &mut reserved).await;
+            failed = if why.is_some() { failed + 1 } else { 0 };
+            if counts(why.as_ref(), failed) {
+                feel(&pulse, why);
+            }
+            let pause = if failed > 0 { AGAIN } else { EVERY };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -102,7 +109,7 @@ type Why = Option<(Trouble, Option<StoreError>)>;
 async fn beat(store: &dyn Store, now_ms: i64, newest_ms: i64, reserved: &mut Seq) -> Why {
     let (name, of) = consumers::MESSAGE_IDS;
     let beat = async {
-        if store.cursor(name, of).await? < *reserved {
+        if store.cursor(name, of).await?.0.saturating_add(LOST_MS) < reserved.0 {
             return Ok(Some((Trouble::NotTheSame, None)));
         }
         *reserved = reserve(store, now_ms, newest_ms).await?.max(*reserved);
@@ -112,6 +119,18 @@ async fn beat(store: &dyn Store, now_ms: i64, newest_ms: i64, reserved: &mut Seq
         Ok(Ok(trouble)) => trouble,
         Ok(Err(error)) => Some((Trouble::of(&error), Some(error))),
         Err(_) => Some((Trouble::Silent, None)),
+    }
+}
+
+/// Whether it tells how the store stands, after so many failures in a row. One failure may be anything, and a store with
+/// much to do is not in trouble; what says that it has no room, or refuses, is believed at once.
+fn counts(why: Option<&(Trouble, Option<StoreError>)>, failed: u32) -> bool {
+    match why {
+        None => true,
+        Some((_, Some(error))) if error.kind() == StoreErrorKind::Overloaded => false,
+        Some((Trouble::NoRoom | Trouble::NotTheSame, _)) => true,
+        Some((_, Some(error))) if error.outcome() == Outcome::NotApplied => true,
+        Some(_) => failed > 1,
     }
 }
 
@@ -173,13 +192,31 @@ mod tests {
         for now in [EPOCH_MS, EPOCH_MS + 2_000, EPOCH_MS - 50_000, EPOCH_MS + 4_000] {
             assert!(beat(&store, now, 0, &mut reserved).await.is_none());
         }
+        let behind = EmbeddedStore::in_memory();
+        let (name, of) = consumers::MESSAGE_IDS;
+        behind.put_cursor(name, of, Seq(reserved.0 - 5_000)).await.unwrap();
+        assert!(
+            beat(&behind, EPOCH_MS + 4_000, 0, &mut reserved).await.is_none(),
+            "a standby without the last seconds"
+        );
         let emptied = EmbeddedStore::in_memory();
         for _ in 0..2 {
             let why = beat(&emptied, EPOCH_MS + 6_000, 0, &mut reserved).await.unwrap();
             assert_eq!(why.0, Trouble::NotTheSame);
         }
-        let (name, of) = consumers::MESSAGE_IDS;
         assert_eq!(emptied.cursor(name, of).await.unwrap(), Seq(0));
+    }
+
+    #[test]
+    fn one_failure_or_much_to_do_is_no_trouble() {
+        let failed = |kind| (Trouble::Refused, Some(StoreError::new(kind, "x")));
+        assert!(!counts(Some(&failed(StoreErrorKind::Overloaded)), 9));
+        assert!(
+            !counts(Some(&failed(StoreErrorKind::Timeout)), 1) && counts(Some(&failed(StoreErrorKind::Timeout)), 2)
+        );
+        assert!(!counts(Some(&(Trouble::Silent, None)), 1) && counts(Some(&(Trouble::Silent, None)), 2));
+        assert!(counts(Some(&(Trouble::Refused, Some(StoreError::not_tried("x", "paused")))), 1));
+        assert!(counts(None, 0));
     }
 
     #[tokio::test]

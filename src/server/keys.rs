@@ -40,6 +40,11 @@ impl Keys {
         self.0.current_key_id()
     }
 
+    /// What seals with the key of this number, which there must be.
+    pub(super) fn under(self: &Arc<Self>, id: u8) -> Under {
+        Under { keys: Arc::clone(self), id }
+    }
+
     /// Whether there is a key of this number.
     pub(super) fn has(&self, id: u8) -> bool {
         self.0.key_ids().any(|known| known == id)
@@ -48,6 +53,23 @@ impl Keys {
     /// Whether a master key opens a room's key.
     pub(super) fn opens_room(&self, encryption_data: &str) -> bool {
         self.0.unwrap_room_key(encryption_data).is_ok()
+    }
+}
+
+/// Seals with one of the keys.
+#[derive(Debug)]
+pub(super) struct Under {
+    keys: Arc<Keys>,
+    id: u8,
+}
+
+impl Sealer for Under {
+    fn seal(&self, scope: &[u8], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        self.keys.0.seal_under(self.id, scope, aad, plain)
+    }
+
+    fn open(&self, scope: &[u8], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.keys.open(scope, aad, sealed)
     }
 }
 

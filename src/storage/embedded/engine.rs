@@ -83,7 +83,7 @@ pub trait Op: Send {
     /// Runs the work. False: it refused, its writes are void.
     fn run(&mut self, txn: &mut Txn<'_>) -> bool;
 
-    /// Tells the waiting side. `committed` is what became of the group; ignored if the work refused. An operation that was
+    /// Tells the waiting side. `committed` is what became of the group. An operation that was
     /// not run is finished with an error: it was not done.
     fn finish(self: Box<Self>, committed: Result<Durability, String>);
 }
@@ -113,7 +113,9 @@ where
     fn finish(self: Box<Self>, committed: Result<Durability, String>) {
         let answer = match (self.result, committed) {
             (Some(Ok(value)), Ok(durability)) => Ok((value, durability)),
-            (Some(Err(fault)), _) => Err(fault),
+            // What it was refused for may have come to nothing with the group.
+            (Some(Err(_)), Err(why)) => Err(Fault::not_tried(why)),
+            (Some(Err(fault)), Ok(_)) => Err(fault),
             (Some(Ok(_)), Err(why)) => Err(Fault::because(crate::storage::StoreErrorKind::Unavailable, why)),
             (None, Err(why)) => Err(Fault::not_tried(why)),
             (None, Ok(_)) => Err(Fault::closed()),

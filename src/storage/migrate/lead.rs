@@ -66,6 +66,11 @@ impl Terms {
         Ok(Self { known, begun, served, whole })
     }
 
+    /// No number up to this one is given to another term.
+    fn newest(self) -> Term {
+        self.known.max(self.begun)
+    }
+
     /// Whether no other store was served since this one.
     const fn was_last(self) -> bool {
         self.served == self.known || self.begun == self.known
@@ -92,7 +97,7 @@ pub async fn begin(
     if own.whole < served && !in_spite {
         return Err(LeadError::Behind { whole: own.whole, term: served });
     }
-    let term = theirs.map_or(own.known, |theirs| own.known.max(theirs.known)) + 1;
+    let term = theirs.map_or(0, Terms::newest).max(own.newest()) + 1;
     put(store, BEGUN, term).await?;
     // The other one first: from here on it knows that it does not have everything.
     if let Ok(other) = other {
@@ -117,7 +122,7 @@ pub async fn begin_alone(store: &dyn Store, in_spite: bool) -> std::result::Resu
         return Err(LeadError::Behind { whole: own.whole, term: own.known });
     }
     for name in [BEGUN, KNOWN, WHOLE, SERVED] {
-        put(store, name, own.known + 1).await?;
+        put(store, name, own.newest() + 1).await?;
     }
     Ok(())
 }
@@ -131,7 +136,9 @@ pub async fn told(other: &dyn Store, term: Term) -> std::result::Result<(), Lead
     if theirs.known > term || theirs.served == term {
         return Err(LeadError::Behind { whole: term, term: theirs.known });
     }
-    Ok(put(other, KNOWN, term).await?)
+    // It may have begun a term of that number itself, which came to nothing: this is not that one.
+    let number = if theirs.begun >= term { theirs.begun + 1 } else { term };
+    Ok(put(other, KNOWN, number).await?)
 }
 
 /// `other` has all of `term`, in which nothing will be written any more.
@@ -232,9 +239,29 @@ mod tests {
                 put(if *of == 0 { &c } else { &d }, name, term + 1).await.unwrap();
             }
             // Either may be served, and then the other one may not until it has everything.
-            serve(&d, &c).await.unwrap();
+            let term = serve(&d, &c).await.unwrap();
             assert!(matches!(serve(&c, &d).await, Err(LeadError::Behind { .. })), "{written} of {order:?}");
+            assert!(begin(&c, away(), false).await.is_err(), "{written} of {order:?}: nor if it cannot be asked");
+            assert!(begin_alone(&c, false).await.is_err(), "{written} of {order:?}: nor by itself");
+            assert!(told(&c, term).await.is_ok());
+            assert!(begin(&c, away(), false).await.is_err());
         }
+    }
+
+    /// One that is away has begun a term itself, and is told of another one of the same number.
+    #[tokio::test]
+    async fn a_number_that_was_begun_elsewhere_is_not_ones_own() {
+        let (a, b) = (EmbeddedStore::in_memory(), EmbeddedStore::in_memory());
+        let term = serve(&a, &b).await.unwrap();
+        ended(&b, term).await.unwrap();
+        put(&b, BEGUN, term + 1).await.unwrap();
+        let next = begin(&a, away(), false).await.unwrap();
+        assert_eq!(next, term + 1);
+        told(&b, next).await.unwrap();
+        assert!(begin(&b, away(), false).await.is_err());
+        assert!(begin_alone(&b, false).await.is_err());
+        ended(&b, next).await.unwrap();
+        serve(&b, &a).await.unwrap();
     }
 
     #[tokio::test]

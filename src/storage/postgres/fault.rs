@@ -108,6 +108,11 @@ impl Fault {
         self.refusal.is_some() || self.kind.outcome() == Happened::NotApplied
     }
 
+    /// Whether the server does nothing of the kind at present.
+    pub(super) const fn is_refusal(&self) -> bool {
+        self.refusal.is_some()
+    }
+
     /// The unique index that refused the write.
     pub(super) fn constraint(&self) -> Option<&str> {
         self.constraint.as_deref()

@@ -22,6 +22,7 @@ use super::{
         rows,
     },
     Present, SyncPolicy, Tables,
+    comeback::CameBack,
     open::{Home, Opened},
     queue::{Queue, Taken},
     recent::Recent,
@@ -52,6 +53,7 @@ pub struct Committer {
     pub(super) queue: Queue,
     pub(super) home: Home,
     pub(super) witness: Witness,
+    pub(super) came_back: Option<CameBack>,
     commits: u64,
     /// When the oldest commit that is not synced was made.
     unsynced_since: Option<Instant>,
@@ -86,6 +88,7 @@ impl Committer {
             queue,
             home,
             witness,
+            came_back: None,
             commits,
             unsynced_since: None,
             group: Staged::default(),

@@ -52,20 +52,16 @@ pub(super) fn files(rows: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals)
 }
 
-/// Writes the newest journal in `rows` anew, and to the disk: what the system shows of it may not be there.
+/// Has the disk keep what the newest journal in `rows` reads as. After a failed sync, in this process or in one that was
+/// killed, the system may show what is not there and never write it: later batches would follow a hole. So the same bytes
+/// are written once more, in their place, which takes no room.
 pub(super) fn renew_newest(rows: &Path) -> io::Result<()> {
     let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
     let Some(path) = files(rows)?.into_iter().max_by_key(number) else { return Ok(()) };
     let journal = fs::read(&path)?;
-    let used = journal.len() - journal.iter().rev().take_while(|byte| **byte == 0).count();
-    let copy = path.with_extension("renewed");
-    let mut file = fs::File::create(&copy)?;
-    file.write_all(&journal[..used])?;
-    // As long as it was: the library lays journals out in advance.
-    file.set_len(journal.len() as u64)?;
-    file.sync_all()?;
-    fs::rename(&copy, &path)?;
-    fs::File::open(rows)?.sync_all()
+    let mut file = fs::OpenOptions::new().write(true).open(&path)?;
+    file.write_all(&journal[..readable_len(&journal)])?;
+    file.sync_all()
 }
 
 /// Journals in `rows` with anything but zeros behind their last whole batch. Reads them into memory, one at a time.

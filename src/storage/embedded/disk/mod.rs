@@ -159,7 +159,9 @@ impl Engine for DiskEngine {
             Some(thread) => thread.join().unwrap_or_else(|_| Err(Fault::closed())),
             None => Ok(()),
         };
-        drop(self.tables.write().take());
+        // Not under the lock: the library waits for its threads.
+        let last = self.tables.write().take();
+        drop(last);
         drop(self.lock.lock().take());
         committed
     }

@@ -72,7 +72,7 @@ pub fn open(dir: &Path, options: &OpenOptions) -> Outcome<DiskEngine> {
     secret_file::create_dir(dir)?;
     let lock = lock(dir)?;
     close_to_others(dir);
-    let opened = recover(dir, options)?;
+    let opened = recover(dir, options, Tails::Kept)?;
     let (present, queue) = (Arc::new(RwLock::new(Some(opened.tables.clone()))), Queue::new(options.queue_len_max));
     let home = Home { dir: dir.to_owned(), options: options.clone() };
     let thread = Committer::new(opened, Arc::clone(&present), queue.clone(), home).spawn()?;
@@ -100,11 +100,21 @@ pub(super) struct Opened {
     pub(super) commits: u64,
 }
 
+/// What becomes of journals' tails that are not readable, before they are cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tails {
+    /// Nobody knows how they came about: they are copied.
+    Kept,
+    /// This process tore them when the disk refused a write, and there may be no room for copies.
+    Known,
+}
+
 /// Lets the library recover what is in a directory that this process has locked, and compares it with the witness.
-pub(super) fn recover(dir: &Path, options: &OpenOptions) -> Outcome<Opened> {
+pub(super) fn recover(dir: &Path, options: &OpenOptions, tails: Tails) -> Outcome<Opened> {
     let testimony = Witness::read(dir)?;
     let rescue = Rescue::new(dir);
-    cut_unreadable_tails(&rows_dir(dir), &rescue)?;
+    cut_unreadable_tails(&rows_dir(dir), &rescue, tails)?;
+    journal::renew_newest(&rows_dir(dir))?;
     let tables = tables(dir, options)?;
     let commits = match check::commits(&tables, testimony)? {
         check::Found::Whole(commits) => commits,
@@ -166,13 +176,15 @@ pub(super) fn rows_dir(dir: &Path) -> PathBuf {
     dir.join("rows")
 }
 
-/// Cuts what is not readable off the journals, after it was copied.
-fn cut_unreadable_tails(rows: &Path, rescue: &Rescue) -> Outcome<()> {
+/// Cuts what is not readable off the journals.
+fn cut_unreadable_tails(rows: &Path, rescue: &Rescue, tails: Tails) -> Outcome<()> {
     let damaged = journal::damaged(rows)?;
     if damaged.is_empty() {
         return Ok(());
     }
-    rescue.keep(rows)?;
+    if tails == Tails::Kept {
+        rescue.keep(rows)?;
+    }
     tracing::warn!(?damaged, "journals have unreadable tails, which are cut");
     damaged.iter().try_for_each(journal::Damaged::cut)?;
     Ok(())

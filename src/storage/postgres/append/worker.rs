@@ -56,7 +56,9 @@ impl Worker<Append> for Appender {
                         }
                     }
                 }
-                Err(fault) if !fault.is_certain() || fault.kind() == StoreErrorKind::Overloaded => {
+                Err(fault)
+                    if !fault.is_certain() || fault.is_refusal() || fault.kind() == StoreErrorKind::Overloaded =>
+                {
                     part.into_iter().for_each(|ticket| ticket.answer(Err(fault.clone())));
                 }
                 Err(_) if part.len() > 1 => {
