@@ -1,7 +1,8 @@
 //! The program's own flags and subcommands, as a process.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
@@ -100,4 +101,33 @@ fn flags_may_stand_before_serve_and_json_logs_are_json_alone() {
     assert_eq!(out, "");
     let (output, _, err) = run(dir.path(), &["--set", "log.format=json", "token", "--user", "1"]);
     assert!(!output.status.success() && err.contains("put them behind it"), "{err}");
+}
+
+#[test]
+fn refused_tokens_are_a_few_lines_however_many_they_are() {
+    let dir = TempDir::new().unwrap();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"];
+    let mut serving = Serving(tertulia(dir.path(), &args).spawn().unwrap());
+    let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines().map(|line| {
+        let line: Value = serde_json::from_str(&line.unwrap()).expect("every line is JSON");
+        line["fields"].clone()
+    });
+    let ready = lines.find(|line| line["message"] == "serving").unwrap();
+    let addr = ready["addr"].as_str().unwrap();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..200 {
+        let mut socket = TcpStream::connect(addr).unwrap();
+        let head = "POST /chat.v1.ChatService/GetRooms HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a.b.secret\r\n";
+        let rest = "content-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        socket.write_all([head, rest].concat().as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    let most = 5 * (usize::try_from(begun.elapsed().as_secs()).unwrap() + 1);
+    assert!(Command::new("kill").arg(serving.0.id().to_string()).status().unwrap().success());
+    let refused: Vec<Value> = lines.filter(|line| line["message"] == "token refused").collect();
+    assert!((1..=most).contains(&refused.len()), "{} lines, at most {most}", refused.len());
+    assert_eq!((&refused[0]["cause"], &refused[0]["left_out"]), (&Value::from("malformed"), &Value::from(0)));
+    assert!(!format!("{refused:?}").contains("secret"), "nothing of a token is logged");
 }
