@@ -8,6 +8,9 @@ use secrecy::SecretString;
 use super::{testkit::OwnRedis, *};
 use crate::circuit::CircuitState;
 
+/// What an operator says.
+type Commands<'a> = &'a [&'a [&'a str]];
+
 /// A link that is tried again soon, and one call of it.
 fn link(redis: &OwnRedis, password: Option<&str>) -> RedisLink {
     let circuit = CircuitOptions { open_max: Duration::from_millis(400), ..redis.options().circuit };
@@ -84,7 +87,7 @@ async fn one_that_takes_no_writes_or_not_ours() {
     let Some(redis) = OwnRedis::start() else { return };
     let link = link(&redis, None);
     until(&link, None).await;
-    let troubles: [(&str, &[&[&str]], &[&[&str]]); 4] = [
+    let troubles: [(&str, Commands<'_>, Commands<'_>); 4] = [
         (
             "is a replica that takes no writes",
             &[&["CONFIG", "SET", "replica-serve-stale-data", "yes"], &["REPLICAOF", "127.0.0.1", "1"]],
