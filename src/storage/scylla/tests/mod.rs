@@ -18,6 +18,7 @@ mod cost;
 mod erase;
 mod frozen;
 mod model;
+mod model_head;
 mod schema;
 mod speed;
 mod stale;
