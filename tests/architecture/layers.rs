@@ -38,6 +38,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "storage::RoomPrefs",
             "storage::StoreError",
             "storage::StoreErrorKind",
+            // How the store stands, as the node's own write has found it.
+            "storage::pulse",
         ],
     ),
     ("client", &["domain"]),
