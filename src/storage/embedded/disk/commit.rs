@@ -2,7 +2,7 @@
 //!
 //! While one group syncs the next one queues up; with one write in flight a group is one write. There is no timer and no
 //! polling on this way, except the sync timer of [`SyncPolicy::Interval`]. A group that the disk refuses is the last one
-//! until the store was opened again ([`super::comeback`]).
+//! until the store was opened again (`comeback`).
 
 use std::{
     collections::VecDeque,

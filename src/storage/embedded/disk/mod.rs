@@ -2,7 +2,7 @@
 //! ([`witness`]), and an opening that refuses to paper over a loss ([`open`](mod@open)).
 //!
 //! The library's writes block, so they happen on the commit thread alone, which also opens the store again after the
-//! disk has refused one ([`comeback`]); reads are made from snapshots, so that a group
+//! disk has refused one (`comeback`); reads are made from snapshots, so that a group
 //! commit is seen whole or not at all. The data directory holds `LOCK`, `rows/` (the library's), `commits.witness` and,
 //! after a damage was found, `rescue/`.
 
