@@ -10,16 +10,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::{sync::Notify, time::timeout};
 
 use crate::{api::status::ApiError, domain::ids::UserId};
 
 /// How long a call waits for room. What is being made and taken is gone sooner; what nobody takes is not.
 const WAIT_MAX: Duration = Duration::from_secs(1);
-/// How often a call that waits looks whether there is room. Waking it when something is given back would wake all that
-/// wait, each time, while only a few of them have waited for just that.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// So many calls wait; more are refused at once.
+/// So many calls wait; more are refused at once. All of them are woken when something is given back, although only a few
+/// have waited for just that.
 const WAITING_MAX: usize = 1_024;
 /// When one who was refused may try again, ms.
 const RETRY_AFTER_MS: u64 = 1_000;
@@ -103,11 +101,18 @@ pub(in crate::api) struct Answers {
     total: AtomicUsize,
     users: [Mutex<HashMap<UserId, usize>>; SHARDS],
     waiting: AtomicUsize,
+    given_back: Notify,
 }
 
 impl Answers {
     pub(super) fn new(limits: AnswerLimits) -> Self {
-        Self { limits, total: AtomicUsize::new(0), users: Default::default(), waiting: AtomicUsize::new(0) }
+        Self {
+            limits,
+            total: AtomicUsize::new(0),
+            users: Default::default(),
+            waiting: AtomicUsize::new(0),
+            given_back: Notify::new(),
+        }
     }
 
     /// Bytes that wait, of all.
@@ -148,8 +153,14 @@ impl Answers {
             return Err(refused());
         }
         let taken = timeout(WAIT_MAX, async {
-            while !self.take(connection, user, bytes) {
-                sleep(LOOK_EVERY).await;
+            loop {
+                let mut given_back = std::pin::pin!(self.given_back.notified());
+                // Before looking, so that what is given back in between wakes us.
+                given_back.as_mut().enable();
+                if self.take(connection, user, bytes) {
+                    return;
+                }
+                given_back.await;
             }
         });
         taken.await.map_err(|_| refused())
@@ -191,6 +202,10 @@ impl Answers {
         }
         connection.0.fetch_sub(bytes, SeqCst);
         self.total.fetch_sub(bytes, SeqCst);
+        drop(users);
+        if self.waiting.load(SeqCst) > 0 {
+            self.given_back.notify_waiters();
+        }
     }
 }
 
