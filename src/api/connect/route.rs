@@ -45,7 +45,7 @@ pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
     let content = content(request.headers());
     if matches!(content, Content::Grpc) {
         // Whatever gRPC service is not in the pool still belongs to the inner service.
-        return if request.method() == Verb::POST { Route::Grpc } else { wrong_verb(methods, "POST") };
+        return if request.method() == Verb::POST { Route::Grpc } else { wrong_verb("POST") };
     }
     let Some(method) = methods.get(request.uri().path()) else {
         let error = ConnectError::new(Code::Unimplemented, "there is no such method");
@@ -60,9 +60,9 @@ pub(super) fn route(methods: &Methods, request: &Request<Body>) -> Route {
         (&Verb::POST, Content::Stream(codec)) if method.shape != Shape::Unary => {
             Route::Stream(Call { method: method.clone(), codec: Some(codec) })
         }
-        (&Verb::POST, _) => wrong_type(methods, method.shape),
-        _ if can_get => wrong_verb(methods, "GET, POST"),
-        _ => wrong_verb(methods, "POST"),
+        (&Verb::POST, _) => wrong_type(method.shape),
+        _ if can_get => wrong_verb("GET, POST"),
+        _ => wrong_verb("POST"),
     }
 }
 
@@ -82,12 +82,12 @@ fn content(headers: &HeaderMap) -> Content {
 }
 
 /// 405, naming what would do.
-fn wrong_verb(methods: &Methods, allowed: &'static str) -> Route {
-    refused(methods, StatusCode::METHOD_NOT_ALLOWED, "method", header::ALLOW, allowed)
+fn wrong_verb(allowed: &'static str) -> Route {
+    refused(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, allowed)
 }
 
 /// 415, naming what would do.
-fn wrong_type(methods: &Methods, shape: Shape) -> Route {
+fn wrong_type(shape: Shape) -> Route {
     let accepted = match shape {
         Shape::Unary => "application/json, application/proto, application/grpc, application/grpc-web",
         Shape::ServerStream => {
@@ -95,20 +95,15 @@ fn wrong_type(methods: &Methods, shape: Shape) -> Route {
         }
         Shape::ClientStream => "application/grpc, application/grpc-web",
     };
-    refused(methods, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", ACCEPT_POST, accepted)
+    refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT_POST, accepted)
 }
 
-/// An answer of HTTP's own, with an error that every client of ours can read.
-fn refused(
-    methods: &Methods,
-    status: StatusCode,
-    what: &'static str,
-    name: HeaderName,
-    accepted: &'static str,
-) -> Route {
-    let message = format!("{what}: not one that is accepted here: {accepted}");
-    let error = ConnectError::new(Code::InvalidArgument, message).about(what.to_owned(), "malformed");
-    let mut response = error.to_response_with(status, methods.pool());
-    response.headers_mut().insert(name, HeaderValue::from_static(accepted));
+/// An answer of HTTP alone: a client that speaks none of the protocols would not read their errors.
+fn refused(status: StatusCode, name: HeaderName, accepted: &'static str) -> Route {
+    let mut response = Response::new(Body::from(format!("{status}; accepted: {accepted}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(name, HeaderValue::from_static(accepted));
     Route::Refused(response)
 }

@@ -98,15 +98,6 @@ async fn http_says_what_would_do() {
         let case = format!("{request:?}");
         let response = call(request).await;
         assert_eq!((response.status().as_u16(), response.headers()[name].to_str().unwrap()), (status, value), "{case}");
-        let (_, headers, body) = json(response).await;
-        assert_eq!(
-            (&headers["content-type"], &headers["tertulia-reason"]),
-            (&http::HeaderValue::from_static("application/json"), &http::HeaderValue::from_static("malformed")),
-            "{case}"
-        );
-        assert_eq!(body["code"], "invalid_argument", "{case}");
-        assert!(body["message"].as_str().unwrap().contains(value), "{case}: {body}");
-        assert_eq!(body["details"][0]["type"], "chat.v1.ErrorInfo", "{case}");
     }
 }
 
