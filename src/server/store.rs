@@ -81,6 +81,7 @@ async fn postgres(config: &PostgresConfig) -> anyhow::Result<Opened> {
         append_lanes: config.append_lanes,
         connect_timeout: Duration::from_millis(config.connect_timeout_ms),
         statement_timeout: Duration::from_millis(config.statement_timeout_ms),
+        ..PostgresOptions::default()
     };
     let opened = PostgresStore::open(&options).await;
     let store = opened.with_context(|| format!("open PostgreSQL at {}:{}", config.host, config.port))?;

@@ -18,6 +18,8 @@ pub(super) enum Again {
     Nothing,
     /// What only reads: the connection was lost, a write may have happened.
     Reads,
+    /// Everything, when somebody else's lock is gone: the server rolled it back.
+    Unlocked,
     /// Everything: nothing was sent, or the server rolled it back and says that it may succeed next time.
     Everything,
 }
@@ -113,6 +115,11 @@ impl Fault {
         self.refusal.is_some()
     }
 
+    /// Whether somebody else's lock was in the way.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.again == Again::Unlocked
+    }
+
     /// The unique index that refused the write.
     pub(super) fn constraint(&self) -> Option<&str> {
         self.constraint.as_deref()
@@ -140,9 +147,12 @@ impl Fault {
         if *code == SqlState::CANNOT_CONNECT_NOW {
             return (StoreErrorKind::Unavailable, Again::Everything);
         }
-        // Both time-outs roll the whole transaction back. There is one for locks where an administrator has set it.
-        if [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code) {
+        // Both time-outs roll the whole transaction back.
+        if *code == SqlState::QUERY_CANCELED {
             return (StoreErrorKind::Overloaded, Again::Nothing);
+        }
+        if *code == SqlState::LOCK_NOT_AVAILABLE {
+            return (StoreErrorKind::Overloaded, Again::Unlocked);
         }
         if *code == SqlState::DISK_FULL {
             return (StoreErrorKind::Unavailable, Again::Nothing);

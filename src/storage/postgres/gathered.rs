@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 
+use tokio_postgres::Row;
+
 use super::{
     fault::{Fault, Outcome},
-    lanes::{Job, Ticket, Worker},
+    lanes::{HeldUp, Job, Ticket, Worker},
     number::unsigned,
     pool::Db,
     rows::{self, column, uuid},
@@ -38,20 +40,37 @@ pub(super) struct Claimer {
     pub(super) db: Db,
 }
 
+/// The epochs that a claim returned, by room.
+fn epochs(rows: &[Row]) -> Outcome<HashMap<RoomId, Epoch>> {
+    rows.iter().map(|row| Ok((rows::room(row, 0)?, Epoch(unsigned(column(row, 1)?))))).collect()
+}
+
+/// Answers claims, or gives those back that a lock holds up.
+fn claimed(group: Vec<Ticket<Claim>>, claimed: Outcome<Vec<Row>>) -> HeldUp<Claim> {
+    let claimed = claimed.and_then(|rows| epochs(&rows));
+    if claimed.as_ref().is_err_and(Fault::is_held_up) {
+        return group;
+    }
+    for ticket in group {
+        let epoch = match &claimed {
+            Ok(epochs) => epochs.get(&ticket.job.0).copied().ok_or_else(|| Fault::corrupt("a claim of no room")),
+            Err(fault) => Err(fault.clone()),
+        };
+        ticket.answer(epoch);
+    }
+    Vec::new()
+}
+
 impl Worker<Claim> for Claimer {
-    async fn work(&self, group: Vec<Ticket<Claim>>) {
+    async fn work(&self, group: Vec<Ticket<Claim>>) -> HeldUp<Claim> {
         let ids: Vec<_> = group.iter().map(|ticket| uuid(ticket.job.0)).collect();
-        let claimed = self.db.write(&sql::CLAIM, &[&ids]).await.and_then(|rows| {
-            let epoch = |row| Ok((rows::room(row, 0)?, Epoch(unsigned(column(row, 1)?))));
-            rows.iter().map(epoch).collect::<Outcome<HashMap<_, _>>>()
-        });
-        for ticket in group {
-            let epoch = match &claimed {
-                Ok(epochs) => epochs.get(&ticket.job.0).copied().ok_or_else(|| Fault::corrupt("a claim of no room")),
-                Err(fault) => Err(fault.clone()),
-            };
-            ticket.answer(epoch);
-        }
+        let rows = self.db.write_together(&sql::CLAIM, &[&ids]).await;
+        claimed(group, rows)
+    }
+
+    async fn work_alone(&self, ticket: Ticket<Claim>) -> Option<Ticket<Claim>> {
+        let rows = self.db.write_unless_locked(&sql::CLAIM, &[&vec![uuid(ticket.job.0)]]).await;
+        claimed(vec![ticket], rows).pop()
     }
 }
 
@@ -91,10 +110,16 @@ impl Finder {
 }
 
 impl Worker<LookUp> for Finder {
-    async fn work(&self, group: Vec<Ticket<LookUp>>) {
+    async fn work(&self, group: Vec<Ticket<LookUp>>) -> HeldUp<LookUp> {
         let found = self.find(&group).await;
         for (place, ticket) in (1..).zip(group) {
             ticket.answer(found.as_ref().map(|found| found.get(&place).copied()).map_err(Clone::clone));
         }
+        // What only reads waits for nobody.
+        Vec::new()
+    }
+
+    async fn work_alone(&self, ticket: Ticket<LookUp>) -> Option<Ticket<LookUp>> {
+        self.work(vec![ticket]).await.pop()
     }
 }

@@ -69,11 +69,12 @@ impl PostgresStore {
         let db = Db::new(options)?;
         let durability = promised(&db).await?;
         let appender = Appender { db: db.clone(), durability };
+        let patience = options.statement_timeout;
         Ok(Self {
             durability,
-            appends: Lanes::new(TaskKind::Append, appender, options.append_lanes),
-            claims: Lanes::new(TaskKind::Append, Claimer { db: db.clone() }, CLAIM_LANES),
-            look_ups: Lanes::new(TaskKind::Load, Finder { db: db.clone() }, LOOK_UP_LANES),
+            appends: Lanes::new(TaskKind::Append, appender, options.append_lanes, patience),
+            claims: Lanes::new(TaskKind::Append, Claimer { db: db.clone() }, CLAIM_LANES, patience),
+            look_ups: Lanes::new(TaskKind::Load, Finder { db: db.clone() }, LOOK_UP_LANES, patience),
             db,
         })
     }

@@ -26,8 +26,10 @@ pub struct PostgresOptions {
     pub append_lanes: usize,
     /// Longest time to connect, and to wait for a free connection.
     pub connect_timeout: Duration,
-    /// Longest time of one statement, waiting for locks included.
+    /// Longest time of one statement, waiting for locks included. What locks hold up is refused after as long.
     pub statement_timeout: Duration,
+    /// Longest time that a statement waits for one lock. What it holds up is tried again without keeping others waiting.
+    pub lock_timeout: Duration,
 }
 
 impl Default for PostgresOptions {
@@ -44,6 +46,7 @@ impl Default for PostgresOptions {
             connect_timeout: Duration::from_millis(1_500),
             // Shorter than an attempt's deadline in the layers around: what the server gives up was certainly not done.
             statement_timeout: Duration::from_millis(3_500),
+            lock_timeout: Duration::from_millis(200),
         }
     }
 }
@@ -125,6 +128,7 @@ impl PostgresOptions {
         }
         let timeout = self.statement_timeout.as_millis();
         let _ = write!(sql, "SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout};");
+        let _ = write!(sql, "SET lock_timeout = {};", self.lock_timeout.as_millis());
         // An acknowledgement means that the write is on the disk; a stricter setting of the operator's stays.
         sql.push_str("SELECT set_config('synchronous_commit', 'on', false) ");
         sql.push_str("WHERE current_setting('synchronous_commit') = 'off'");

@@ -9,7 +9,7 @@ use tokio_postgres::{NoTls, Row, types::ToSql};
 use super::{
     fault::{Again, Fault, Outcome},
     options::PostgresOptions,
-    statements::Statement,
+    statements::{self as sql, Statement},
 };
 use crate::storage::error::StoreErrorKind;
 
@@ -76,6 +76,32 @@ impl Db {
     /// Rows that a statement returns which changes something; tried again when the server rolled it back.
     pub(super) async fn write(&self, statement: &Statement, params: Params<'_>) -> Outcome<Vec<Row>> {
         self.retried(Again::Everything, statement, params).await
+    }
+
+    /// The same, but that locks of somebody else hold it up is for the caller to do something about.
+    pub(super) async fn write_together(&self, statement: &Statement, params: Params<'_>) -> Outcome<Vec<Row>> {
+        let mut retries = Retries::of(Again::Everything);
+        loop {
+            match self.once(statement, params).await {
+                Err(fault) if !fault.is_held_up() && retries.after(&fault).await => {}
+                ended => return ended,
+            }
+        }
+    }
+
+    /// The same, without waiting for a lock to speak of.
+    pub(super) async fn write_unless_locked(&self, statement: &Statement, params: Params<'_>) -> Outcome<Vec<Row>> {
+        let mut client = self.client().await?;
+        let ended = async {
+            let txn = client.transaction().await?;
+            txn.batch_execute(sql::NO_WAIT_FOR_LOCKS).await?;
+            let prepared = txn.prepare_cached(statement.sql).await?;
+            let rows = txn.query(&prepared, params).await?;
+            txn.commit().await?;
+            Ok(rows)
+        };
+        let ended = ended.await;
+        kept(ended, client)
     }
 
     /// Number of rows that a statement changes; tried again when the server rolled it back.
@@ -159,8 +185,11 @@ impl Retries {
 
     /// Whether to try again after this fault. Waits before it says so.
     pub(super) async fn after(&mut self, fault: &Fault) -> bool {
-        let is_safe =
-            fault.again() == Again::Everything || (fault.again() == Again::Reads && self.what == Again::Reads);
+        let is_safe = match fault.again() {
+            Again::Everything | Again::Unlocked => true,
+            Again::Reads => self.what == Again::Reads,
+            Again::Nothing => false,
+        };
         match self.waits.next() {
             Some(wait) if is_safe => {
                 tracing::debug!(%fault, wait_ms = wait.as_millis(), "trying again");

@@ -12,6 +12,9 @@ pub(super) struct Statement {
     pub(super) indexes: &'static [&'static str],
 }
 
+/// For the rest of a transaction: whoever waits for a lock gives up at once. Zero would mean for ever.
+pub(super) const NO_WAIT_FOR_LOCKS: &str = "SET LOCAL lock_timeout = 1";
+
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident: [$($index:literal),*] = $sql:expr;)*) => {
         $($(#[$doc])* pub(super) const $name: Statement = Statement { sql: $sql, indexes: &[$($index),*] };)*

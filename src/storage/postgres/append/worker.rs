@@ -2,7 +2,7 @@
 //!
 //! A group is one statement, which is one transaction and one round trip. Rooms that its gate refuses are looked at
 //! one by one afterwards. A group that fails as a whole without being written (a client id or an external reference that is
-//! taken) is split until what fails is alone. A group whose outcome is unknown is unknown for all of it: nothing of it
+//! taken) is split until what fails is alone. A group that a lock of somebody else's holds up is given back. A group whose outcome is unknown is unknown for all of it: nothing of it
 //! is tried again.
 
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::{
     super::{
         fault::{Fault, Outcome},
-        lanes::{Ticket, Worker},
+        lanes::{HeldUp, Ticket, Worker},
         number::{bound, unsigned},
         pool::{Db, Params},
         rows::{self, column, uuid},
@@ -36,17 +36,26 @@ pub(in super::super) struct Appender {
     pub(in super::super) durability: Durability,
 }
 
+/// What is done about locks of somebody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Locks {
+    /// Wait for a while.
+    Wait,
+    /// Give up at once.
+    GiveUp,
+}
+
 impl Worker<Append> for Appender {
-    async fn work(&self, group: Vec<Ticket<Append>>) {
-        let (group, refused): (Vec<_>, Vec<_>) = group.into_iter().partition(|ticket| ticket.job.is_possible());
+    async fn work(&self, group: Vec<Ticket<Append>>) -> HeldUp<Append> {
+        let (group, mut alone): (Vec<_>, Vec<_>) = group.into_iter().partition(|ticket| ticket.job.is_possible());
+        let mut held_up = Vec::new();
         let mut parts = vec![group];
-        let mut alone = refused;
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
             let jobs: Vec<&Append> = part.iter().map(|ticket| &ticket.job).collect();
-            match self.write(&jobs).await {
+            match self.write(&jobs, Locks::Wait).await {
                 Ok(passed) => {
                     for ticket in part {
                         if passed.contains(&ticket.job.room) {
@@ -56,6 +65,7 @@ impl Worker<Append> for Appender {
                         }
                     }
                 }
+                Err(fault) if fault.is_held_up() => held_up.append(&mut part),
                 Err(fault)
                     if !fault.is_certain() || fault.is_refusal() || fault.kind() == StoreErrorKind::Overloaded =>
                 {
@@ -68,16 +78,29 @@ impl Worker<Append> for Appender {
                 Err(_) => alone.append(&mut part),
             }
         }
-        for mut ticket in alone {
-            let outcome = self.alone(&mut ticket.job).await;
-            ticket.answer(outcome.map(|()| self.durability));
+        for ticket in alone {
+            held_up.extend(self.explained(ticket, Locks::Wait).await);
         }
+        held_up
+    }
+
+    async fn work_alone(&self, ticket: Ticket<Append>) -> Option<Ticket<Append>> {
+        self.explained(ticket, Locks::GiveUp).await
     }
 }
 
 impl Appender {
+    /// Writes an append, or tells its caller why not; gives it back if a lock holds it up.
+    async fn explained(&self, mut ticket: Ticket<Append>, locks: Locks) -> Option<Ticket<Append>> {
+        match self.alone(&mut ticket.job, locks).await {
+            Err(fault) if fault.is_held_up() => return Some(ticket),
+            outcome => ticket.answer(outcome.map(|()| self.durability)),
+        }
+        None
+    }
+
     /// Writes the appends that their rooms' gates let pass; the rooms that did.
-    async fn write(&self, appends: &[&Append]) -> Outcome<HashSet<RoomId>> {
+    async fn write(&self, appends: &[&Append], locks: Locks) -> Outcome<HashSet<RoomId>> {
         let mut messages = Messages::default();
         let mut others = Others::default();
         let mut statement = &sql::APPEND_MESSAGES;
@@ -92,19 +115,22 @@ impl Appender {
         if *statement == sql::APPEND_ALL {
             params.extend(others.params());
         }
-        let passed = self.db.write(statement, &params).await?;
+        let passed = match locks {
+            Locks::Wait => self.db.write_together(statement, &params).await?,
+            Locks::GiveUp => self.db.write_unless_locked(statement, &params).await?,
+        };
         passed.iter().map(|row| rows::room(row, 0)).collect()
     }
 
     /// Finds out why an append did not pass, or writes it after all.
-    async fn alone(&self, append: &mut Append) -> Outcome<()> {
+    async fn alone(&self, append: &mut Append, locks: Locks) -> Outcome<()> {
         for _ in 0..TRIES {
             match self.verdict(append).await? {
                 Verdict::Refuse(kind, why) => return Err(Fault::because(kind, why)),
                 Verdict::Compare => return self.compare(append).await,
                 Verdict::Write => {}
             }
-            match self.write(&[append]).await {
+            match self.write(&[append], locks).await {
                 Ok(passed) if passed.contains(&append.room) => return Ok(()),
                 // Someone else wrote between the look and the try.
                 Ok(_) => {}

@@ -21,10 +21,20 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) async fn row_of(store: &PostgresStore, id: RoomId) -> Self {
+        Self::rows_of(store, &[id]).await
+    }
+
+    pub(super) async fn rows_of(store: &PostgresStore, ids: &[RoomId]) -> Self {
+        let ids: Vec<_> = ids.iter().map(|id| format!("'{}'", rows::uuid(*id))).collect();
+        let select = format!("SELECT 1 FROM room_control WHERE room IN ({}) FOR UPDATE", ids.join(","));
+        Self::of(store, &select, ids.len()).await
+    }
+
+    /// Holds as many rows as there are to be, which a statement locks.
+    pub(super) async fn of(store: &PostgresStore, select: &str, rows: usize) -> Self {
         let client = store.db.client().await.unwrap();
         client.batch_execute("BEGIN").await.unwrap();
-        let sql = "SELECT 1 FROM room_control WHERE room = $1 FOR UPDATE";
-        assert_eq!(client.query(sql, &[&rows::uuid(id)]).await.unwrap().len(), 1);
+        assert_eq!(client.query(select, &[]).await.unwrap().len(), rows);
         Self { client }
     }
 
@@ -53,7 +63,7 @@ pub(super) async fn wait_for<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// Runs until its first wait, and on.
-fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+pub(super) fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     tasks::spawn(TaskKind::Append, work)
 }
 

@@ -50,6 +50,7 @@ fn schema() -> Option<(PostgresOptions, DropSchema)> {
         pool_size: 8,
         connect_timeout: PATIENCE,
         statement_timeout: PATIENCE,
+        lock_timeout: PATIENCE,
         ..PostgresOptions::default()
     };
     let guard = DropSchema(options.clone());
@@ -99,6 +100,7 @@ macro_rules! or_skip {
 }
 
 mod groups;
+mod locked;
 mod lost;
 mod plans;
 mod rates;

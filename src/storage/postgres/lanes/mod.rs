@@ -3,12 +3,23 @@
 //! A lane is one transaction at a time. Whoever finds a lane free starts at once with what there is, so that nothing
 //! waits for a timer, and groups grow by themselves with the load. A group has at most one write to a room. What a lane
 //! does with its group, and whom it answers what, is the worker's. Look-ups that many callers make at once go the same
-//! way.
+//! way. What a lock of somebody else's holds up steps aside ([`aside`]), so that a lane waits for nobody's transaction
+//! for long.
 
-use std::{collections::HashSet, collections::VecDeque, fmt, future::Future, sync::Arc};
+mod aside;
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
+
+use aside::Aside;
 
 use super::fault::{Fault, Outcome};
 use crate::{
@@ -33,10 +44,17 @@ pub(super) trait Job: Send + 'static {
     fn size(&self) -> (usize, usize);
 }
 
+/// Jobs that were not done because a lock of somebody else's is in their way, or in the way of one of their group.
+pub(super) type HeldUp<J> = Vec<Ticket<J>>;
+
 /// Writes groups.
 pub(super) trait Worker<J: Job>: Send + Sync + 'static {
-    /// Writes the jobs of one group and answers each. A job that is dropped unanswered has an unknown outcome.
-    fn work(&self, group: Vec<Ticket<J>>) -> impl Future<Output = ()> + Send;
+    /// Writes the jobs of one group, and answers each that it does not give back. A job that is dropped unanswered has
+    /// an unknown outcome.
+    fn work(&self, group: Vec<Ticket<J>>) -> impl Future<Output = HeldUp<J>> + Send;
+
+    /// Writes one job, waiting for no lock to speak of: either it is answered, or it is given back.
+    fn work_alone(&self, ticket: Ticket<J>) -> impl Future<Output = Option<Ticket<J>>> + Send;
 }
 
 /// A job and whoever waits for it.
@@ -44,9 +62,14 @@ pub(super) struct Ticket<J: Job> {
     /// What to do.
     pub(super) job: J,
     reply: oneshot::Sender<Outcome<J::Out>>,
+    since: Instant,
 }
 
 impl<J: Job> Ticket<J> {
+    fn new(job: J, reply: oneshot::Sender<Outcome<J::Out>>) -> Self {
+        Self { job, reply, since: Instant::now() }
+    }
+
     /// Tells the caller. One that has gone away does not want the answer.
     pub(super) fn answer(self, outcome: Outcome<J::Out>) {
         drop(self.reply.send(outcome));
@@ -62,6 +85,8 @@ struct Shared<J: Job, W> {
     kind: TaskKind,
     worker: W,
     lanes: usize,
+    /// How long a job may be held up by somebody's lock, from when it was submitted.
+    patience: Duration,
     queue: Mutex<Queue<J>>,
 }
 
@@ -69,20 +94,23 @@ struct Queue<J: Job> {
     waiting: VecDeque<Ticket<J>>,
     busy: usize,
     closed: bool,
+    aside: Aside<J>,
 }
 
 impl<J: Job, W> fmt::Debug for Lanes<J, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queue = self.shared.queue.lock();
-        f.debug_struct("Lanes").field("waiting", &queue.waiting.len()).field("busy", &queue.busy).finish()
+        let mut shown = f.debug_struct("Lanes");
+        shown.field("waiting", &queue.waiting.len()).field("busy", &queue.busy).field("aside", &queue.aside).finish()
     }
 }
 
 impl<J: Job, W: Worker<J>> Lanes<J, W> {
-    /// `lanes` of them, at least one, as tasks of this kind.
-    pub(super) fn new(kind: TaskKind, worker: W, lanes: usize) -> Self {
-        let queue = Queue { waiting: VecDeque::new(), busy: 0, closed: false };
-        Self { shared: Arc::new(Shared { kind, worker, lanes: lanes.max(1), queue: Mutex::new(queue) }) }
+    /// `lanes` of them, at least one, as tasks of this kind. A job whose way a lock bars for longer than `patience` is
+    /// refused.
+    pub(super) fn new(kind: TaskKind, worker: W, lanes: usize, patience: Duration) -> Self {
+        let queue = Queue { waiting: VecDeque::new(), busy: 0, closed: false, aside: Aside::default() };
+        Self { shared: Arc::new(Shared { kind, worker, lanes: lanes.max(1), patience, queue: Mutex::new(queue) }) }
     }
 
     /// Has `job` done. The queue is as long as there are callers. Dropping the future does not take the job back.
@@ -93,8 +121,13 @@ impl<J: Job, W: Worker<J>> Lanes<J, W> {
             if queue.closed {
                 return Err(Fault::closed());
             }
-            queue.waiting.push_back(Ticket { job, reply });
-            if queue.busy < self.shared.lanes {
+            let ticket = Ticket::new(job, reply);
+            if queue.aside.has(&ticket.job) {
+                queue.aside.join(ticket);
+            } else {
+                queue.waiting.push_back(ticket);
+            }
+            if !queue.waiting.is_empty() && queue.busy < self.shared.lanes {
                 queue.busy += 1;
                 tasks::spawn(self.shared.kind, run(Arc::clone(&self.shared)));
             }
@@ -110,7 +143,8 @@ impl<J: Job, W: Worker<J>> Lanes<J, W> {
 
     /// Whether nothing is waiting or under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.shared.queue.lock().busy == 0
+        let queue = self.shared.queue.lock();
+        queue.busy == 0 && queue.aside.is_empty()
     }
 }
 
@@ -128,12 +162,13 @@ impl<J: Job, W: Worker<J>> Drop for Lane<J, W> {
 async fn run<J: Job, W: Worker<J>>(shared: Arc<Shared<J, W>>) {
     let mut lane = Lane(Some(Arc::clone(&shared)));
     while let Some(group) = shared.next() {
-        shared.worker.work(group).await;
+        let held_up = shared.worker.work(group).await;
+        shared.set_aside(held_up);
     }
     lane.0 = None;
 }
 
-impl<J: Job, W> Shared<J, W> {
+impl<J: Job, W: Worker<J>> Shared<J, W> {
     /// The next group; none frees the lane, in the same moment in which the queue is seen empty: who comes after that
     /// moment sees the lane free.
     fn next(&self) -> Option<Vec<Ticket<J>>> {
@@ -175,75 +210,4 @@ fn next_group<J: Job>(waiting: &mut VecDeque<Ticket<J>>) -> Vec<Ticket<J>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::storage::StoreErrorKind;
-
-    #[derive(Debug)]
-    struct Number(u32);
-
-    impl Job for Number {
-        type Out = u32;
-
-        fn room(&self) -> Option<RoomId> {
-            (self.0 < 10).then(|| RoomId([u8::try_from(self.0 % 5).expect("below 5"); 16]))
-        }
-
-        fn size(&self) -> (usize, usize) {
-            (1_000, 0)
-        }
-    }
-
-    /// Doubles; panics at 13.
-    struct Double;
-
-    impl Worker<Number> for Double {
-        async fn work(&self, group: Vec<Ticket<Number>>) {
-            for ticket in group {
-                assert_ne!(ticket.job.0, 13, "asked for");
-                let doubled = ticket.job.0 * 2;
-                ticket.answer(Ok(doubled));
-            }
-        }
-    }
-
-    fn tickets(numbers: impl IntoIterator<Item = u32>) -> VecDeque<Ticket<Number>> {
-        numbers.into_iter().map(|number| Ticket { job: Number(number), reply: oneshot::channel().0 }).collect()
-    }
-
-    fn numbers(tickets: impl IntoIterator<Item = Ticket<Number>>) -> Vec<u32> {
-        tickets.into_iter().map(|ticket| ticket.job.0).collect()
-    }
-
-    #[test]
-    fn a_group_has_one_job_of_a_room_and_not_too_many() {
-        let mut waiting = tickets([3, 8, 1, 20, 21, 22, 23]);
-        assert_eq!(numbers(next_group(&mut waiting)), [20, 21, 1, 3], "8 writes to the room of 3; 22 is one too many");
-        assert_eq!(numbers(next_group(&mut waiting)), [22, 23, 8]);
-        assert!(next_group(&mut waiting).is_empty());
-    }
-
-    /// The moment in which a lane goes is the one in which somebody comes: nobody is left waiting.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn nobody_is_forgotten_when_a_lane_goes() {
-        let lanes = Lanes::new(TaskKind::Append, Double, 1);
-        let all = async {
-            for number in 100..50_100 {
-                assert_eq!(lanes.submit(Number(number)).await.unwrap(), number * 2);
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(120), all).await.expect("no answer");
-        while !lanes.is_idle() {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_panic_costs_its_group_alone() {
-        let lanes = Lanes::new(TaskKind::Append, Double, 1);
-        assert_eq!(lanes.submit(Number(13)).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
-        assert_eq!(lanes.submit(Number(14)).await.unwrap(), 28);
-    }
-}
+mod tests;
