@@ -8,12 +8,10 @@ use super::{
     Backend, Config, ConfigError, Fsync, Origin, Place, PostgresConfig,
     raw::{self, RawConfig, conflict},
 };
-use crate::storage::{
-    embedded::{OpenOptions, SyncPolicy},
-    postgres::PostgresOptions,
-    scylla::{Options as ScyllaOptions, Replication},
-    url::{StoreAt, StoreUrl},
-};
+use crate::storage::embedded::{OpenOptions, SyncPolicy};
+use crate::storage::postgres::PostgresOptions;
+use crate::storage::scylla::{Options as ScyllaOptions, Replication};
+use crate::storage::url::{StoreAt, StoreUrl};
 
 /// A store, and how to open it.
 #[derive(Clone, Debug)]

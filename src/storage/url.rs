@@ -26,7 +26,7 @@ pub enum StoreAt {
     Embedded(PathBuf),
     /// `postgres://…` or `postgresql://…`.
     Postgres {
-        /// As PostgreSQL's own clients take it, with [`PLACE`] of the parameters.
+        /// As PostgreSQL's own clients take it, with those parameters that say where it is and who logs in.
         url: String,
         /// Schema of the tables, if it is said.
         schema: Option<String>,

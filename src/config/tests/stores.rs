@@ -5,11 +5,9 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::storage::{
-    embedded::{OpenOptions, SyncPolicy},
-    postgres::PostgresOptions,
-    scylla::{Options as ScyllaOptions, Replication, StoreConsistency},
-};
+use crate::storage::embedded::{OpenOptions, SyncPolicy};
+use crate::storage::postgres::PostgresOptions;
+use crate::storage::scylla::{Options as ScyllaOptions, Replication, StoreConsistency};
 
 /// Settings of every kind of store, none of them a default. The places are others than those of the addresses below.
 const SETTINGS: &[(&str, &str)] = &[
