@@ -5,10 +5,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::{ConfigArgs, client::block_on};
 use crate::{
+    config::Config,
     server,
     storage::{
         Store,
@@ -22,13 +24,18 @@ use crate::{
 /// Flags of `migrate`.
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
-    /// Store to read: embedded:DIR, postgres://USER@HOST:PORT/DATABASE?schema=NAME or scylla://HOST:PORT/KEYSPACE. DIR is a server's
-    /// data directory.
+    /// Store to read: embedded:DIR, postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME or
+    /// scylla://USER:PASSWORD@HOST:PORT/KEYSPACE. DIR is a server's data directory.
+    ///
+    /// It is opened as the configuration says for its kind. Behind a `?` an address sets for itself what differs, under the
+    /// names of the configuration, with `&` between: embedded fsync, fsync_interval_ms, cache_mb; postgres pool_size,
+    /// append_lanes, connect_timeout_ms, statement_timeout_ms; scylla datacenter, consistency, replication_factor,
+    /// request_timeout_ms.
     #[arg(long, value_name = "STORE")]
-    from: StoreUrl,
+    from: SecretString,
     /// Store to write: empty, or what an earlier run left.
     #[arg(long, value_name = "STORE")]
-    to: StoreUrl,
+    to: SecretString,
     /// Compare every row afterwards.
     #[arg(long)]
     verify: bool,
@@ -76,10 +83,11 @@ struct CopyReport {
 
 /// Copies, compares, or both. True if everything came over, as far as it was asked.
 pub(super) fn run(args: &MigrateArgs) -> anyhow::Result<bool> {
-    if args.from == args.to {
+    let (from, to) = (address("--from", &args.from)?, address("--to", &args.to)?);
+    if from.at == to.at {
         bail!("--from and --to are the same store");
     }
-    let report = block_on(migrate(args))?;
+    let report = block_on(migrate(args, &from, &to))?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
@@ -88,10 +96,18 @@ pub(super) fn run(args: &MigrateArgs) -> anyhow::Result<bool> {
     Ok(report.ok)
 }
 
-async fn migrate(args: &MigrateArgs) -> anyhow::Result<Report> {
-    let from = server::open_at(&args.from, true).await.with_context(|| format!("--from {}", args.from))?;
-    let to = server::open_at(&args.to, args.verify_only).await.with_context(|| format!("--to {}", args.to))?;
-    let (sealed_from, sealed_to) = layered(args, Arc::clone(&from), Arc::clone(&to)).await?;
+/// The address of a flag. The parser of flags would show it, with its password, if it were none.
+pub(super) fn address(flag: &'static str, text: &SecretString) -> anyhow::Result<StoreUrl> {
+    text.expose_secret().parse().context(flag)
+}
+
+async fn migrate(args: &MigrateArgs, from: &StoreUrl, to: &StoreUrl) -> anyhow::Result<Report> {
+    let config = args.config.load(Vec::new())?;
+    let opened = server::open_at(&config, from, true).await;
+    let from = opened.with_context(|| format!("--from {from}"))?;
+    let opened = server::open_at(&config, to, args.verify_only).await;
+    let to = opened.with_context(|| format!("--to {to}"))?;
+    let (sealed_from, sealed_to) = layered(args, &config, Arc::clone(&from), Arc::clone(&to)).await?;
     let report = work(args, sealed_from, sealed_to).await;
     // What was acknowledged is durable in any case; the first error is the one to tell.
     let closed = (from.close().await, to.close().await);
@@ -124,13 +140,14 @@ async fn work(args: &MigrateArgs, from: Arc<dyn Store>, to: Arc<dyn Store>) -> a
 /// The stores with encryption around them, if bodies are to be sealed anew.
 async fn layered(
     args: &MigrateArgs,
+    config: &Config,
     from: Arc<dyn Store>,
     to: Arc<dyn Store>,
 ) -> anyhow::Result<(Arc<dyn Store>, Arc<dyn Store>)> {
     if !args.reseal {
         return Ok((from, to));
     }
-    let reads = server::sealer(&args.config.load(Vec::new())?).await.context("keys to read with")?;
+    let reads = server::sealer(config).await.context("keys to read with")?;
     let writes = match &args.to_config {
         None => Arc::clone(&reads),
         Some(file) => {

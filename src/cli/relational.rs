@@ -1,13 +1,17 @@
 //! `tertulia import relational`: an earlier system's tables into a store.
 
 use clap::Args;
+use secrecy::SecretString;
 
-use super::{ConfigArgs, client::block_on, migrate::Shown};
+use super::{
+    ConfigArgs,
+    client::block_on,
+    migrate::{Shown, address},
+};
 use crate::{
     clock::{Clock as _, SystemClock},
     relational::{Options, Report},
     server,
-    storage::url::StoreUrl,
 };
 
 /// Flags of `import relational`.
@@ -16,10 +20,10 @@ pub(super) struct ImportRelationalArgs {
     /// Database with the tables: postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME (schema public if none is
     /// given). It is only read.
     #[arg(long, value_name = "URL")]
-    from: String,
+    from: SecretString,
     /// Store to write, as for migrate. No server may run on it.
     #[arg(long, value_name = "STORE")]
-    to: StoreUrl,
+    to: SecretString,
     /// Rooms at a time.
     #[arg(long, default_value_t = 4)]
     parallel: usize,
@@ -35,11 +39,12 @@ pub(super) struct ImportRelationalArgs {
 
 /// Imports. True if it came to the end.
 pub(super) fn run(args: &ImportRelationalArgs) -> anyhow::Result<bool> {
+    let (from, to) = (address("--from", &args.from)?, address("--to", &args.to)?);
     let config = args.config.load(Vec::new())?;
     let options = Options { parallel: args.parallel.max(1), rows_per_s: args.rows_per_s, now_ms: SystemClock.now_ms() };
     let report = block_on(async {
         let shown = Shown::new("importing", args.json);
-        server::import_relational(&config, (&args.from, &args.to), options, shown.progress()).await
+        server::import_relational(&config, (&from, &to), options, shown.progress()).await
     })?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);

@@ -24,6 +24,8 @@ pub enum Origin {
     },
     /// A command line flag.
     Flag,
+    /// A parameter of a store's address.
+    Address,
 }
 
 impl fmt::Display for Origin {
@@ -33,6 +35,7 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "file {}:{line}", path.display()),
             Self::Env { name } => write!(f, "env {name}"),
             Self::Flag => f.write_str("flag"),
+            Self::Address => f.write_str("address"),
         }
     }
 }

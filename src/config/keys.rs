@@ -64,7 +64,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "storage",
-        meaning: "Where everything is kept. `storage.fsync…` and `storage.cache_mb` are of the embedded store.",
+        meaning: "Where everything is kept. `storage.fsync…` and `storage.cache_mb` are of the embedded store. They, and what `[postgres]` and `[scylla]` say beside place and login, also count for stores that are opened by an address.",
     },
     Section {
         name: "postgres",
@@ -155,7 +155,7 @@ pub const KEYS: &[Key] = &[
     int("storage.fsync_interval_ms", "100", (1, 60_000), "ms", "Longest time between two syncs with `storage.fsync = \"interval\"`."),
     int("storage.cache_mb", "64", (8, 1_048_576), "MiB", "Memory for blocks of the store."),
     text("storage.phase", Kind::Choice(&["before", "sync", "reads", "writes", "after"]), "before", "How far the move to the second store is: `sync`, it follows; `writes`, it serves and the first one follows; `after`, it serves alone. `reads` is not supported. See [moving](migrating.md). `SYNC_TO_SCYLLA`, `USE_SCYLLA_READS` and `USE_SCYLLA_WRITES` are another way to say it."),
-    text("storage.mirror", Kind::Secret, "", "Address of the second store, as `tertulia migrate` takes it; it may hold a password. Empty: the one of `[scylla]`."),
+    text("storage.mirror", Kind::Secret, "", "Address of the second store, as `tertulia migrate` takes it; it may hold a password, and say behind a `?` where the store differs from what is configured for its kind: see [addresses](migrating.md#at-rest). Empty: the one of `[scylla]`."),
     int("storage.mirror_rows_per_s", "0", (0, 100_000_000), "rows/s", "Most rows a second that are read from the store that serves, to bring them to the other one; 0 is without limit."),
     int("storage.worker_id", "0", (0, 1023), "", "Number of this node within message ids; no two nodes may share one."),
 

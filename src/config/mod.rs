@@ -18,6 +18,7 @@ mod reference;
 mod render;
 mod sections;
 mod settings;
+mod stores;
 mod suggest;
 mod value;
 
@@ -36,6 +37,7 @@ pub use sections::{
     AuthConfig, Backend, EncryptionConfig, Fsync, JoinAllBy, LimitsConfig, LogConfig, LogFormat, MasterKey, MasterKeys,
     Place, PostgresConfig, RefsBy, RoomsConfig, ScyllaConfig, ServerConfig, StorageConfig, StreamsConfig, StrictJson,
 };
+pub use stores::StoreOptions;
 pub use value::Kind;
 
 use std::collections::BTreeMap;
@@ -119,7 +121,9 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let settings = Settings::collect(sources)?;
         let raw = RawConfig::from_settings(&settings)?;
-        raw::validate(raw, settings)
+        let config = raw::validate(raw, settings)?;
+        config.check_addresses()?;
+        Ok(config)
     }
 
     /// What to tell the operator once logging works: settings that were accepted and do nothing.

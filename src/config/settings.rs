@@ -64,6 +64,17 @@ impl Settings {
         }
     }
 
+    /// As [`Self::put_text`] with any path; no error shows the value.
+    pub(super) fn put_secretly(&mut self, path: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
+        let key = keys::find(path).ok_or_else(|| unknown(path, origin.clone()))?;
+        let Some(value) = key.kind.parse(text) else {
+            let (key, expected) = (key.path.to_owned(), key.kind.expected());
+            return Err(ConfigError::Invalid { origin, key, value: None, expected });
+        };
+        self.0.insert(key.path, Setting { value, origin });
+        Ok(())
+    }
+
     pub(super) fn put(&mut self, key: &'static Key, value: Value, origin: Origin) -> Result<(), ConfigError> {
         if !key.kind.accepts(&value) {
             let shown = match value {

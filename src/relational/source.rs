@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::ids::{RoomId, UserId},
-    storage::postgres::{PostgresOptions, PostgresUrlError},
+    storage::postgres::PostgresOptions,
     tasks::{self, TaskKind},
 };
 
@@ -27,9 +27,6 @@ const META: &str = "room_message_meta";
 /// The tables cannot be read, or are not those that are expected.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// No such address.
-    #[error(transparent)]
-    Url(#[from] PostgresUrlError),
     /// PostgreSQL refused or is away.
     #[error("PostgreSQL failed")]
     Database(#[from] tokio_postgres::Error),
@@ -64,15 +61,11 @@ pub(super) struct Times {
 }
 
 impl Source {
-    /// Connects and looks which tables and columns there are. The schema is `public` unless the URL names one.
+    /// Connects and looks which tables and columns there are.
     ///
     /// # Errors
     /// [`SourceError`].
-    pub async fn open(url: &str) -> Result<Self> {
-        let mut options = PostgresOptions::from_url(url)?;
-        if !url.contains("schema=") {
-            options.schema = "public".to_owned();
-        }
+    pub async fn open(options: PostgresOptions) -> Result<Self> {
         let mut source = Self { options, tables: BTreeMap::new() };
         let client = source.connect().await?;
         let sql = "SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns

@@ -1,17 +1,17 @@
 //! Which store, and the layers around it. The only place that knows all backends.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
 use super::keys::Keys;
 use crate::{
     clock::SystemClock,
-    config::{Backend, Config, Fsync, Place, PostgresConfig},
+    config::{Backend, Config, Place, StoreOptions},
     redis_link::RedisLink,
     storage::{
         Durability, Store,
-        embedded::{EmbeddedStore, OpenOptions, SyncPolicy},
+        embedded::{EmbeddedStore, SyncPolicy},
         layer::{
             cached::CacheObserver,
             deadline::{Deadline, Deadlines},
@@ -20,8 +20,8 @@ use crate::{
             mirrored::{Marks, Mirrored},
             network::behind_network,
         },
-        postgres::{PostgresOptions, PostgresStore},
-        scylla::{Options as ScyllaOptions, Replication, ScyllaStore},
+        postgres::PostgresStore,
+        scylla::ScyllaStore,
         url::StoreUrl,
     },
     telemetry::metrics::Metrics,
@@ -46,110 +46,53 @@ impl Opened {
 
 /// Opens a store of the configuration. `accept_data_loss` concerns the embedded one alone: it opens in spite of a loss.
 pub(super) async fn open(config: &Config, place: &Place, accept_data_loss: bool) -> anyhow::Result<Opened> {
+    let mut options = config.store(place)?;
+    if let StoreOptions::Embedded { options, .. } = &mut options {
+        options.accept_data_loss = accept_data_loss;
+    }
+    let opened = open_with(options).await;
     match place {
-        Place::Configured(Backend::Embedded) => embedded(config, accept_data_loss).await,
-        Place::Configured(Backend::Postgres) => postgres(&config.postgres).await,
-        Place::Configured(Backend::Scylla) => scylla(config).await,
-        Place::Url(url) => open_url(url, false).await.with_context(|| url.to_string()),
+        Place::Configured(_) => opened,
+        Place::Url(url) => opened.with_context(|| url.to_string()),
     }
 }
 
-async fn embedded(config: &Config, accept_data_loss: bool) -> anyhow::Result<Opened> {
-    let (sync, durability) = match config.storage.fsync {
-        Fsync::Always => (SyncPolicy::Always, Durability::Synced),
-        Fsync::Interval => {
-            let every = Duration::from_millis(config.storage.fsync_interval_ms);
-            (SyncPolicy::Interval(every), Durability::Buffered)
-        }
-    };
-    let options =
-        OpenOptions { sync, cache_bytes: config.storage.cache_mb << 20, accept_data_loss, ..OpenOptions::default() };
-    let dir = config.server.data_dir.join("store");
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &options)).await?;
-    Ok(Opened { store: Arc::new(opened.context("open the store")?), durability, is_remote: false })
-}
-
-async fn postgres(config: &PostgresConfig) -> anyhow::Result<Opened> {
-    let options = PostgresOptions {
-        host: config.host.clone(),
-        port: config.port,
-        user: config.user.clone(),
-        password: config.password.clone(),
-        database: config.database.clone(),
-        schema: config.schema.clone(),
-        pool_size: config.pool_size,
-        append_lanes: config.append_lanes,
-        connect_timeout: Duration::from_millis(config.connect_timeout_ms),
-        statement_timeout: Duration::from_millis(config.statement_timeout_ms),
-        ..PostgresOptions::default()
-    };
-    let opened = PostgresStore::open(&options).await;
-    let store = opened.with_context(|| format!("open PostgreSQL at {}:{}", config.host, config.port))?;
-    let durability = store.durability();
-    Ok(Opened { store: Arc::new(store), durability, is_remote: true })
-}
-
-async fn scylla(config: &Config) -> anyhow::Result<Opened> {
-    let scylla = &config.scylla;
-    let copies = scylla.replication_factor;
-    let create_keyspace = (copies > 0).then(|| match &scylla.datacenter {
-        Some(datacenter) => Replication::PerDatacenter(vec![(datacenter.clone(), copies)]),
-        None => Replication::Simple(copies),
-    });
-    let options = ScyllaOptions {
-        contact_points: scylla.hosts.clone(),
-        port: scylla.port,
-        keyspace: scylla.keyspace.clone(),
-        datacenter: scylla.datacenter.clone(),
-        username: scylla.username.clone(),
-        password: scylla.password.clone(),
-        consistency: scylla.consistency,
-        create_keyspace,
-        request_timeout: Duration::from_millis(scylla.request_timeout_ms),
-        node: format!("worker {}", config.storage.worker_id),
-    };
-    let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
-    let store = opened.with_context(|| format!("open ScyllaDB at {}", scylla.hosts.join(", ")))?;
-    let durability = store.durability();
-    Ok(Opened { store: Arc::new(store), durability, is_remote: true })
-}
-
-/// Opens the backend at an address, with nothing around it. One that `must_exist` is not made.
+/// Opens the backend at an address, as the configuration says for its kind, with nothing around it. One that
+/// `must_exist` is not made.
 ///
 /// # Errors
-/// If it cannot be opened, or this build does not have it.
-pub async fn open_at(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(open_url(url, must_exist).await?.store)
+/// If a parameter of the address does not fit, or it cannot be opened.
+pub async fn open_at(config: &Config, url: &StoreUrl, must_exist: bool) -> anyhow::Result<Arc<dyn Store>> {
+    let mut options = config.store_at(url)?;
+    match &mut options {
+        StoreOptions::Embedded { dir, .. } if must_exist && !dir.is_dir() => {
+            bail!("there is no store in this directory");
+        }
+        StoreOptions::Scylla(options) if must_exist => options.create_keyspace = None,
+        StoreOptions::Embedded { .. } | StoreOptions::Postgres(_) | StoreOptions::Scylla(_) => {}
+    }
+    Ok(open_with(options).await?.store)
 }
 
-async fn open_url(url: &StoreUrl, must_exist: bool) -> anyhow::Result<Opened> {
-    match url {
-        StoreUrl::Embedded(dir) => {
-            let dir = dir.join("store");
-            if must_exist && !dir.is_dir() {
-                bail!("there is no store in this directory");
-            }
-            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &OpenOptions::default())).await?;
-            let store = Arc::new(opened.context("open the store")?);
-            Ok(Opened { store, durability: Durability::Synced, is_remote: false })
+async fn open_with(options: StoreOptions) -> anyhow::Result<Opened> {
+    match options {
+        StoreOptions::Embedded { dir, options } => {
+            let durability = match options.sync {
+                SyncPolicy::Always => Durability::Synced,
+                SyncPolicy::Interval(_) => Durability::Buffered,
+            };
+            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(dir, &options)).await?;
+            Ok(Opened { store: Arc::new(opened.context("open the store")?), durability, is_remote: false })
         }
-        StoreUrl::Postgres(url) => {
-            let opened = PostgresStore::open(&PostgresOptions::from_url(url)?).await;
-            let store = opened.context("open the store")?;
+        StoreOptions::Postgres(options) => {
+            let opened = PostgresStore::open(&options).await;
+            let store = opened.with_context(|| format!("open PostgreSQL at {}:{}", options.host, options.port))?;
             let durability = store.durability();
             Ok(Opened { store: Arc::new(store), durability, is_remote: true })
         }
-        StoreUrl::Scylla { login, hosts, keyspace } => {
-            let options = ScyllaOptions {
-                contact_points: hosts.clone(),
-                keyspace: keyspace.clone(),
-                username: login.as_ref().map(|login| login.user.clone()),
-                password: login.as_ref().map(|login| login.password.clone().into()),
-                create_keyspace: None,
-                ..ScyllaOptions::default()
-            };
+        StoreOptions::Scylla(options) => {
             let opened = ScyllaStore::open(&options, Arc::new(SystemClock)).await;
-            let store = opened.context("open the store")?;
+            let store = opened.with_context(|| format!("open ScyllaDB at {}", options.contact_points.join(", ")))?;
             let durability = store.durability();
             Ok(Opened { store: Arc::new(store), durability, is_remote: true })
         }

@@ -98,6 +98,27 @@ async fn killed_again_and_again_it_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_says_how_its_store_is_opened_and_the_configuration_the_rest() {
+    let (from, dir) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    fill(from.path()).await;
+    let to = |query: &str| dir.path().join(format!("to{query}"));
+    let lazy = ["--set", "storage.fsync_interval_ms=5", "--verify"];
+    let done = migrate(from.path(), &to("?fsync=interval"), &lazy).output().unwrap();
+    assert!(done.status.success(), "{}", report(&done));
+    assert!(to("").is_dir() && !to("?fsync=interval").exists());
+    for (query, more, named) in [
+        ("?fsync=swordfish", "log.level=info", "`storage.fsync`"),
+        ("?pool_size=swordfish", "log.level=info", "unknown parameter `pool_size`"),
+        ("", "storage.cache_mb=1", "`storage.cache_mb`"),
+    ] {
+        let refused = migrate(from.path(), &to(query), &["--set", more]).output().unwrap();
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && error.contains(named), "{error}");
+        assert!(!error.contains("swordfish"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_exit_code_is_the_truth() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let nowhere = migrate(from.path(), to.path(), &[]).output().unwrap();
@@ -117,11 +138,16 @@ async fn the_exit_code_is_the_truth() {
     assert_eq!(report["verified"]["differences_total"], 1);
     let first = &report["verified"]["differences"][0];
     assert_eq!((&first["table"], &first["user"]), (&Value::from("profile"), &Value::from(7)));
-    for (store, error) in [("postgres:x", "expected embedded:DIR"), ("scylla://127.0.0.1:1/k", "open the store")] {
+    for (store, error) in [
+        ("postgres:x", "expected embedded:DIR"),
+        ("postgres://ana:swordfish@h/db?ssl=on", "unknown parameter `ssl`"),
+        ("scylla://ana:swordfish@127.0.0.1:1/k", "open ScyllaDB at 127.0.0.1:1"),
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tertulia"));
         let from = format!("embedded:{}", from.path().display());
         let refused = command.args(["migrate", "--from", &from, "--to", store]).output().unwrap();
         assert!(!refused.status.success());
-        assert!(String::from_utf8_lossy(&refused.stderr).contains(error), "{refused:?}");
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(told.contains(error) && !told.contains("swordfish"), "{told}");
     }
 }

@@ -325,7 +325,7 @@ async fn odd_rows_are_brought_by_rule_and_named() {
     checked(&sandbox).await;
     odd_rows_follow_the_rules(&tables, &sandbox, &report).await;
     tables.client.batch_execute("ALTER TABLE room_message DROP COLUMN content").await.unwrap();
-    tables.url.push_str("&connect_timeout=5");
+    tables.url.push_str("&connect_timeout_ms=5000");
     let output = import(&sandbox, &tables, &[]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("has no column room_message.content"), "{said}");

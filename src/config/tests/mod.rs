@@ -4,6 +4,7 @@ mod env;
 mod file;
 mod published;
 mod secrets;
+mod stores;
 mod validation;
 
 use std::fs;

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, SslMode};
 
 /// Where the store is and how much of it to use.
 #[derive(Clone, Debug)]
@@ -53,19 +53,19 @@ impl Default for PostgresOptions {
 
 /// Not an address of a PostgreSQL store. Says no more: the address may hold a password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE[?schema=NAME], with one host")]
+#[error("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE[?schema=NAME], with one host and without TLS")]
 pub struct PostgresUrlError;
 
 impl PostgresOptions {
-    /// The defaults, but for what a URL says: user, password, host, port, database, and `?schema=NAME`.
+    /// The defaults, but for what a URL says: user, password, host, port and database.
     ///
     /// # Errors
-    /// If it is no such URL, or names no host or several.
+    /// If it is no such URL, names no host or several, or asks for TLS, which is not spoken here.
     pub fn from_url(url: &str) -> Result<Self, PostgresUrlError> {
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let (ours, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|part| part.starts_with("schema="));
-        let url = if theirs.concat().is_empty() { base.to_owned() } else { format!("{base}?{}", theirs.join("&")) };
         let parsed: tokio_postgres::Config = url.parse().map_err(|_| PostgresUrlError)?;
+        if parsed.get_ssl_mode() == SslMode::Require {
+            return Err(PostgresUrlError);
+        }
         let host = match parsed.get_hosts() {
             [Host::Tcp(host)] => host.clone(),
             #[cfg(unix)]
@@ -81,7 +81,6 @@ impl PostgresOptions {
             user: or(parsed.get_user(), defaults.user),
             password,
             database: or(parsed.get_dbname(), defaults.database),
-            schema: or(ours.last().and_then(|part| part.strip_prefix("schema=")), defaults.schema),
             ..Self::default()
         })
     }
@@ -147,13 +146,19 @@ mod tests {
 
     #[test]
     fn urls() {
-        let options = PostgresOptions::from_url("postgres://u:p@h:5433/db?schema=s&sslmode=disable").unwrap();
+        let options = PostgresOptions::from_url("postgres://u:p@h:5433/db?sslmode=disable").unwrap();
         assert_eq!((options.host.as_str(), options.port, options.user.as_str()), ("h", 5433, "u"));
-        assert_eq!((options.database.as_str(), options.schema.as_str()), ("db", "s"));
+        assert_eq!((options.database.as_str(), options.schema.as_str()), ("db", "tertulia"));
         assert_eq!(options.password.unwrap().expose_secret(), "p");
         let options = PostgresOptions::from_url("postgres://h/db").unwrap();
         assert_eq!((options.schema.as_str(), options.port), ("tertulia", 5432));
-        for url in ["postgres://a,b/db", "postgres://", "x://h", "postgres://h/db?nonsense=1"] {
+        for url in [
+            "postgres://a,b/db",
+            "postgres://",
+            "x://h",
+            "postgres://h/db?nonsense=1",
+            "postgres://h/db?sslmode=require",
+        ] {
             assert_eq!(PostgresOptions::from_url(url).unwrap_err(), PostgresUrlError, "{url}");
         }
     }
