@@ -98,13 +98,19 @@ impl Job for Step {
     }
 }
 
+#[derive(Default)]
+struct State {
+    held: HashSet<u8>,
+    done: BTreeMap<u8, Vec<u32>>,
+}
+
 /// Which rooms are held, and what was done in each.
 #[derive(Clone, Default)]
-struct Rooms(Arc<Mutex<(HashSet<u8>, BTreeMap<u8, Vec<u32>>)>>);
+struct Rooms(Arc<Mutex<State>>);
 
 impl Rooms {
     fn hold(&self, room: u8, is_held: bool) {
-        let held = &mut self.0.lock().0;
+        let held = &mut self.0.lock().held;
         if is_held {
             held.insert(room)
         } else {
@@ -113,16 +119,16 @@ impl Rooms {
     }
 
     fn done(&self) -> BTreeMap<u8, Vec<u32>> {
-        self.0.lock().1.clone()
+        self.0.lock().done.clone()
     }
 
     fn try_one(&self, ticket: Ticket<Step>) -> Option<Ticket<Step>> {
         let (room, number) = (ticket.job.room, ticket.job.number);
         let mut state = self.0.lock();
-        if state.0.contains(&room) {
+        if state.held.contains(&room) {
             return Some(ticket);
         }
-        state.1.entry(room).or_default().push(number);
+        state.done.entry(room).or_default().push(number);
         drop(state);
         ticket.answer(Ok(number));
         None
@@ -133,7 +139,7 @@ impl Worker<Step> for Rooms {
     /// As a database does it: one that is held holds up the whole group.
     async fn work(&self, group: Vec<Ticket<Step>>) -> HeldUp<Step> {
         tokio::task::yield_now().await;
-        let is_held = group.iter().any(|ticket| self.0.lock().0.contains(&ticket.job.room));
+        let is_held = group.iter().any(|ticket| self.0.lock().held.contains(&ticket.job.room));
         if is_held { group } else { group.into_iter().filter_map(|ticket| self.try_one(ticket)).collect() }
     }
 
