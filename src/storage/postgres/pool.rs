@@ -78,7 +78,7 @@ impl Db {
         self.retried(Again::Everything, statement, params).await
     }
 
-    /// The same, but that locks of somebody else hold it up is for the caller to do something about.
+    /// The same, but not tried again while somebody else's lock blocks it: that is left to the caller.
     pub(super) async fn write_together(&self, statement: &Statement, params: Params<'_>) -> Outcome<Vec<Row>> {
         let mut retries = Retries::of(Again::Everything);
         loop {
@@ -89,7 +89,7 @@ impl Db {
         }
     }
 
-    /// The same, without waiting for a lock to speak of.
+    /// The same, once, and giving up at the first lock that is held.
     pub(super) async fn write_unless_locked(&self, statement: &Statement, params: Params<'_>) -> Outcome<Vec<Row>> {
         let mut client = self.client().await?;
         let ended = async {

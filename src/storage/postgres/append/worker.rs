@@ -1,9 +1,9 @@
 //! Writes groups of appends, and explains to each caller what became of theirs.
 //!
 //! A group is one statement, which is one transaction and one round trip. Rooms that its gate refuses are looked at
-//! one by one afterwards. A group that fails as a whole without being written (a client id or an external reference that is
-//! taken) is split until what fails is alone. A group that a lock of somebody else's holds up is given back. A group whose outcome is unknown is unknown for all of it: nothing of it
-//! is tried again.
+//! one by one afterwards. A group that fails as a whole without being written (a client id or an external reference that
+//! is taken) is split until what fails is alone. A group that is blocked by somebody else's lock is given back. A group
+//! whose outcome is unknown is unknown for all of it: nothing of it is tried again.
 
 use std::collections::HashSet;
 
@@ -36,7 +36,7 @@ pub(in super::super) struct Appender {
     pub(in super::super) durability: Durability,
 }
 
-/// What is done about locks of somebody else.
+/// What to do about somebody else's locks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Locks {
     /// Wait for a while.
@@ -90,7 +90,7 @@ impl Worker<Append> for Appender {
 }
 
 impl Appender {
-    /// Writes an append, or tells its caller why not; gives it back if a lock holds it up.
+    /// Writes an append or tells its caller why not. Gives it back if a lock blocks it.
     async fn explained(&self, mut ticket: Ticket<Append>, locks: Locks) -> Option<Ticket<Append>> {
         match self.alone(&mut ticket.job, locks).await {
             Err(fault) if fault.is_held_up() => return Some(ticket),

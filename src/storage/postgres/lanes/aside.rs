@@ -1,9 +1,10 @@
-//! Jobs that somebody else's lock holds up: an administrator's transaction, a migration, a backup tool. They leave
-//! their lane to the others and are tried one by one, over one connection, however many rooms are stuck: a stuck room
-//! costs its own callers and nobody else.
+//! Jobs that are blocked by somebody else's lock: an administrator's transaction, a migration, a backup tool. They leave
+//! their lane to the others and are tried one by one over one connection, however many rooms are stuck, so that a stuck
+//! room costs its own callers and nobody else.
 //!
-//! A whole group steps aside when one of its rooms is stuck, for the server does not say which: those that are free are
-//! written in the first round. Jobs of a room keep their order: while one is here, all of its room come here.
+//! The server does not say which room of a group is stuck, so the whole group steps aside; the free ones are written in
+//! the first round. Jobs of a room keep their order: while one of them is here, the others join it. No try begins after
+//! a job's patience is over: what was refused, or given up by its caller, is not written long afterwards.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -31,7 +32,7 @@ pub(super) struct Aside<J: Job> {
     waiting: VecDeque<Ticket<J>>,
     /// How many jobs of each room are here, the one included that is being tried.
     rooms: HashMap<RoomId, usize, foldhash::fast::RandomState>,
-    /// Whether a task goes its rounds.
+    /// Whether a task is trying them.
     is_watched: bool,
 }
 
@@ -105,7 +106,7 @@ impl<J: Job, W: Worker<J>> Shared<J, W> {
     }
 }
 
-/// A task that goes the rounds. One that goes because its worker panics leaves its place to another.
+/// The task that tries them, round after round. If its worker panics, another task takes over.
 struct Rounds<J: Job, W: Worker<J>>(Option<Arc<Shared<J, W>>>);
 
 impl<J: Job, W: Worker<J>> Drop for Rounds<J, W> {
@@ -135,32 +136,32 @@ async fn watch<J: Job, W: Worker<J>>(shared: Arc<Shared<J, W>>) {
 }
 
 impl<J: Job, W: Worker<J>> Shared<J, W> {
-    /// Who is to be tried; none ends the rounds, in the same moment in which nobody is seen here: who comes after that
-    /// moment sees that nobody goes them.
+    /// The jobs to try next. None ends the task; the flag falls under the same lock, so that whoever joins afterwards
+    /// starts a new one.
     fn next_round(&self) -> Option<VecDeque<Ticket<J>>> {
         let mut queue = self.queue.lock();
         queue.aside.is_watched = !queue.aside.waiting.is_empty();
         queue.aside.is_watched.then(|| std::mem::take(&mut queue.aside.waiting))
     }
 
-    /// Tries each once; those that are still held up, in their order.
+    /// Tries each once, and returns those that are still blocked, in their order.
     async fn round(&self, round: VecDeque<Ticket<J>>) -> Vec<Ticket<J>> {
         let mut still = Vec::new();
         let mut stuck = HashSet::with_hasher(foldhash::fast::RandomState::default());
         for ticket in round {
             let room = ticket.job.room();
+            if ticket.since.elapsed() >= self.patience {
+                self.queue.lock().aside.leave(room);
+                ticket.answer(held_up_too_long(room));
+                continue;
+            }
             let is_behind = room.is_some_and(|room| stuck.contains(&room));
             let held_up = if is_behind { Some(ticket) } else { self.worker.work_alone(ticket).await };
-            let Some(ticket) = held_up else {
-                self.queue.lock().aside.leave(room);
-                continue;
-            };
-            stuck.extend(room);
-            if ticket.since.elapsed() < self.patience {
+            if let Some(ticket) = held_up {
+                stuck.extend(room);
                 still.push(ticket);
             } else {
                 self.queue.lock().aside.leave(room);
-                ticket.answer(held_up_too_long(room));
             }
         }
         still

@@ -3,8 +3,8 @@
 //! A lane is one transaction at a time. Whoever finds a lane free starts at once with what there is, so that nothing
 //! waits for a timer, and groups grow by themselves with the load. A group has at most one write to a room. What a lane
 //! does with its group, and whom it answers what, is the worker's. Look-ups that many callers make at once go the same
-//! way. What a lock of somebody else's holds up steps aside ([`aside`]), so that a lane waits for nobody's transaction
-//! for long.
+//! way. Jobs that are blocked by somebody else's lock step aside ([`aside`]), so that no lane waits long for a foreign
+//! transaction.
 
 mod aside;
 
@@ -44,7 +44,7 @@ pub(super) trait Job: Send + 'static {
     fn size(&self) -> (usize, usize);
 }
 
-/// Jobs that were not done because a lock of somebody else's is in their way, or in the way of one of their group.
+/// Jobs that were not done because somebody else's lock blocks them, or another job of their group.
 pub(super) type HeldUp<J> = Vec<Ticket<J>>;
 
 /// Writes groups.
@@ -53,7 +53,7 @@ pub(super) trait Worker<J: Job>: Send + Sync + 'static {
     /// an unknown outcome.
     fn work(&self, group: Vec<Ticket<J>>) -> impl Future<Output = HeldUp<J>> + Send;
 
-    /// Writes one job, waiting for no lock to speak of: either it is answered, or it is given back.
+    /// Writes one job without waiting for locks. Answers it, or gives it back if it is blocked.
     fn work_alone(&self, ticket: Ticket<J>) -> impl Future<Output = Option<Ticket<J>>> + Send;
 }
 
@@ -85,7 +85,7 @@ struct Shared<J: Job, W> {
     kind: TaskKind,
     worker: W,
     lanes: usize,
-    /// How long a job may be held up by somebody's lock, from when it was submitted.
+    /// How long a blocked job may wait, from when it was submitted.
     patience: Duration,
     queue: Mutex<Queue<J>>,
 }
@@ -106,8 +106,8 @@ impl<J: Job, W> fmt::Debug for Lanes<J, W> {
 }
 
 impl<J: Job, W: Worker<J>> Lanes<J, W> {
-    /// `lanes` of them, at least one, as tasks of this kind. A job whose way a lock bars for longer than `patience` is
-    /// refused.
+    /// `lanes` of them, at least one, as tasks of this kind. A job that is blocked by a lock for longer than `patience`
+    /// is refused.
     pub(super) fn new(kind: TaskKind, worker: W, lanes: usize, patience: Duration) -> Self {
         let queue = Queue { waiting: VecDeque::new(), busy: 0, closed: false, aside: Aside::default() };
         Self { shared: Arc::new(Shared { kind, worker, lanes: lanes.max(1), patience, queue: Mutex::new(queue) }) }

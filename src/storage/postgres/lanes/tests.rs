@@ -102,6 +102,8 @@ impl Job for Step {
 struct State {
     held: HashSet<u8>,
     done: BTreeMap<u8, Vec<u32>>,
+    /// How long a try alone takes.
+    takes: Duration,
 }
 
 /// Which rooms are held, and what was done in each.
@@ -144,8 +146,9 @@ impl Worker<Step> for Rooms {
     }
 
     async fn work_alone(&self, ticket: Ticket<Step>) -> Option<Ticket<Step>> {
-        tokio::task::yield_now().await;
-        assert!(ticket.job.number != 999, "asked for");
+        let takes = self.0.lock().takes;
+        tokio::time::sleep(takes).await;
+        assert_ne!(ticket.job.number, 999, "asked for");
         self.try_one(ticket)
     }
 }
@@ -157,10 +160,20 @@ fn begin(lanes: &Steps, room: u8, number: u32) -> tokio::task::JoinHandle<Outcom
     tasks::spawn(TaskKind::Append, async move { lanes.submit(Step { room, number }).await })
 }
 
+/// Longer than any of them may wait. The clock is paused: what would hang fails at once.
+const NEVER: Duration = Duration::from_hours(48);
+
+async fn answer(step: tokio::task::JoinHandle<Outcome<u32>>) -> Outcome<u32> {
+    tokio::time::timeout(NEVER, step).await.expect("no answer").expect("submitting does not panic")
+}
+
 async fn settled(lanes: &Steps) {
-    while !lanes.is_idle() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let idle = async {
+        while !lanes.is_idle() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, idle).await.expect("somebody stays");
 }
 
 /// Rooms are held and let go while each gets its steps: all are done, in their order, once.
@@ -188,7 +201,7 @@ async fn each_room_keeps_its_order_whoever_is_held() {
         }
         (0..4).for_each(|room| rooms.hold(room, false));
         for step in begun {
-            step.await.unwrap().unwrap();
+            answer(step).await.unwrap();
         }
         let all: BTreeMap<u8, Vec<u32>> = next.into_iter().map(|(room, last)| (room, (1..=last).collect())).collect();
         assert_eq!(rooms.done(), all, "seed {seed}");
@@ -204,14 +217,14 @@ async fn a_held_room_waits_as_long_as_its_patience_and_others_do_not() {
     rooms.hold(1, true);
     let began = Instant::now();
     let (stuck, free) = (begin(&lanes, 1, 1), begin(&lanes, 2, 1));
-    free.await.unwrap().unwrap();
-    begin(&lanes, 3, 1).await.unwrap().unwrap();
+    answer(free).await.unwrap();
+    answer(begin(&lanes, 3, 1)).await.unwrap();
     assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
-    assert_eq!(stuck.await.unwrap().unwrap_err().kind(), StoreErrorKind::Overloaded);
+    assert_eq!(answer(stuck).await.unwrap_err().kind(), StoreErrorKind::Overloaded);
     assert!(began.elapsed() >= patience && began.elapsed() < patience * 2);
     settled(&lanes).await;
     rooms.hold(1, false);
-    begin(&lanes, 1, 2).await.unwrap().unwrap();
+    answer(begin(&lanes, 1, 2)).await.unwrap();
     assert_eq!(rooms.done()[&1], [2], "what was refused is not done");
 }
 
@@ -221,9 +234,33 @@ async fn a_panic_aside_costs_those_of_its_round() {
     let lanes: Steps = Arc::new(Lanes::new(TaskKind::Append, rooms.clone(), 1, Duration::from_hours(1)));
     rooms.hold(1, true);
     let stuck = begin(&lanes, 1, 999);
-    assert_eq!(stuck.await.unwrap().unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(answer(stuck).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     settled(&lanes).await;
     rooms.hold(1, false);
-    begin(&lanes, 1, 2).await.unwrap().unwrap();
+    answer(begin(&lanes, 1, 2)).await.unwrap();
     assert_eq!(rooms.done()[&1], [2]);
+}
+
+/// A slow database, and many that stepped aside: what comes too late is refused instead of written long after its caller
+/// gave up.
+#[tokio::test(start_paused = true)]
+async fn no_try_begins_after_a_jobs_patience() {
+    let rooms = Rooms::default();
+    let patience = Duration::from_secs(3);
+    let lanes: Steps = Arc::new(Lanes::new(TaskKind::Append, rooms.clone(), 1, patience));
+    rooms.hold(1, true);
+    rooms.0.lock().takes = Duration::from_secs(1);
+    let began = Instant::now();
+    let steps: Vec<_> = (1..=8).map(|room| begin(&lanes, room, 1)).collect();
+    let (mut done, mut refused) = (0, 0);
+    for step in steps {
+        match answer(step).await {
+            Ok(_) => done += 1,
+            Err(fault) if fault.kind() == StoreErrorKind::Overloaded => refused += 1,
+            Err(fault) => panic!("{fault}"),
+        }
+    }
+    assert!(began.elapsed() <= patience + Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!((done, refused, rooms.done().len()), (2, 6, 2));
+    settled(&lanes).await;
 }
