@@ -1,6 +1,9 @@
 //! Lanes with a worker that needs no server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
