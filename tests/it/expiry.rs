@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use prost::Message as _;
 use serde_json::json;
-use tertulia::tasks::{self, TaskKind};
 use tertulia_proto::chat::v1::{
     self as pb, event::Event as Happened, session_reply::Result as Answer, session_request::Command,
-    session_response::Frame,
 };
 use tokio::{
     sync::mpsc,
@@ -17,7 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::{
-    caller::{Refusal, User, group, number, say},
+    caller::{Refusal, User, group, say},
+    endings::{Drained, drain, flood},
     listener::{PATIENCE, send, stream_request},
     raw::Raw,
     sandbox::Sandbox,
@@ -28,7 +27,7 @@ use crate::{
 const LEEWAY_MS: i64 = 30_000;
 
 /// A token that counts for `left_ms` more, all of it leeway.
-fn brief(sandbox: &Sandbox, user: i64, left_ms: i64) -> String {
+pub(crate) fn brief(sandbox: &Sandbox, user: i64, left_ms: i64) -> String {
     sandbox.mint(user, false, Duration::from_secs(60), 60_000 + LEEWAY_MS - left_ms)
 }
 
@@ -78,47 +77,6 @@ async fn an_idle_stream_ends_with_its_token_not_with_a_heartbeat() {
     drop(held);
 }
 
-/// Commands as fast as the session takes them.
-fn flood(command: impl Fn(u64) -> Command + Send + 'static) -> ReceiverStream<pb::SessionRequest> {
-    let (requests, received) = mpsc::channel(1_024);
-    tasks::spawn(TaskKind::Client, async move {
-        let open = pb::SessionOpen { client_id: "flood".to_owned(), commands_only: true, ..Default::default() };
-        let first = pb::SessionRequest { request_id: 0, command: Some(Command::Open(open)) };
-        let mut sent = requests.send(first).await;
-        for request_id in 1.. {
-            if sent.is_err() {
-                return;
-            }
-            sent = requests.send(pb::SessionRequest { request_id, command: Some(command(request_id)) }).await;
-        }
-    });
-    ReceiverStream::new(received)
-}
-
-/// Reads a session to its end; commands that were done, and how it ended.
-async fn drain(caller: &User, requests: ReceiverStream<pb::SessionRequest>) -> (i64, Refusal) {
-    let mut frames = caller.stub().session(caller.signed(requests)).await.unwrap().into_inner();
-    let mut done = 0;
-    let read = async {
-        loop {
-            match frames.message().await {
-                Ok(Some(pb::SessionResponse { frame: Some(Frame::Reply(reply)) })) => match reply.result.unwrap() {
-                    // Where the answers cannot be made as fast as they are asked for, some are refused.
-                    Answer::Error(error) => {
-                        let reason = error.info.unwrap().reason;
-                        assert!(["token_expired", "overloaded"].contains(&&*reason), "{reason}");
-                    }
-                    _ => done += 1,
-                },
-                Ok(_) => {}
-                Err(status) => break Refusal::from(status),
-            }
-        }
-    };
-    let end = timeout(PATIENCE, read).await.expect("the session ends with its token");
-    (done, end)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_always_has_answers_ends_with_its_token() {
     let sandbox = Sandbox::start().await;
@@ -129,23 +87,10 @@ async fn a_session_that_always_has_answers_ends_with_its_token() {
     }
     let caller = sandbox.caller(Some(&brief(&sandbox, 2, 3_000)));
     let request = pb::GetMessageHistoryRequest { room_id: id, ..Default::default() };
-    let (done, end) = drain(&caller, flood(move |_| Command::GetMessageHistory(request.clone()))).await;
+    let requests = flood(move |_| Command::GetMessageHistory(request.clone()));
+    let Drained { done, end } = drain(&caller, requests, |_| {}).await;
     end.is(Code::Unauthenticated, "token_expired", "");
     assert!(done > 0, "it was served while the token counted");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_under_way_are_answered_and_no_others_are_done() {
-    let sandbox = Sandbox::start().await;
-    let ana = sandbox.user(1);
-    let id = group(&ana, &[2]).await;
-    let caller = sandbox.caller(Some(&brief(&sandbox, 2, 3_000)));
-    let room = id.clone();
-    let (done, end) = drain(&caller, flood(move |n| send(&room, &n.to_string()))).await;
-    end.is(Code::Unauthenticated, "token_expired", "");
-    let seen = ana.ok("GetRoom", json!({"room_id": id})).await;
-    assert!(done > 0);
-    assert_eq!(number(&seen, "/room/last_n"), done, "what was done was answered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,6 +22,7 @@ mod crowd;
 mod deadlines;
 mod dialects;
 mod door;
+mod endings;
 mod every_field;
 mod expiry;
 mod forms;

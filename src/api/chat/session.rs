@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -228,29 +228,46 @@ impl SessionBody {
                     self.state = State::Ending(ApiError::from(AuthError::Expired).into());
                 }
             }
-            State::Open { pump, running, .. } => {
+            State::Open { pump, .. } => {
                 if let Poll::Ready(status) = pump.poll_expired(cx) {
-                    self.state = State::Closing { running: std::mem::take(running), status };
+                    self.close(status);
                 }
             }
             State::Closing { .. } | State::Ending(_) | State::Ended => {}
         }
     }
 
-    /// Moves everything that can move. Ready when the session must end.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        let (pump, input, running, turns, in_hand) = match &mut self.state {
-            State::Open { pump, input, running, turns, in_hand } => (pump, input, running, turns, in_hand),
-            State::Closing { running, status } => {
-                while !self.chunk.is_full() {
-                    match ready!(running.poll_next_unpin(cx)) {
-                        Some(done) => put_reply(&mut self.chunk, done),
-                        None => return Poll::Ready(status.clone()),
+    /// Ends an open session. Commands that were begun are answered first: they are done all the same, and who sent them
+    /// would not know.
+    fn close(&mut self, status: Status) {
+        if let State::Open { running, .. } = &mut self.state {
+            self.state = State::Closing { running: std::mem::take(running), status };
+        }
+    }
+
+    /// Moves everything that can move.
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(status) = self.poll_open(cx) {
+            self.close(status);
+        }
+        if let State::Closing { running, status } = &mut self.state {
+            while !self.chunk.is_full() {
+                match running.poll_next_unpin(cx) {
+                    Poll::Ready(Some(done)) => put_reply(&mut self.chunk, done),
+                    Poll::Ready(None) => {
+                        self.state = State::Ending(status.clone());
+                        return;
                     }
+                    Poll::Pending => return,
                 }
-                return Poll::Pending;
             }
-            State::Opening(_) | State::Ending(_) | State::Ended => return Poll::Pending,
+        }
+    }
+
+    /// Ready when the session must end.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let State::Open { pump, input, running, turns, in_hand } = &mut self.state else {
+            return Poll::Pending;
         };
         loop {
             while running.len() < COMMANDS_MAX && *in_hand < BYTES_MAX {
@@ -308,9 +325,7 @@ impl http_body::Body for SessionBody {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        if let Poll::Ready(end) = this.poll_open(cx) {
-            this.state = State::Ending(end);
-        }
+        this.poll(cx);
         if !this.chunk.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(this.chunk.take()))));
         }
