@@ -9,7 +9,7 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, OnceLock,
         atomic::{
@@ -27,7 +27,10 @@ use hyper_util::server::graceful::GracefulConnection;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::tasks::{self, TaskKind};
+use crate::{
+    tasks::{self, TaskKind},
+    telemetry::panics,
+};
 
 /// Streams of one connection that have no task of their own.
 const WITHIN_MAX: usize = 4;
@@ -110,7 +113,10 @@ where
         let open = Open(Arc::clone(&self.count));
         let stream = async move {
             let _open = open;
-            stream.await;
+            // A stream is dropped then, which resets it, and the others go on.
+            if let Err(panicked) = panics::caught(pin!(stream)).await {
+                panicked.note("");
+            }
         };
         self.shared.new.lock().push(Box::pin(stream));
     }

@@ -24,6 +24,7 @@ use super::{
     caller::Door,
     connect,
     deadline::Begun,
+    grpc_rules,
     grpc_web::DeclaredLength,
     guests::Guest,
     intake::{Charge, Measure, Received},
@@ -56,13 +57,7 @@ struct Entered(Option<Arc<Charge>>);
 impl Gate {
     /// Before the services in `pool`, which take messages of so many bytes.
     pub(super) fn new(door: Door, pool: &DescriptorPool, message_bytes_max: usize) -> Self {
-        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        let single = methods
-            .map(|method| {
-                let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-                (path, !method.is_client_streaming())
-            })
-            .collect();
+        let single = grpc_rules::methods(pool).map(|(path, method)| (path, !method.is_client_streaming())).collect();
         Self(Arc::new(Inner { door, single, message_bytes_max }))
     }
 

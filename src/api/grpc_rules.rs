@@ -39,15 +39,10 @@ impl GrpcRulesLayer {
     #[must_use]
     pub fn new(pool: &DescriptorPool, max_request_bytes: usize) -> Self {
         let paths = |which: fn(&MethodDescriptor) -> bool| {
-            let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-            let paths = methods.filter(which);
-            Arc::new(
-                paths.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name())).collect(),
-            )
+            Arc::new(methods(pool).filter(|(_, method)| which(method)).map(|(path, _)| path).collect())
         };
         let single_request = paths(|method| !method.is_client_streaming());
-        // A stream of events is a read too, though not one that may be asked for by GET.
-        let reads = paths(|method| is_safe(method) || method.is_server_streaming() && !method.is_client_streaming());
+        let reads = paths(is_read);
         Self { single_request, reads, max_request_bytes }
     }
 }
@@ -107,6 +102,17 @@ where
 /// A call that takes one message was given none or several.
 fn not_one() -> Status {
     plain(ApiError::new(Code::Unimplemented, "malformed", "the method takes exactly one request message"))
+}
+
+/// The methods of the services in `pool`, with their paths.
+pub(super) fn methods(pool: &DescriptorPool) -> impl Iterator<Item = (String, MethodDescriptor)> {
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    methods.map(|method| (format!("/{}/{}", method.parent_service().full_name(), method.name()), method))
+}
+
+/// Whether a method changes nothing. A stream of events does not, though it may not be asked for by GET.
+pub(super) fn is_read(method: &MethodDescriptor) -> bool {
+    is_safe(method) || method.is_server_streaming() && !method.is_client_streaming()
 }
 
 /// Whether a method is declared to change nothing.

@@ -138,16 +138,14 @@ impl Listener {
         };
         let stay = Stay { guest, streams: streams.clone(), times: self.times, drained: self.drained.clone(), goodbye };
         let connection = connection::run(connection, streams, drain, stay.end());
-        let metrics = Arc::clone(&self.metrics);
-        metrics.connected();
+        let counted = self.metrics.connected();
         async move {
             match connection.await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => tracing::debug!(%error, "connection ended"),
                 None => tracing::debug!("connection cut"),
             }
-            metrics.disconnected();
-            drop(seat);
+            drop((counted, seat));
         }
     }
 }

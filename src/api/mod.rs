@@ -20,6 +20,7 @@ mod intake;
 pub mod limits;
 mod listener;
 mod networks;
+mod panics;
 mod raw;
 mod refusals;
 pub mod serve;

@@ -31,6 +31,7 @@ use super::{
     intake::Intake,
     limits::{Limits, Rates},
     listener::Listener,
+    panics::PanicsLayer,
     refusals::Refusals,
     status::response_with_reason,
     tokens::Tokens,
@@ -218,17 +219,23 @@ fn services(
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
+    let services = Routes::new(ChatService { door: door.clone(), message_bytes_max: max })
         .add_service(reserve(DEVICES_BYTES).layer(tokens))
         .add_service(reserve(LOG_PAGE_BYTES).layer(admin))
         .add_service(HealthServer::new(GrpcHealth { health: health.clone(), services: names }))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .into_axum_router()
-        .layer(GateLayer(gate.clone()))
-        .layer(GrpcRulesLayer::new(pool, max))
+        .into_axum_router();
+    Ok(in_order(services.layer(GateLayer(gate.clone())), pool, max))
+}
+
+/// What is around all services and the gate, whatever they do.
+pub(super) fn in_order(services: Router, pool: &DescriptorPool, message_bytes_max: usize) -> Router {
+    services
+        .layer(GrpcRulesLayer::new(pool, message_bytes_max))
+        .layer(PanicsLayer::new(pool))
         .layer(MapResponseLayer::new(response_with_reason))
-        .layer(GrpcWebLayer))
+        .layer(GrpcWebLayer)
 }
 
 /// OpenMetrics for those who ask for it, as Prometheus does; the older format for everybody else.

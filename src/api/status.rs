@@ -114,6 +114,12 @@ impl ApiError {
         Self::new(Code::ResourceExhausted, "overloaded", message).retry_after(retry_after_ms)
     }
 
+    /// The code of the server has a mistake, by which the call may have ended half done.
+    #[must_use]
+    pub fn panicked(may_have_happened: bool) -> Self {
+        Self::new(Code::Internal, "internal", "a mistake of the server").unknown_if(may_have_happened)
+    }
+
     /// The error of a call that only reads: it has changed nothing, whatever became of it.
     #[must_use]
     pub fn of_read(self) -> Self {
@@ -250,7 +256,7 @@ pub fn with_reason(status: Status) -> Status {
                 ApiError::new(Code::Internal, "malformed", message)
             } else {
                 tracing::error!(message, "a call failed in the gRPC library");
-                ApiError::new(Code::Internal, "internal", "a mistake of the server").unknown_if(true)
+                ApiError::panicked(true)
             }
         }
         // The library's word for a message that was small on the way.

@@ -9,7 +9,7 @@ use super::ConfigArgs;
 use crate::{
     config::{Config, LogConfig, LogFormat},
     server::Server,
-    telemetry::logging,
+    telemetry::{logging, panics},
 };
 
 /// Flags of `serve`.
@@ -45,6 +45,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<bool> {
     let listen = args.listen.iter().map(|listen| ("server.listen".to_owned(), listen.clone()));
     let config = args.config.load(listen.collect())?;
     start_logging(&config.log);
+    panics::watch();
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.server.worker_threads > 0 {

@@ -12,6 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::panics;
 use crate::{
     actors::{Node, Observer},
     circuit::{Circuit, CircuitState},
@@ -95,11 +96,18 @@ struct ServiceLabels {
     service: &'static str,
 }
 
-/// A client that is connected.
+/// A connection, or a client on one, that is counted until it is dropped.
 #[derive(Debug)]
-pub struct ClientConnected(Gauge);
+pub struct Connected(Gauge);
 
-impl Drop for ClientConnected {
+impl Connected {
+    fn on(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Connected {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -166,6 +174,7 @@ impl Metrics {
         r.register("chat_commands_in_flight", "Commands accepted and not yet answered", self.in_flight.clone());
         r.register("chat_answer_bytes_waiting", "Bytes of answers being made or not yet taken", self.answers.clone());
         r.register("chat_tokens_refused", "Calls refused for their token, by cause", self.tokens_refused.clone());
+        r.register("chat_calls_panicked", "Calls ended by a mistake of the server's code", panics::calls());
         self
     }
 
@@ -180,22 +189,22 @@ impl Metrics {
         self.tokens_refused.get(&CauseLabels { cause }).map_or(0, |counter| counter.get())
     }
 
-    /// A connection opened.
-    pub fn connected(&self) {
-        self.sockets.inc();
+    /// A connection opened; it counts as long as what is returned lives.
+    #[must_use]
+    pub fn connected(&self) -> Connected {
+        Connected::on(self.sockets.clone())
     }
 
-    /// A connection closed.
-    pub fn disconnected(&self) {
-        self.sockets.dec();
+    /// Connections that are open.
+    #[must_use]
+    pub fn sockets_open(&self) -> i64 {
+        self.sockets.get()
     }
 
     /// A client opened a stream or a session; it counts as long as what is returned lives.
     #[must_use]
-    pub fn client(&self, client_type: &'static str) -> ClientConnected {
-        let gauge = self.clients.get_or_create(&ClientLabels { client_type }).clone();
-        gauge.inc();
-        ClientConnected(gauge)
+    pub fn client(&self, client_type: &'static str) -> Connected {
+        Connected::on(self.clients.get_or_create(&ClientLabels { client_type }).clone())
     }
 
     /// Shows a circuit from now on.

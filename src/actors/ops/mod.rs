@@ -16,6 +16,7 @@ mod members;
 mod participants;
 mod parts;
 mod people;
+mod profiles;
 mod recover;
 mod rooms;
 mod search;
@@ -38,7 +39,8 @@ pub use list::RoomPage;
 pub use making::{AddPlan, MadeRoom, RoomPlan};
 pub use participants::People;
 pub use parts::Parts;
-pub use people::{Device, SyncState, UserProfile};
+pub use people::{Device, SyncState};
+pub use profiles::UserProfile;
 pub use rooms::{Person, RoomSummary, UnreadExplained};
 pub use search::Found;
 pub use status::Statuses;
@@ -67,7 +69,7 @@ pub struct Node {
     rooms: Rooms,
     users: Users,
     user_locks: Arc<[tokio::sync::Mutex<()>]>,
-    profiles: Arc<people::ProfileCache>,
+    profiles: Arc<profiles::ProfileCache>,
     totals: Arc<history::TotalsCache>,
     acquaintances: Arc<acquaintance::Acquaintances>,
 }

@@ -1,20 +1,15 @@
-//! What belongs to users: profiles, blocks, devices, preferences, presence; and a room's synchronisation state.
+//! What belongs to users: blocks, devices, preferences, presence; and a room's synchronisation state.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::collections::HashSet;
 
-use dashmap::DashMap;
 use sha2::{Digest as _, Sha256};
-use tokio::time::timeout;
 
-use super::Node;
-#[cfg(any(test, feature = "testkit"))]
-use crate::domain::profile::Stamp;
+use super::{Node, profiles::UserProfile};
 use crate::{
     actors::{error::Call, fair_share::Spent, room::RoomMsg, stream::MomentBody},
     domain::{
         ids::{Ordinal, RoomId, UserId},
         limits,
-        profile::{Names, Said},
         reject::{Bounds, Flaw, Reject, text},
         room::{Author, Role},
     },
@@ -22,67 +17,8 @@ use crate::{
     storage::{DeviceRow, Result as StoreResult, RoomPrefs, codec},
 };
 
-/// Profiles remembered; beyond, the memory is cleared.
-const PROFILES_MAX: usize = 100_000;
-/// How long what the store says of a caller's name is believed.
-const HEARD_FOR_MS: i64 = 60_000;
-/// How long a call waits for what its token says of its user to be stored.
-const NOTING_MAX: Duration = Duration::from_secs(1);
-/// When that is tried again, if it failed.
-const NOTED_AGAIN_MS: i64 = 5_000;
-
 /// Blocked users that are told of.
 const BLOCKED_MAX: usize = 10_000;
-
-/// A user's name and picture, from the product's tokens.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct UserProfile {
-    /// Display name, empty if unknown.
-    pub name: String,
-    /// Picture URL, empty if unknown.
-    pub picture: String,
-}
-
-/// Profiles read or written lately.
-#[derive(Debug, Default)]
-pub(super) struct ProfileCache {
-    known: DashMap<UserId, Arc<UserProfile>>,
-    /// A profile is read and written again under its user's lock: what a token says of it and what the user sets.
-    locks: [tokio::sync::Mutex<()>; 32],
-    heard: DashMap<UserId, Heard>,
-}
-
-/// What tokens have said of a user, as of when the store was asked.
-#[derive(Clone, Debug)]
-struct Heard {
-    names: Names,
-    read_at_ms: i64,
-}
-
-impl ProfileCache {
-    /// The lock for the profile of `user`.
-    pub(super) fn lock(&self, user: UserId) -> &tokio::sync::Mutex<()> {
-        &self.locks[usize::try_from(user.0.unsigned_abs()).unwrap_or(0) % self.locks.len()]
-    }
-
-    fn put(&self, user: UserId, profile: Arc<UserProfile>) {
-        if self.known.len() >= PROFILES_MAX {
-            self.known.clear();
-        }
-        self.known.insert(user, profile);
-    }
-
-    fn heard(&self, user: UserId) -> Option<Heard> {
-        self.heard.get(&user).map(|heard| heard.clone())
-    }
-
-    fn put_heard(&self, user: UserId, heard: Heard) {
-        if self.heard.len() >= PROFILES_MAX {
-            self.heard.clear();
-        }
-        self.heard.insert(user, heard);
-    }
-}
 
 /// A device that wants push requests.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,84 +43,6 @@ pub struct SyncState {
 }
 
 impl Node {
-    /// Notes what a token says of its user, and returns the user's name by all tokens so far. Written only when it is
-    /// new. Another node may have written what an older token said at the same time: so the store is asked again now
-    /// and then, and what is newer here put right.
-    ///
-    /// # Errors
-    /// When the store cannot be read. What cannot be written is tried again a little later.
-    pub async fn heard(&self, user: UserId, said: &Said) -> StoreResult<String> {
-        let now_ms = self.now_ms();
-        let is_fresh = |heard: &Heard| (0..HEARD_FOR_MS).contains(&(now_ms - heard.read_at_ms));
-        if let Some(heard) = self.profiles.heard(user).filter(|heard| is_fresh(heard) && heard.names.knows(said)) {
-            return Ok(heard.names.name.text);
-        }
-        let _lock = self.profiles.lock(user).lock().await;
-        let body = self.context.store.profiles(&[user]).await?.pop().flatten();
-        let stored = body.as_deref().map(codec::decode_names).transpose()?;
-        let before = self.profiles.heard(user).map(|heard| heard.names).unwrap_or_default();
-        let names = stored.clone().unwrap_or_default().merge(before).after(said);
-        let mut read_at_ms = now_ms;
-        if stored.as_ref() != Some(&names) {
-            let body = codec::with_names(body.as_deref().unwrap_or_default(), &names)?;
-            // Whoever only reads needs no name in the store.
-            let noted = timeout(NOTING_MAX, self.context.store.put_profile(user, body)).await;
-            if !matches!(noted, Ok(Ok(()))) {
-                tracing::debug!(%user, "what a token says of its user cannot be stored, and will be later");
-                read_at_ms = now_ms - HEARD_FOR_MS + NOTED_AGAIN_MS;
-            }
-        }
-        let profile = UserProfile { name: names.name.text.clone(), picture: names.picture.text.clone() };
-        self.profiles.put(user, Arc::new(profile));
-        let name = names.name.text.clone();
-        self.profiles.put_heard(user, Heard { names, read_at_ms });
-        Ok(name)
-    }
-
-    /// [`Node::heard`] of a token that was issued just now.
-    ///
-    /// # Errors
-    /// When the store fails.
-    #[cfg(any(test, feature = "testkit"))]
-    pub async fn seen(&self, user: UserId, name: &str, picture: &str) -> StoreResult<()> {
-        let now_ms = self.now_ms();
-        let stamp = Stamp { issued_at_ms: now_ms, expires_at_ms: now_ms };
-        let said = Said { name: Some(name.to_owned()), picture: Some(picture.to_owned()), stamp };
-        self.heard(user, &said).await.map(drop)
-    }
-
-    async fn profiles_from_store(&self, users: &[UserId]) -> StoreResult<Vec<Option<UserProfile>>> {
-        let bodies = self.context.store.profiles(users).await?;
-        let decode = |body: Option<bytes::Bytes>| {
-            let decoded = body.map(|body| codec::decode_profile(&body)).transpose()?;
-            Ok(decoded.map(|(name, picture)| UserProfile { name, picture }))
-        };
-        bodies.into_iter().map(decode).collect()
-    }
-
-    /// Profiles of users, in their order; empty where nothing is known.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn profiles(&self, users: &[UserId]) -> StoreResult<Vec<UserProfile>> {
-        let mut profiles: Vec<Option<UserProfile>> = users
-            .iter()
-            .map(|user| self.profiles.known.get(user).map(|profile| UserProfile::clone(&profile)))
-            .collect();
-        let unknown: Vec<UserId> =
-            users.iter().zip(&profiles).filter(|(_, p)| p.is_none()).map(|(user, _)| *user).collect();
-        if !unknown.is_empty() {
-            let mut read = self.profiles_from_store(&unknown).await?.into_iter();
-            for (user, slot) in users.iter().zip(&mut profiles).filter(|(_, slot)| slot.is_none()) {
-                *slot = read.next().flatten();
-                if let Some(profile) = slot {
-                    self.profiles.put(*user, Arc::new(profile.clone()));
-                }
-            }
-        }
-        Ok(profiles.into_iter().map(Option::unwrap_or_default).collect())
-    }
-
     /// Blocks or unblocks a user.
     ///
     /// # Errors
@@ -196,10 +54,12 @@ impl Node {
         if whom == author.user {
             return Err(Reject::invalid("user_id", Flaw::NotAllowedHere).into());
         }
-        // One lock for both sides: what the room is told last must be what holds.
-        let _lock = self.user_lock(author.user.min(whom)).lock().await;
-        self.context.store.put_block(author.user, whom, blocked).await?;
-        self.users.tell_own(author.user, None, MomentBody::Block { whom, blocked });
+        {
+            // What the author's devices are told last must be what holds.
+            let _lock = self.user_lock(author.user.min(whom)).lock().await;
+            self.context.store.put_block(author.user, whom, blocked).await?;
+            self.users.tell_own(author.user, None, MomentBody::Block { whom, blocked });
+        }
         let Some(room) = self.context.store.find_p2p_room(author.user, whom).await? else {
             return Ok(());
         };
@@ -212,7 +72,10 @@ impl Node {
 
     /// Tells the p2p room of a pair whether either side blocks the other.
     pub(super) async fn tell_blocks(&self, a: UserId, b: UserId, room: RoomId) -> Call<()> {
+        // Others have the same lock: nobody waits for it while a room is woken.
         let handle = self.rooms.wake(room, false).await?;
+        // One for both sides, and asked again within it: what the room is told last must be what holds.
+        let _lock = self.user_lock(a.min(b)).lock().await;
         let blocked = self.either_blocks(a, b).await?;
         // A room that has just gone reads the blocks when it comes back.
         let _ = handle.tell(RoomMsg::Blocked(blocked));

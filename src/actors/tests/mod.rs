@@ -8,6 +8,7 @@ mod people;
 mod recovery;
 mod rooms;
 mod shares;
+mod stalls;
 mod store;
 mod streams;
 mod views;

@@ -47,6 +47,8 @@ pub(crate) struct ScriptedStore {
     inner: EmbeddedStore<MemoryEngine>,
     script: Mutex<VecDeque<Fate>>,
     list_panics: AtomicBool,
+    claims: Mutex<Option<Arc<Semaphore>>>,
+    is_silent_on_names: AtomicBool,
     delay_ms: AtomicU64,
     batches: Mutex<Vec<usize>>,
     running: AtomicUsize,
@@ -61,6 +63,8 @@ impl ScriptedStore {
             inner: EmbeddedStore::in_memory(),
             script: Mutex::default(),
             list_panics: AtomicBool::new(false),
+            claims: Mutex::default(),
+            is_silent_on_names: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
             batches: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -78,6 +82,18 @@ impl ScriptedStore {
     /// The next room list that is read panics.
     pub(crate) fn panic_at_list(&self) {
         self.list_panics.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on a claim takes one of the permits: rooms are woken one by one.
+    pub(crate) fn hold_claims(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.claims.lock() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// Whether profiles are never written, and nothing is said of it.
+    pub(crate) fn silent_on_names(&self, is_silent: bool) {
+        self.is_silent_on_names.store(is_silent, Ordering::Relaxed);
     }
 
     /// The next append waits until the semaphore has a permit.
@@ -178,6 +194,10 @@ impl Store for ScriptedStore {
 impl LogStore for ScriptedStore {
     async fn claim(&self, room: RoomId) -> Result<Epoch> {
         self.turn().await;
+        let gate = self.claims.lock().clone();
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
         self.inner.claim(room).await
     }
     async fn release(&self, room: RoomId, epoch: Epoch) -> Result<()> {
@@ -334,6 +354,9 @@ impl UserStore for ScriptedStore {
     }
     async fn put_profile(&self, user: UserId, profile: Bytes) -> Result<()> {
         self.turn().await;
+        if self.is_silent_on_names.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.inner.put_profile(user, profile).await
     }
     async fn profiles(&self, users: &[UserId]) -> Result<Vec<Option<Bytes>>> {

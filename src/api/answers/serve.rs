@@ -1,10 +1,15 @@
 //! Puts a connection's streams and their answers together: the protocol code is given [`Watched`] to start its streams
 //! with, and [`Served`] to answer them.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::body::Body;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use hyper::{body::Incoming, rt::Executor, service::Service};
 use parking_lot::Mutex;
 
@@ -13,7 +18,7 @@ use super::{
     pieces::{Outgoing, Progress},
     watch::{Ended, watch},
 };
-use crate::api::connection::Streams;
+use crate::{api::connection::Streams, telemetry::panics};
 
 /// Starts a connection's streams, each with an eye on what its client takes.
 #[derive(Clone)]
@@ -82,7 +87,19 @@ where
             // Before HTTP/2 a connection has one answer at a time, and its socket tells whether that is taken.
             *self.next.lock() = Some(Arc::clone(&progress));
         }
-        let (answer, used) = (self.inner.call(request), self.used.clone());
-        Box::pin(async move { Ok(Outgoing::of(answer.await?, progress, &used)) })
+        let (answer, used) = (panics::catch(|| self.inner.call(request)), self.used.clone());
+        Box::pin(async move {
+            let answered = match answer {
+                Ok(answer) => panics::caught(pin!(answer)).await,
+                Err(panicked) => Err(panicked),
+            };
+            let answer = answered.unwrap_or_else(|panicked| {
+                panicked.note("");
+                let mut mistake = Response::new(Body::from("a mistake of the server\n"));
+                *mistake.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                Ok(mistake)
+            });
+            Ok(Outgoing::of(answer?, progress, &used))
+        })
     }
 }

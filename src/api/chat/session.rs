@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -37,6 +37,7 @@ use crate::{
         status::{ApiError, with_reason},
         wire::{self, Dialect},
     },
+    telemetry::panics,
 };
 
 /// Commands of one session under way at a time; beyond, it is not read from.
@@ -189,6 +190,18 @@ impl Commands {
         Done { request_id, tag, reply: kinds::settled(method, &held, reply), held: Some(held), bytes }
     }
 
+    /// [`Commands::run`], which is answered also when it panics.
+    async fn answer(
+        self,
+        request: (pb::SessionRequest, usize),
+        turn: Turn,
+        under_way: Result<Arc<Charge>, ApiError>,
+    ) -> Done {
+        let (request_id, bytes) = (request.0.request_id, request.1);
+        let method = request.0.command.as_ref().map_or("", ChatService::method_of);
+        answered(request_id, bytes, method, self.run(request, turn, under_way)).await
+    }
+
     /// Lets a command in, as the door does with a call. The token may have ended while the command waited.
     async fn admit(&self, command: &Command) -> Result<Held, ApiError> {
         let Self { chat, caller, connection, .. } = self;
@@ -198,6 +211,15 @@ impl Commands {
         chat.door.still_holds(caller)?;
         Ok(held)
     }
+}
+
+/// A command that panics is answered like any other that fails; what it held is given back.
+async fn answered(request_id: u64, bytes: usize, method: &str, work: impl Future<Output = Done>) -> Done {
+    panics::caught(pin!(work)).await.unwrap_or_else(|panicked| {
+        panicked.note(method);
+        let error = ApiError::panicked(!kinds::is_read(method));
+        Done { request_id, tag: 0, reply: Err(error), held: None, bytes }
+    })
 }
 
 fn put_reply(chunk: &mut Chunk, done: Done) {
@@ -278,7 +300,7 @@ impl SessionBody {
                         let bytes = request.encoded_len();
                         let held = self.commands.hold(bytes);
                         *in_hand += bytes;
-                        running.push(Box::pin(self.commands.clone().run((request, bytes), turn, held)));
+                        running.push(Box::pin(self.commands.clone().answer((request, bytes), turn, held)));
                     }
                     Poll::Ready(Some(Err(status))) => return Poll::Ready(with_reason(status)),
                     Poll::Ready(None) => *input = None,
@@ -338,5 +360,24 @@ impl http_body::Body for SessionBody {
             State::Ended => Poll::Ready(None),
             State::Opening(_) | State::Open { .. } | State::Closing { .. } => Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_panics_is_answered_for_itself() {
+        let command = async {
+            tokio::task::yield_now().await;
+            panic!("a mistake, with secrets")
+        };
+        let done = answered(7, 30, "SendMessage", command).await;
+        let error = done.reply.unwrap_err();
+        assert_eq!((done.request_id, done.bytes, error.info().reason.as_str()), (7, 30, "internal"));
+        assert!(error.info().outcome_unknown && !error.message().contains("secrets"), "{error:?}");
+        let read = answered(8, 1, "GetRooms", async { panic!("a mistake") }).await;
+        assert!(!read.reply.unwrap_err().info().outcome_unknown, "a read changes nothing");
     }
 }

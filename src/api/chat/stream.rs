@@ -44,7 +44,7 @@ use crate::{
         room::{Author, Role},
         view::Seen,
     },
-    telemetry::metrics::ClientConnected,
+    telemetry::metrics::Connected,
 };
 
 /// Bytes of frames handed to the connection at a time, at least.
@@ -126,7 +126,7 @@ pub(super) struct Pump {
     announcing: Option<Announcing>,
     /// Events read from a log that wait for an announcement before them.
     read: VecDeque<Seen>,
-    _client: ClientConnected,
+    _client: Connected,
 }
 
 impl std::fmt::Debug for Pump {

@@ -210,6 +210,12 @@ impl ConnectError {
         Self { outcome_unknown: may_have_happened, ..error }
     }
 
+    /// The code of the server has a mistake, by which the call may have ended half done.
+    pub(super) fn panicked(may_have_happened: bool) -> Self {
+        let error = Self::new(Code::Internal, "a mistake of the server");
+        Self { outcome_unknown: may_have_happened, ..error }
+    }
+
     /// For an answer that is not gRPC at all.
     pub(super) fn from_http(status: StatusCode) -> Self {
         Self::new(Code::from_http(status), format!("HTTP status {status} instead of a gRPC answer"))

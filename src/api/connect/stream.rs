@@ -12,7 +12,7 @@ use std::{
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, header};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use prost_reflect::MessageDescriptor;
 use serde::Serialize;
 use tokio::time::Sleep;
@@ -30,6 +30,7 @@ use super::{
     route::Call,
     strict,
 };
+use crate::telemetry::panics;
 
 const CONTENT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
@@ -84,6 +85,31 @@ where
     let mut response = respond(headers, codec, accepted, body);
     *response.extensions_mut() = extensions;
     Ok(response)
+}
+
+/// How a call is told of an error that is not its service's.
+pub(super) struct Refusal {
+    shared: Arc<Shared>,
+    output: MessageDescriptor,
+    codec: Codec,
+    accepted: Compression,
+}
+
+impl Refusal {
+    /// Of a call that is about to be served.
+    pub(super) fn of(shared: &Arc<Shared>, call: &Call, request: &Request<Body>) -> Self {
+        let (codec, accepted) = (call.codec.unwrap_or(Codec::Proto), accepted(request.headers()));
+        Self { shared: Arc::clone(shared), output: call.method.output.clone(), codec, accepted }
+    }
+
+    /// The whole answer.
+    pub(super) fn told(self, error: ConnectError) -> Response<Body> {
+        let Self { shared, output, codec, accepted } = self;
+        let source = Source::Ended(Err(error), HeaderMap::new());
+        let body =
+            Translator { source, splitter: Splitter::default(), deadline: None, output, codec, accepted, shared };
+        respond(HeaderMap::new(), codec, accepted, body)
+    }
 }
 
 /// Reads the request message and calls the inner service.
@@ -194,21 +220,15 @@ impl http_body::Body for Translator {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
-        loop {
-            if this.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
-                this.deadline = None;
-                this.end(Err(ConnectError::deadline(MAY_HAVE_HAPPENED)), HeaderMap::new());
+        let data = match ready!(panics::catch_poll(cx, |cx| this.poll_data(cx))) {
+            Ok(data) => data,
+            Err(panicked) => {
+                panicked.note("");
+                this.end(Err(ConnectError::panicked(MAY_HAVE_HAPPENED)), HeaderMap::new());
+                this.finish()
             }
-            let Source::Open(body) = &mut this.source else {
-                let last = this.finish();
-                return Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))));
-            };
-            let frame = ready!(Pin::new(body).poll_frame(cx));
-            let messages = this.take(frame);
-            if !messages.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(messages))));
-            }
-        }
+        };
+        Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -217,6 +237,24 @@ impl http_body::Body for Translator {
 }
 
 impl Translator {
+    /// The next messages, or the last envelope; empty at the end.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        loop {
+            if self.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
+                self.deadline = None;
+                self.end(Err(ConnectError::deadline(MAY_HAVE_HAPPENED)), HeaderMap::new());
+            }
+            let Source::Open(body) = &mut self.source else {
+                return Poll::Ready(self.finish());
+            };
+            let frame = ready!(Pin::new(body).poll_frame(cx));
+            let messages = self.take(frame);
+            if !messages.is_empty() {
+                return Poll::Ready(messages);
+            }
+        }
+    }
+
     /// Translates a frame of the inner stream: to messages, or to the stream's end.
     fn take(&mut self, frame: Option<Result<Frame<Bytes>, axum::Error>>) -> Bytes {
         let frame = match frame {

@@ -1,6 +1,6 @@
 //! The rooms' logs and cursors, as the contract has them.
 
-use std::sync::Arc;
+use std::{collections::HashSet, pin::pin, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use crate::{
     domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, RoomId, Seq, UserId},
     storage::{
         CursorStore, Direction, Durability, LogStore, MessageKey, MessageRef, Projection, ReactionRow, Record, Result,
-        RoomHead, limits,
+        RoomHead, StoreError, StoreErrorKind, limits,
     },
     tasks::{self, TaskKind},
 };
@@ -29,8 +29,11 @@ use crate::{
 /// Heads read at once.
 const HEADS_AT_ONCE: usize = 64;
 
-/// Look-up rows of one key looked at: one, but for appends that did not come to be.
-const LEFT_BEHIND_MAX: usize = 64;
+/// Places looked at for one key: one, but for those of appends that did not come to be.
+const LEFT_BEHIND_MAX: usize = 2_000;
+
+/// Of these, looked at at once.
+const PLACES_AT_ONCE: usize = 8;
 
 /// Blocks of states read at once.
 const BLOCKS_AT_ONCE: usize = 4;
@@ -41,6 +44,9 @@ const BLOCKS_UNASKED: i64 = 4;
 impl Core {
     /// The first message that `is` the one, among those that look-up rows lead to. A row whose message is not in the
     /// log was left by an append that did not come to be.
+    ///
+    /// # Errors
+    /// `Overloaded` if it is not among very many: that it is not there cannot be said.
     async fn found(
         self: &Arc<Self>,
         op: &'static str,
@@ -48,14 +54,23 @@ impl Core {
         key: impl SerializeRow + Send + Sync,
         is: impl Fn(&Record, &MessageKey) -> bool,
     ) -> Result<Option<MessageRef>> {
-        let place = |(room, seq): (Uuid, i64)| Ok(Some((RoomId(room.into_bytes()), Seq(seq.cast_unsigned()))));
-        for (room, seq) in self.database.rows(op, statement, key, LEFT_BEHIND_MAX, place).await? {
-            let Some(record) = self.record(op, room, seq).await? else { continue };
+        let mut known: HashSet<(Uuid, i64)> = HashSet::new();
+        let place = |(room, seq): (Uuid, i64)| {
+            // A batch that is tried again leaves rows that lead to the same place.
+            Ok(known.insert((room, seq)).then(|| (RoomId(room.into_bytes()), Seq(seq.cast_unsigned()))))
+        };
+        let mut places = self.database.rows(op, statement, key, LEFT_BEHIND_MAX + 1, place).await?;
+        let is_more = places.len() > LEFT_BEHIND_MAX;
+        places.truncate(LEFT_BEHIND_MAX);
+        let look = |(room, seq)| async move { self.record(op, room, seq).await.map(|record| (room, seq, record)) };
+        let mut looks = pin!(stream::iter(places).map(look).buffered(PLACES_AT_ONCE));
+        while let Some((room, seq, record)) = looks.try_next().await? {
+            let Some(record) = record else { continue };
             if let Some(message) = record.message.as_ref().filter(|message| is(&record, message)) {
                 return Ok(Some(MessageRef { room, seq, id: message.id, hash: message.hash }));
             }
         }
-        Ok(None)
+        if is_more { Err(StoreError::new(StoreErrorKind::Overloaded, op)) } else { Ok(None) }
     }
 
     async fn record(self: &Arc<Self>, op: &'static str, room: RoomId, seq: Seq) -> Result<Option<Record>> {

@@ -17,6 +17,7 @@ mod blocks;
 mod cost;
 mod erase;
 mod frozen;
+mod left_behind;
 mod model;
 mod model_head;
 mod schema;
