@@ -37,7 +37,7 @@ use crate::{
         status::{ApiError, with_reason},
         wire::{self, Dialect},
     },
-    telemetry::panics,
+    telemetry::panics::{self, Panicked},
 };
 
 /// Commands of one session under way at a time; beyond, it is not read from.
@@ -199,7 +199,8 @@ impl Commands {
     ) -> Done {
         let (request_id, bytes) = (request.0.request_id, request.1);
         let method = request.0.command.as_ref().map_or("", ChatService::method_of);
-        answered(request_id, bytes, method, self.run(request, turn, under_way)).await
+        let work = pin!(self.run(request, turn, under_way));
+        panics::caught(work).await.unwrap_or_else(|panicked| panicked_on(&panicked, (request_id, bytes), method))
     }
 
     /// Lets a command in, as the door does with a call. The token may have ended while the command waited.
@@ -214,12 +215,9 @@ impl Commands {
 }
 
 /// A command that panics is answered like any other that fails; what it held is given back.
-async fn answered(request_id: u64, bytes: usize, method: &str, work: impl Future<Output = Done>) -> Done {
-    panics::caught(pin!(work)).await.unwrap_or_else(|panicked| {
-        panicked.note(method);
-        let error = ApiError::panicked(!kinds::is_read(method));
-        Done { request_id, tag: 0, reply: Err(error), held: None, bytes }
-    })
+fn panicked_on(panicked: &Panicked, (request_id, bytes): (u64, usize), method: &str) -> Done {
+    panicked.note(method);
+    Done { request_id, tag: 0, reply: Err(ApiError::panicked(!kinds::is_read(method))), held: None, bytes }
 }
 
 fn put_reply(chunk: &mut Chunk, done: Done) {
@@ -367,17 +365,14 @@ impl http_body::Body for SessionBody {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_command_that_panics_is_answered_for_itself() {
-        let command = async {
-            tokio::task::yield_now().await;
-            panic!("a mistake, with secrets")
-        };
-        let done = answered(7, 30, "SendMessage", command).await;
+    #[test]
+    fn a_command_that_panics_is_answered_for_itself() {
+        let panicked = panics::catch::<()>(|| panic!("a mistake, with secrets")).unwrap_err();
+        let done = panicked_on(&panicked, (7, 30), "SendMessage");
         let error = done.reply.unwrap_err();
         assert_eq!((done.request_id, done.bytes, error.info().reason.as_str()), (7, 30, "internal"));
         assert!(error.info().outcome_unknown && !error.message().contains("secrets"), "{error:?}");
-        let read = answered(8, 1, "GetRooms", async { panic!("a mistake") }).await;
+        let read = panicked_on(&panicked, (8, 1), "GetRooms");
         assert!(!read.reply.unwrap_err().info().outcome_unknown, "a read changes nothing");
     }
 }
