@@ -19,9 +19,19 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // the one place that may
     fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        #[cfg(feature = "testkit")]
+        let now_ms = now_ms + *WRONG_BY_MS;
+        now_ms
     }
 }
+
+/// Builds for tests can be given a clock that is wrong: by `TESTKIT_CLOCK_MS` in the environment.
+#[cfg(feature = "testkit")]
+static WRONG_BY_MS: std::sync::LazyLock<i64> = std::sync::LazyLock::new(|| {
+    let given = std::env::var("TESTKIT_CLOCK_MS").ok();
+    given.map_or(0, |ms| ms.parse().expect("TESTKIT_CLOCK_MS is a number of milliseconds"))
+});
 
 /// A clock that starts at a given time and follows tokio's, so that a paused test owns it.
 #[derive(Clone, Copy, Debug)]

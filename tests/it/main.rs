@@ -42,4 +42,5 @@ mod speak;
 mod streams;
 mod surface;
 mod tokens;
+mod tour;
 mod views;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A program on the path. With `TERTULIA_TEST_OPERATORS` it must be there.
-fn tool(name: &str) -> Option<PathBuf> {
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
     if found.is_none() {

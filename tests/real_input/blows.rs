@@ -2,34 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tertulia_proto::chat::v1::{GetMessageHistoryRequest, GetRoomsRequest, SendMessageRequest};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::time::Instant;
 
 use super::{
-    data::{READERS, TestRoom},
+    data::TestRoom,
     local::LocalServers,
+    meanwhile::{
+        STANDSTILL_MAX, read_page, until_degraded, until_ready, with_rooms_held, without_a_node, without_redis,
+        without_writes,
+    },
     postgres::Postgres,
     senders::Ledger,
     server::{Address, TestServer},
+    settings::Settings,
 };
 
-/// How long one node of three is away.
-const NODE_AWAY: Duration = Duration::from_secs(60);
-/// Longest time without a send acknowledged, or without a page of history read, while a node is away.
-const STANDSTILL_MAX: Duration = Duration::from_secs(15);
-/// How long a store takes no writes.
-const WITHOUT_WRITES: Duration = Duration::from_secs(2);
-/// Users whom the server has never seen.
-const NEWCOMERS: std::ops::Range<i64> = 7_700_000..7_800_000;
-/// Sends that must be acknowledged while Redis is away.
-const WITHOUT_REDIS: usize = 100;
-/// Between two sends of one who sends all the while.
-const SEND_EVERY: Duration = Duration::from_millis(50);
-/// Between two looks at a condition.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How far a clock that is wrong is ahead of the time.
+const CLOCK_AHEAD: Duration = Duration::from_secs(3_600);
 
 /// What happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,14 +37,24 @@ pub(crate) enum Blow {
     Disk,
     /// The database is read-only for a while.
     ReadOnly,
+    /// Somebody else holds the rows of all rooms but one, which goes on.
+    HeldRows,
+    /// Redis refuses the server's password for a while.
+    RedisCloses,
+    /// The server dies, lives a while with a clock that is an hour ahead, dies again and is set right.
+    Clock,
     /// One node of three dies and is away for a minute, in which sends and reads go on.
     Node,
 }
 
 impl Blow {
-    /// Whether the server dies of it.
-    pub(crate) fn ends_server(self) -> bool {
-        matches!(self, Self::Server | Self::Both)
+    /// How often the server dies of it.
+    pub(crate) fn deaths(self) -> u64 {
+        match self {
+            Self::Server | Self::Both => 1,
+            Self::Clock => 3,
+            _ => 0,
+        }
     }
 }
 
@@ -144,16 +143,38 @@ impl Backing {
                     until_ready(server, true).await;
                 }
             }
+            Blow::HeldRows => {
+                let Self::Postgres(postgres) = self else { panic!("only PostgreSQL has locks") };
+                let [free, held @ ..] = rooms else { panic!("a room is free") };
+                let ids: Vec<_> = held.iter().map(|room| &*room.id).collect();
+                let stuck = postgres.hold(&ids, with_rooms_held(server, (free, &held[0]), ledger)).await;
+                ledger.note(stuck.await.unwrap());
+            }
             Blow::RedisEmptied => self.servers().flush_redis().await,
             Blow::Redis => {
                 self.servers().ctl("kill", "redis");
-                let wanted = ledger.imported() + WITHOUT_REDIS;
-                let began = Instant::now();
-                while ledger.imported() < wanted {
-                    assert!(began.elapsed() < NODE_AWAY, "nothing goes on without Redis");
-                    sleep(LOOK_EVERY).await;
-                }
+                without_redis(ledger).await;
                 self.servers().ctl_beside("start", "redis").await;
+            }
+            Blow::RedisCloses => {
+                self.servers().close_redis().await;
+                until_degraded(server, "redis", true).await;
+                without_redis(ledger).await;
+                self.servers().open_redis().await;
+                until_degraded(server, "redis", false).await;
+            }
+            Blow::Clock => {
+                let settings = Settings::of(&rooms[0]);
+                for (number, ahead) in (1..).zip([CLOCK_AHEAD, Duration::ZERO, Duration::ZERO]) {
+                    server.kill();
+                    server.set_clock_ahead(ahead);
+                    server.start_again().await;
+                    if number > 1 {
+                        settings.assert_in_effect(&server.at, number - 1).await;
+                    }
+                    settings.set(&server.at, number).await;
+                    settings.assert_in_effect(&server.at, number).await;
+                }
             }
             Blow::Node => {
                 let servers = Arc::clone(self.servers());
@@ -163,122 +184,4 @@ impl Backing {
             }
         }
     }
-}
-
-/// Sees to it that a server whose store takes no writes says so, and answers whoever only reads, also one it has never
-/// seen.
-async fn without_writes(server: &TestServer, rooms: &[TestRoom]) {
-    until_ready(server, false).await;
-    let until = Instant::now() + WITHOUT_WRITES;
-    for newcomer in NEWCOMERS {
-        let stranger = server.at.client(newcomer, false);
-        stranger.get_rooms(GetRoomsRequest::default()).await.expect("a newcomer is answered");
-        for room in rooms {
-            assert!(read_page(&server.at, room).await, "{} cannot be read", room.name);
-        }
-        if Instant::now() > until {
-            break;
-        }
-    }
-    let (status, reasons) = server.health().await;
-    assert_eq!((status, reasons.contains_key("store")), (503, true), "{reasons:?}");
-}
-
-async fn until_ready(server: &TestServer, wanted: bool) {
-    let began = Instant::now();
-    loop {
-        let (status, reasons) = server.health().await;
-        if (status == 200) == wanted {
-            return;
-        }
-        assert!(began.elapsed() < STANDSTILL_MAX, "{status}: {reasons:?}");
-        sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Sees to it that sends and reads go on for as long as the node is away. Somebody sends in every room, whatever the
-/// import comes to meanwhile.
-async fn without_a_node(at: &Address, ledger: &Arc<Ledger>, rooms: &[TestRoom]) {
-    let until = Instant::now() + NODE_AWAY;
-    let (first, mut pages, mut refused) = (ledger.acked(), 0, 0);
-    let mut senders = JoinSet::new();
-    for room in rooms {
-        senders.spawn(keep_sending(room.clone(), at.clone(), Arc::clone(ledger), until));
-    }
-    let (mut sends, mut reads) = (Progress::new(), Progress::new());
-    while Instant::now() < until {
-        let room = &rooms[pages % rooms.len()];
-        if read_page(at, room).await {
-            pages += 1
-        } else {
-            refused += 1
-        }
-        sends.look("sends", ledger.acked());
-        reads.look("reads", pages);
-        sleep(LOOK_EVERY).await;
-    }
-    let mut took = senders.join_all().await.concat();
-    took.sort_unstable();
-    let seconds = |took: Option<&Duration>| took.map_or(0.0, Duration::as_secs_f64);
-    eprintln!(
-        "{:.0} s with two nodes of three: {} sends acknowledged, {:.1} s without one at most; {pages} pages read, \
-         {refused} refused, {:.1} s without one at most; a send took {:.3} s (median), {:.1} s (longest)",
-        NODE_AWAY.as_secs_f64(),
-        ledger.acked() - first,
-        sends.longest.as_secs_f64(),
-        reads.longest.as_secs_f64(),
-        seconds(took.get(took.len() / 2)),
-        seconds(took.last()),
-    );
-}
-
-/// Sends one message after the other; how long each took.
-async fn keep_sending(room: TestRoom, at: Address, ledger: Arc<Ledger>, until: Instant) -> Vec<Duration> {
-    let (user, mut took) = (room.crowd[0], Vec::new());
-    let client = at.client(user, false);
-    while Instant::now() < until {
-        let request = SendMessageRequest {
-            room_id: room.id.clone(),
-            content: format!("still here, {}", took.len()),
-            client_message_id: format!("meanwhile:{user}:{}", took.len()),
-            ..SendMessageRequest::default()
-        };
-        let began = Instant::now();
-        ledger.note(client.send_until_acked(request, NODE_AWAY).await);
-        took.push(began.elapsed());
-        sleep(SEND_EVERY).await;
-    }
-    took
-}
-
-/// A count that must grow.
-struct Progress {
-    count: usize,
-    since: Instant,
-    longest: Duration,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { count: 0, since: Instant::now(), longest: Duration::ZERO }
-    }
-
-    fn look(&mut self, what: &str, count: usize) {
-        self.longest = self.longest.max(self.since.elapsed());
-        assert!(self.since.elapsed() < STANDSTILL_MAX, "no {what} go on with a node away");
-        if count > self.count {
-            (self.count, self.since) = (count, Instant::now());
-        }
-    }
-}
-
-/// Reads a page of history from its beginning: what no room that is awake has in memory.
-async fn read_page(at: &Address, room: &TestRoom) -> bool {
-    let request = GetMessageHistoryRequest {
-        room_id: room.id.clone(),
-        after_seq: Some(0),
-        limit: 50,
-        ..GetMessageHistoryRequest::default()
-    };
-    at.client(READERS.start, false).get_message_history(request).await.is_ok_and(|page| !page.messages.is_empty())
 }

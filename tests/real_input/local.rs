@@ -4,13 +4,16 @@
 use std::process::Command;
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream},
     net::TcpStream,
 };
 
 /// Commits that are acknowledged after they are on the disk: a node that is killed has all that it said it has.
 /// `periodic`, which is quicker, forgets up to the last tenth of a second.
 const COMMIT_LOG: (&str, &str) = ("TERTULIA_TEST_SERVERS_SYNC", "group");
+
+/// Which the server under test is not told.
+const REDIS_PASSWORD: &str = "changed";
 
 /// Servers that are up.
 pub(crate) struct LocalServers {
@@ -81,11 +84,31 @@ impl LocalServers {
 
     /// FLUSHALL.
     pub(crate) async fn flush_redis(&self) {
-        let mut redis = TcpStream::connect(&self.redis).await.expect("Redis is there");
-        redis.write_all(b"FLUSHALL\r\n").await.expect("Redis listens");
-        let mut answer = [0; 5];
-        redis.read_exact(&mut answer).await.expect("Redis answers");
-        assert_eq!(&answer, b"+OK\r\n");
+        self.tell_redis(&["FLUSHALL"]).await;
+    }
+
+    /// Has Redis want a password that nobody has, and ends the connections that were let in before.
+    pub(crate) async fn close_redis(&self) {
+        let set = format!("CONFIG SET requirepass {REDIS_PASSWORD}");
+        self.tell_redis(&[&set, "CLIENT KILL TYPE normal SKIPME yes"]).await;
+    }
+
+    /// Has Redis let everybody in again.
+    pub(crate) async fn open_redis(&self) {
+        let auth = format!("AUTH {REDIS_PASSWORD}");
+        self.tell_redis(&[&auth, "CONFIG SET requirepass \"\""]).await;
+    }
+
+    /// Gives commands one after the other; none may be refused.
+    async fn tell_redis(&self, commands: &[&str]) {
+        let mut redis = BufStream::new(TcpStream::connect(&self.redis).await.expect("Redis is there"));
+        for command in commands {
+            redis.write_all(format!("{command}\r\n").as_bytes()).await.expect("Redis listens");
+            redis.flush().await.expect("Redis listens");
+            let mut answer = String::new();
+            redis.read_line(&mut answer).await.expect("Redis answers");
+            assert!(answer.starts_with("+OK") || answer.starts_with(':'), "{command}: {answer}");
+        }
     }
 }
 

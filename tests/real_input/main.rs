@@ -14,11 +14,13 @@ mod blows;
 mod cassandra;
 mod data;
 mod local;
+mod meanwhile;
 mod moving;
 mod postgres;
 mod readers;
 mod senders;
 mod server;
+mod settings;
 mod truth;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -42,10 +44,24 @@ use truth::RoomTruth;
 type Blows = [(usize, Blow)];
 
 const OVER_FILES: &Blows =
-    &[(20, Blow::Server), (35, Blow::Disk), (50, Blow::Server), (65, Blow::Disk), (80, Blow::Server)];
-const OVER_POSTGRES: &Blows = &[(20, Blow::Server), (40, Blow::Database), (60, Blow::ReadOnly), (80, Blow::Both)];
-const OVER_CASSANDRA: &Blows =
-    &[(15, Blow::Server), (30, Blow::RedisEmptied), (45, Blow::Database), (60, Blow::Redis), (75, Blow::Both)];
+    &[(20, Blow::Server), (35, Blow::Disk), (50, Blow::Clock), (65, Blow::Disk), (80, Blow::Server)];
+const OVER_POSTGRES: &Blows = &[
+    (15, Blow::Server),
+    (30, Blow::Database),
+    (45, Blow::ReadOnly),
+    (55, Blow::HeldRows),
+    (70, Blow::Clock),
+    (85, Blow::Both),
+];
+const OVER_CASSANDRA: &Blows = &[
+    (10, Blow::Server),
+    (20, Blow::RedisEmptied),
+    (30, Blow::RedisCloses),
+    (45, Blow::Database),
+    (55, Blow::Redis),
+    (65, Blow::Clock),
+    (80, Blow::Both),
+];
 const OVER_RING: &Blows = &[(10, Blow::Server), (20, Blow::Node)];
 /// Hours carried over Cassandra, which has to answer on the same two cores: as many as leave the test about a minute and a half.
 const CASSANDRA_HOURS: usize = 2;
@@ -124,7 +140,7 @@ async fn live_through(blows: &Blows, mut backing: Backing, hours: usize) {
     stage("read");
 
     let mut found = ledger.take_wrong();
-    let deaths = blows.iter().filter(|(_, blow)| blow.ends_server()).count() as u64;
+    let deaths = blows.iter().map(|(_, blow)| blow.deaths()).sum();
     found.extend(judge_conditions(&readers, deaths));
     let truths = read_all(&server, &rooms).await;
     found.extend(judge(&server, &logs, &rooms, &ledger, &truths, &readers).await);

@@ -109,6 +109,25 @@ impl Postgres {
         true
     }
 
+    /// Locks the rows by which these rooms are written, in a transaction of somebody else's, until `until` is done.
+    pub(crate) async fn hold<T>(&self, rooms: &[&str], until: impl Future<Output = T>) -> T {
+        let (mut client, connection) = self.config.connect(NoTls).await.unwrap();
+        let rooms: Vec<_> = rooms.iter().map(|room| format!("'{room}'")).collect();
+        let select =
+            format!("SELECT 1 FROM {}.room_control WHERE room IN ({}) FOR UPDATE", self.schema, rooms.join(","));
+        let holding = async move {
+            let held = client.transaction().await.unwrap();
+            assert_eq!(held.query(&select, &[]).await.unwrap().len(), rooms.len());
+            let done = until.await;
+            held.rollback().await.unwrap();
+            done
+        };
+        // The connection ends with its client.
+        let (done, ended) = tokio::join!(holding, connection);
+        ended.unwrap();
+        done
+    }
+
     /// Starts on the same directory and port; returns when it answers.
     pub(crate) async fn start_again(&mut self) {
         let Some(own) = &mut self.own else { return };

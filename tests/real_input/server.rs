@@ -21,7 +21,10 @@ use tertulia::{
     client::{Client, ClientOptions},
     clock::{Clock as _, SystemClock},
 };
-use tertulia_proto::admin::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
+use tertulia_proto::{
+    admin::v1::{GetStatusRequest, admin_service_client::AdminServiceClient},
+    tokens::v1::tokens_service_client::TokensServiceClient,
+};
 use tokio::time::{Instant, sleep};
 use tonic::{
     Request, Status,
@@ -37,10 +40,13 @@ const START_MAX: Duration = Duration::from_secs(120);
 const DRAIN_MAX: Duration = Duration::from_secs(45);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Tokens are good for longer than a server's clock is wrong by.
+const TOKEN_TTL: Duration = Duration::from_secs(3 * 3_600);
 /// Lines of the server's log that are printed after a failure.
 const LOG_TAIL: usize = 40;
 
 pub(crate) type Admin = AdminServiceClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Devices = TokensServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// A child that does not outlive its owner.
 pub(crate) struct Running(pub(crate) Child);
@@ -62,14 +68,7 @@ pub(crate) struct Address {
 
 impl Address {
     pub(crate) fn token(&self, user_id: i64, name: &str, admin: bool) -> String {
-        let spec = TokenSpec {
-            user_id,
-            name,
-            picture: "",
-            admin,
-            ttl: Duration::from_secs(3_600),
-            now_ms: SystemClock.now_ms(),
-        };
+        let spec = TokenSpec { user_id, name, picture: "", admin, ttl: TOKEN_TTL, now_ms: SystemClock.now_ms() };
         let options = AuthOptions::new(Vec::new());
         self.key.mint(&spec, &options)
     }
@@ -100,11 +99,23 @@ impl Address {
     }
 
     pub(crate) fn admin(&self) -> Admin {
+        let bearer = self.bearer(OPERATOR, "operator", true);
+        AdminServiceClient::with_interceptor(self.channel(), bearer).max_decoding_message_size(64 << 20)
+    }
+
+    /// The tokens of a user's devices.
+    pub(crate) fn devices(&self, user: i64) -> Devices {
+        let bearer = self.bearer(user, &format!("user {user}"), false);
+        TokensServiceClient::with_interceptor(self.channel(), bearer)
+    }
+
+    fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(self.url.clone()).expect("the address is a URL");
-        let channel = endpoint.connect_timeout(Duration::from_secs(5)).connect_lazy();
-        let bearer = format!("Bearer {}", self.token(OPERATOR, "operator", true));
-        let bearer = Bearer(bearer.parse().expect("a token is ASCII"));
-        AdminServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(64 << 20)
+        endpoint.connect_timeout(Duration::from_secs(5)).connect_lazy()
+    }
+
+    fn bearer(&self, user: i64, name: &str, admin: bool) -> Bearer {
+        Bearer(format!("Bearer {}", self.token(user, name, admin)).parse().expect("a token is ASCII"))
     }
 
     /// The operator as a user of the chat service.
@@ -132,6 +143,8 @@ pub(crate) struct TestServer {
     settings: &'static [&'static str],
     dir: Option<TempDir>,
     port: u16,
+    /// How far the server's clock is ahead of the time.
+    clock_ahead: Duration,
     running: Option<Running>,
 }
 
@@ -153,7 +166,7 @@ impl TestServer {
         std::fs::create_dir(&data).unwrap();
         let key = dev_key::load_or_create(&data).unwrap();
         let at = Address { url: format!("http://127.0.0.1:{port}"), key };
-        let mut server = Self { at, store, settings, dir: Some(dir), port, running: None };
+        let mut server = Self { at, store, settings, dir: Some(dir), port, clock_ahead: Duration::ZERO, running: None };
         server.start_again().await;
         server
     }
@@ -206,6 +219,7 @@ impl TestServer {
     pub(crate) async fn start_again(&mut self) {
         assert!(self.running.is_none(), "it runs already");
         let mut command = self.command();
+        command.env("TESTKIT_CLOCK_MS", self.clock_ahead.as_millis().to_string());
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         for set in self.settings {
@@ -221,6 +235,11 @@ impl TestServer {
             assert!(Instant::now() < deadline, "no answer yet: {status}");
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Sets its clock ahead of the time, from its next start on.
+    pub(crate) fn set_clock_ahead(&mut self, by: Duration) {
+        self.clock_ahead = by;
     }
 
     /// Sets how long the server may make a file: with 1 byte it can write none.

@@ -47,7 +47,7 @@ fn test() -> Vec<Step> {
         step("tests", "unit, property, conformance on every store, integration, simulation, real input", tests),
         step("it-postgres", "integration tests over PostgreSQL", || integration_over("postgres")),
         step("it-scylla", "integration tests over Cassandra or ScyllaDB", || integration_over("scylla")),
-        step("operators", "metrics, nginx and Caddy as operators use them", operators),
+        step("operators", "metrics, nginx and Caddy as operators use them; the README's tour", operators),
         step("doctests", "examples in the documentation", doctests),
         step("connect", "the official Connect conformance suite", connect),
         step("budget", "sizes of files and functions", budget),
@@ -131,7 +131,8 @@ fn ring() -> Result<()> {
 
 /// With the tools of operators on the path.
 fn operators() -> Result<()> {
-    let args = ["test", "--workspace", "--test=it", TESTKIT, "operators"];
+    needs_go("grpcurl")?;
+    let args = ["test", "--workspace", "--test=it", TESTKIT, "--", "operators", "tour"];
     tools::run(tools::root()?.join(OPERATORS), tools::cargo_line(args).into_iter().skip(1), &[])
 }
 
