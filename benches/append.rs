@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use divan::{Bencher, counter::ItemsCount};
 use tertulia::{
-    domain::ids::{BodyHash, ClientMessageId, Epoch, MessageId, Ordinal, RoomId, Seq, UserId},
+    domain::ids::{ClientMessageId, Epoch, MessageId, Ordinal, RoomId, Seq, UserId},
     storage::{
         Direction, MessageKey, Position, Projection, Record, RoomHead, Store,
         embedded::{EmbeddedStore, OpenOptions, SyncPolicy},
@@ -69,7 +69,6 @@ fn message(seq: u64) -> Record {
         message: Some(MessageKey {
             id: MessageId(id),
             client_id: ClientMessageId(format!("018f4e2a-0000-7000-8000-{id:012}").into()),
-            hash: BodyHash([7; 16]),
             external: None,
         }),
         body: Bytes::from_static(&[b'x'; 100]),

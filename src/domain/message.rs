@@ -180,7 +180,8 @@ pub struct Message {
     pub at_ms: i64,
     /// The sender's own id of it.
     pub client_id: ClientMessageId,
-    /// Hash of what was sent first.
+    /// Hash of what was sent first; of a deleted message nothing is left of it. It never stands beside a sealed text:
+    /// whoever reads the store could try texts against it.
     pub hash: BodyHash,
     /// What it says now; empty once deleted.
     pub draft: Arc<Draft>,
@@ -223,12 +224,20 @@ impl Message {
     pub fn erased(&self) -> Self {
         Self {
             draft: Arc::new(Draft { message_type: self.draft.message_type, ..Draft::default() }),
+            hash: BodyHash::default(),
             deleted: true,
             reactions: Vec::new(),
             pinned: false,
             edits: Vec::new(),
             ..self.clone()
         }
+    }
+
+    /// Whether a send under its client id, with a draft of this hash, is the same send again. What a deleted message said
+    /// is not known any more: then the client id alone decides.
+    #[must_use]
+    pub fn is_repeated_by(&self, hash: BodyHash) -> bool {
+        self.deleted || self.hash == hash
     }
 
     /// Whether its state is still what it was when sent.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 pub use crate::domain::position::{Position, RoomHead};
 
-use crate::domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId};
+use crate::domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId};
 
 /// One event of a room's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,8 +35,6 @@ pub struct MessageKey {
     pub id: MessageId,
     /// The sender's own id of it.
     pub client_id: ClientMessageId,
-    /// Tells a retry from another message.
-    pub hash: BodyHash,
     /// Its twin elsewhere.
     pub external: Option<ExternalRef>,
 }
@@ -50,8 +48,6 @@ pub struct MessageRef {
     pub seq: Seq,
     /// Its id.
     pub id: MessageId,
-    /// Hash of what the send said.
-    pub hash: BodyHash,
 }
 
 /// A member's row in a room, and the room's row in the member's list: written and removed together.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prost::Message as _;
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
+use tertulia::tasks::{self, TaskKind};
 use tertulia_proto::chat::v1::{self as pb, session_reply::Result as Answer, session_request::Command};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
 
@@ -173,8 +174,11 @@ async fn a_socket_that_takes_nothing_is_closed() {
          content-type: application/json\r\nauthorization: Bearer {token}\r\n\r\n{body}",
         body.len()
     );
-    // More than the system's buffers hold.
-    let _ = socket.write_all(one.repeat(60).as_bytes()).await;
+    // More than the system's buffers hold: the writing ends with the connection, and the looking begins with it.
+    let writing = tasks::spawn(TaskKind::Client, async move {
+        let _ = socket.write_all(one.repeat(60).as_bytes()).await;
+        socket
+    });
     let started = Instant::now();
     let mut seen = false;
     loop {
@@ -187,7 +191,7 @@ async fn a_socket_that_takes_nothing_is_closed() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(metric(&client, &sandbox, "chat_answer_bytes_waiting").await, 0.0);
-    drop(socket);
+    drop(writing.await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

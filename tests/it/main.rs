@@ -37,6 +37,7 @@ mod redis;
 mod relational;
 mod restart;
 mod rooms;
+mod secrets;
 mod session;
 mod speak;
 mod streams;

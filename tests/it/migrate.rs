@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tertulia::{
-    domain::ids::{BodyHash, ClientMessageId, Epoch, MessageId, Ordinal, RoomId, Seq, UserId},
+    domain::ids::{ClientMessageId, Epoch, MessageId, Ordinal, RoomId, Seq, UserId},
     storage::{
         LogStore as _, MessageKey, Projection, Record, RoomHead, Store as _, UserStore as _,
         embedded::{DiskEngine, EmbeddedStore, OpenOptions},
@@ -35,7 +35,6 @@ fn record(room: u8, seq: u64) -> Record {
         message: Some(MessageKey {
             id: MessageId(id),
             client_id: ClientMessageId(format!("c{id}").into()),
-            hash: BodyHash([1; 16]),
             external: None,
         }),
         body: format!("message {id}").into(),

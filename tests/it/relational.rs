@@ -241,8 +241,9 @@ async fn everything_comes_over_once_however_often_it_is_killed() {
     let mut sandbox = Sandbox::with(&[("encryption.key", KEY), ("encryption.iv", IV)]).await;
     sandbox.stop().await;
     let mut kills = 0;
-    for after_ms in [1_500, 2_500, 2_500] {
-        let mut child = import(&sandbox, &tables, &["--rows-per-s", "600"]).spawn().unwrap();
+    // A busy machine takes a second to come to the first row.
+    for after_ms in [2_000, 3_500, 3_500] {
+        let mut child = import(&sandbox, &tables, &["--rows-per-s", "400"]).spawn().unwrap();
         tokio::time::sleep(Duration::from_millis(after_ms)).await;
         kills += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();

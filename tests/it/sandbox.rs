@@ -130,6 +130,13 @@ impl Sandbox {
         self.server.take().unwrap()
     }
 
+    /// Everything that the store holds, with all else in the data directory.
+    pub(crate) async fn stored(&self) -> Vec<u8> {
+        let mut all = store::dump(&self.store).await.into_bytes();
+        read_all(self.dir.path(), &mut all);
+        all
+    }
+
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.as_ref().unwrap().addr()
@@ -173,6 +180,17 @@ impl Sandbox {
     /// A caller with this token.
     pub(crate) fn caller(&self, token: Option<&str>) -> User {
         User::new(self.addr(), 0, token.map(str::to_owned))
+    }
+}
+
+fn read_all(dir: &Path, all: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, all);
+        } else {
+            all.extend(std::fs::read(&path).unwrap());
+        }
     }
 }
 

@@ -114,7 +114,7 @@ impl Node {
 
     /// The answer to a send whose client id is in the log already.
     async fn sent_before(&self, sending: &Sending, handle: &RoomHandle, found: MessageRef) -> Call<SendAck> {
-        if found.room != sending.room || found.hash != sending.hash {
+        if found.room != sending.room {
             return Err(Reject::ClientMessageIdReused.into());
         }
         let (head, epoch) = handle.read(|s| (s.head.seq, s.epoch));
@@ -124,6 +124,9 @@ impl Node {
         }
         let access = self.access(Author { admin: true, ..sending.author }, sending.room).await?;
         let message = self.message_at(&access, found.seq).await?.ok_or(CallError::Gone)?;
+        if !message.is_repeated_by(sending.hash) {
+            return Err(Reject::ClientMessageIdReused.into());
+        }
         Ok(SendAck { message, duplicate: true, durability: self.context.options.durability, epoch })
     }
 
@@ -132,12 +135,14 @@ impl Node {
     async fn sent_as_member(&self, sending: &Sending) -> Call<SendAck> {
         let store = &self.context.store;
         let found = store.find_client_message(sending.author.user, &sending.client_id).await?;
-        let found = found.filter(|found| found.room == sending.room && found.hash == sending.hash);
-        let Some(seq) = found.map(|found| found.seq) else {
+        let Some(seq) = found.filter(|found| found.room == sending.room).map(|found| found.seq) else {
             return Err(Reject::RoomNotFound.into());
         };
         let epoch = store.record(sending.room, seq).await?.map(|record| record.epoch).ok_or(CallError::Gone)?;
         let message = load::message(&**store, sending.room, seq).await?.ok_or(CallError::Gone)?;
+        if !message.is_repeated_by(sending.hash) {
+            return Err(Reject::RoomNotFound.into());
+        }
         Ok(SendAck { message, duplicate: true, durability: self.context.options.durability, epoch })
     }
 

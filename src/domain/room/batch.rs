@@ -88,7 +88,7 @@ impl<'a> Batch<'a> {
             let Some(message) = self.state.warm_message(seq) else {
                 return Ok(Sent::LookAgain);
             };
-            return if message.hash == send.hash {
+            return if message.is_repeated_by(send.hash) {
                 Ok(Sent::Before(Arc::clone(message)))
             } else {
                 Err(Reject::ClientMessageIdReused)
@@ -96,7 +96,7 @@ impl<'a> Batch<'a> {
         }
         let key = (author.user, send.client_id.clone());
         if let Some(index) = self.fresh.get(&key) {
-            let same = self.events.get(*index).and_then(Event::message).is_some_and(|m| m.hash == send.hash);
+            let same = self.events.get(*index).and_then(Event::message).is_some_and(|m| m.is_repeated_by(send.hash));
             return if same { Ok(Sent::Again(*index)) } else { Err(Reject::ClientMessageIdReused) };
         }
         if send.absent_until < self.state.known_after() {

@@ -35,7 +35,6 @@ pub fn encode_event(event: &Event) -> Record {
         message: event.message().map(|m| MessageKey {
             id: m.id,
             client_id: m.client_id.clone(),
-            hash: m.hash,
             external: m.draft.external.clone(),
         }),
         body,

@@ -35,7 +35,20 @@ fn draft_out(draft: &Draft, deleted: bool) -> stored::Draft {
             .map(|e| vec![e.source.clone(), e.chat.clone(), e.message.clone()])
             .unwrap_or_default(),
         deleted,
+        hash: Vec::new(),
     }
+}
+
+/// A hash as it is stored: nothing, if there is none.
+fn hash_out(hash: BodyHash) -> Vec<u8> {
+    if hash == BodyHash::default() { Vec::new() } else { hash.0.to_vec() }
+}
+
+fn hash_in(stored: Vec<u8>) -> Result<Option<BodyHash>> {
+    if stored.is_empty() {
+        return Ok(None);
+    }
+    stored.try_into().map(|hash| Some(BodyHash(hash))).map_err(|_| corrupt("body hash"))
 }
 
 fn attachment_out(file: &Attachment) -> stored::Attachment {
@@ -101,7 +114,7 @@ pub(super) fn state_out(message: &Message) -> stored::State {
         sender: message.sender.0,
         at_ms: message.at_ms,
         client_id: message.client_id.0.to_string(),
-        hash: message.hash.0.to_vec(),
+        hash: hash_out(message.hash),
         draft: Some(draft_out(&message.draft, message.deleted)),
         edited_at_ms: message.edited_at_ms,
         edits: message.edits.iter().map(|s| s.0).collect(),
@@ -125,7 +138,8 @@ pub(super) fn state_in(room: RoomId, stored: stored::State) -> Result<Message> {
         sender: UserId(stored.sender),
         at_ms: stored.at_ms,
         client_id: ClientMessageId(stored.client_id.into()),
-        hash: BodyHash(stored.hash.try_into().map_err(|_| corrupt("body hash"))?),
+        // Older programs left it there.
+        hash: hash_in(stored.hash)?.filter(|_| !deleted).unwrap_or_default(),
         draft: Arc::new(draft_in(draft)?),
         edited_at_ms: stored.edited_at_ms,
         edits: stored.edits.into_iter().map(Seq).collect(),
@@ -153,7 +167,7 @@ pub fn decode_state(room: RoomId, bytes: &[u8]) -> Result<Message> {
 /// The body of a message's log row.
 #[must_use]
 pub fn message_body(message: &Message) -> Bytes {
-    bytes_of(&draft_out(&message.draft, message.deleted))
+    bytes_of(&stored::Draft { hash: hash_out(message.hash), ..draft_out(&message.draft, message.deleted) })
 }
 
 /// Reads a message's log row, in the state it was sent in.
@@ -162,8 +176,16 @@ pub fn message_body(message: &Message) -> Bytes {
 /// `Corrupt`.
 pub fn decode_message(room: RoomId, record: &Record) -> Result<Message> {
     let key = record.message.as_ref().ok_or_else(|| corrupt("message row without keys"))?;
-    let stored: stored::Draft = parse(&record.body)?;
+    let mut stored: stored::Draft = parse(&record.body)?;
     let deleted = stored.deleted;
+    let hash = hash_in(std::mem::take(&mut stored.hash))?;
+    let draft = draft_in(stored)?;
+    let hash = match hash {
+        Some(hash) => hash,
+        None if deleted => BodyHash::default(),
+        // An older program's: it kept the hash beside the body, where nobody believes it any more.
+        None => draft.hash(room),
+    };
     Ok(Message {
         id: key.id,
         room,
@@ -172,8 +194,8 @@ pub fn decode_message(room: RoomId, record: &Record) -> Result<Message> {
         sender: record.actor,
         at_ms: record.at_ms,
         client_id: key.client_id.clone(),
-        hash: key.hash,
-        draft: Arc::new(draft_in(stored)?),
+        hash,
+        draft: Arc::new(draft),
         edited_at_ms: 0,
         edits: Vec::new(),
         deleted,

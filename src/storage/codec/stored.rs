@@ -28,6 +28,9 @@ pub(super) struct Draft {
     pub(super) external: Vec<String>,
     #[prost(bool, tag = "12")]
     pub(super) deleted: bool,
+    /// Of a log row alone: the hash of what was sent. Older programs kept it beside the body.
+    #[prost(bytes = "vec", tag = "13")]
+    pub(super) hash: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use super::{Listing, MemberRow, MessageKey, Projection, Record, RoomHead, Store, StoreError, StoreErrorKind};
 use crate::{
     clock::SharedClock,
-    domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
+    domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
 };
 
 pub mod append;
@@ -299,7 +299,6 @@ pub fn message(room: RoomId, seq: u64, sender: i64) -> Record {
         message: Some(MessageKey {
             id: MessageId(id),
             client_id: ClientMessageId(format!("c{id}").into()),
-            hash: BodyHash([seq.to_be_bytes()[7]; 16]),
             external: None,
         }),
         body: Bytes::from(format!("message {seq}")),

@@ -83,7 +83,7 @@ impl Prepared {
     }
 
     fn add_lookups(&mut self, room: RoomId, record: &Record, message: &MessageKey) {
-        let found = rows::encode_message_ref(&MessageRef { room, seq: record.seq, id: message.id, hash: message.hash });
+        let found = rows::encode_message_ref(&MessageRef { room, seq: record.seq, id: message.id });
         if let Some(external) = &message.external {
             self.add_exclusive(message.id, external, found.clone());
         }

@@ -73,6 +73,13 @@ impl<'a> Reader<'a> {
         if reader.u8()? == version { Ok(reader) } else { Err(Fault::corrupt(what)) }
     }
 
+    /// A reader of a value that has one of several versions, and which.
+    pub fn of_versions(bytes: &'a [u8], versions: &[u8], what: &'static str) -> Outcome<(Self, u8)> {
+        let mut reader = Self::new(bytes, what);
+        let version = reader.u8()?;
+        if versions.contains(&version) { Ok((reader, version)) } else { Err(Fault::corrupt(what)) }
+    }
+
     fn fault(&self) -> Fault {
         Fault::corrupt(self.what)
     }

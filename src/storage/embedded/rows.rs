@@ -9,13 +9,15 @@ use super::{
     fault::{Fault, Outcome},
 };
 use crate::{
-    domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
+    domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
     storage::types::{
         DeviceRow, Listing, MessageKey, MessageRef, Position, Record, RoomHead, RoomListEntry, RoomPrefs,
     },
 };
 
 const V1: u8 = 1;
+/// Log rows and message references without the hash of what was sent: it stood beside the sealed text.
+const V2: u8 = 2;
 
 /// A room's writer and newest numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,7 +68,7 @@ impl Control {
 
 /// An event, without its seq (that is in the key), written by `epoch`.
 pub fn encode_record(record: &Record, epoch: Epoch) -> Slice {
-    let row = Writer::versioned(V1, 96 + record.body.len())
+    let row = Writer::versioned(V2, 96 + record.body.len())
         .u64(record.n.0)
         .u64(epoch.0)
         .u8(record.kind)
@@ -75,11 +77,8 @@ pub fn encode_record(record: &Record, epoch: Epoch) -> Slice {
     let row = match &record.message {
         None => row.u8(0),
         Some(message) => {
-            let row = row
-                .u8(if message.external.is_some() { 2 } else { 1 })
-                .i64(message.id.0)
-                .bytes(&message.hash.0)
-                .short(&message.client_id.0);
+            let row =
+                row.u8(if message.external.is_some() { 2 } else { 1 }).i64(message.id.0).short(&message.client_id.0);
             match &message.external {
                 Some(external) => row.short(&external.source).short(&external.chat).short(&external.message),
                 None => row,
@@ -91,20 +90,28 @@ pub fn encode_record(record: &Record, epoch: Epoch) -> Slice {
 
 /// The event at `seq`.
 pub fn decode_record(seq: Seq, bytes: &[u8]) -> Outcome<Record> {
-    let mut row = Reader::versioned(bytes, V1, "log row")?;
+    let (mut row, version) = Reader::of_versions(bytes, &[V1, V2], "log row")?;
     let n = Ordinal(row.u64()?);
     let epoch = Epoch(row.u64()?);
     let kind = row.u8()?;
     let actor = UserId(row.i64()?);
     let at_ms = row.i64()?;
     let form = row.u8()?;
-    let message = if form == 0 { None } else { Some(decode_message_key(&mut row, form)?) };
+    let message = if form == 0 { None } else { Some(decode_message_key(&mut row, form, version)?) };
     Ok(Record { seq, n, epoch, kind, actor, at_ms, message, body: Bytes::copy_from_slice(row.rest()) })
 }
 
-fn decode_message_key(row: &mut Reader<'_>, form: u8) -> Outcome<MessageKey> {
+/// What older programs kept there is passed over.
+fn skip_hash(row: &mut Reader<'_>, version: u8) -> Outcome<()> {
+    if version == V1 {
+        row.array::<16>()?;
+    }
+    Ok(())
+}
+
+fn decode_message_key(row: &mut Reader<'_>, form: u8, version: u8) -> Outcome<MessageKey> {
     let id = MessageId(row.i64()?);
-    let hash = BodyHash(row.array()?);
+    skip_hash(row, version)?;
     let client_id = ClientMessageId(row.short()?.into());
     let external = match form {
         1 => None,
@@ -115,23 +122,19 @@ fn decode_message_key(row: &mut Reader<'_>, form: u8) -> Outcome<MessageKey> {
         }),
         _ => return Err(Fault::corrupt("log row")),
     };
-    Ok(MessageKey { id, client_id, hash, external })
+    Ok(MessageKey { id, client_id, external })
 }
 
 /// Where a message is.
 pub fn encode_message_ref(found: &MessageRef) -> Slice {
-    Writer::versioned(V1, 48).bytes(&found.room.0).u64(found.seq.0).i64(found.id.0).bytes(&found.hash.0).finish().into()
+    Writer::versioned(V2, 32).bytes(&found.room.0).u64(found.seq.0).i64(found.id.0).finish().into()
 }
 
 /// Where a message is.
 pub fn decode_message_ref(bytes: &[u8]) -> Outcome<MessageRef> {
-    let mut row = Reader::versioned(bytes, V1, "message reference row")?;
-    let found = MessageRef {
-        room: RoomId(row.array()?),
-        seq: Seq(row.u64()?),
-        id: MessageId(row.i64()?),
-        hash: BodyHash(row.array()?),
-    };
+    let (mut row, version) = Reader::of_versions(bytes, &[V1, V2], "message reference row")?;
+    let found = MessageRef { room: RoomId(row.array()?), seq: Seq(row.u64()?), id: MessageId(row.i64()?) };
+    skip_hash(&mut row, version)?;
     row.end()?;
     Ok(found)
 }

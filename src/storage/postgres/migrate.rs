@@ -28,8 +28,10 @@ pub(super) struct Migration {
 }
 
 /// All steps.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001-tables", sql: include_str!("../../../migrations/pg/0001-tables.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001-tables", sql: include_str!("../../../migrations/pg/0001-tables.sql") },
+    Migration { name: "0002-no-hash", sql: include_str!("../../../migrations/pg/0002-no-hash.sql") },
+];
 
 /// Applies what is missing.
 pub(super) async fn run(options: &PostgresOptions) -> Outcome<()> {

@@ -9,7 +9,7 @@ use super::{
     number::unsigned,
 };
 use crate::{
-    domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
+    domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
     storage::types::{
         DeviceRow, Listing, MessageKey, MessageRef, Position, Record, RoomHead, RoomListEntry, RoomPrefs,
     },
@@ -100,22 +100,17 @@ pub(super) fn record(row: &Row) -> Outcome<Record> {
 }
 
 fn message_key(row: &Row, id: MessageId) -> Outcome<MessageKey> {
-    let external = match column::<Option<&[u8]>>(row, 10)? {
-        Some(_) => Some(ExternalRef { source: text(row, 10)?, chat: text(row, 11)?, message: text(row, 12)? }),
+    let external = match column::<Option<&[u8]>>(row, 9)? {
+        Some(_) => Some(ExternalRef { source: text(row, 9)?, chat: text(row, 10)?, message: text(row, 11)? }),
         None => None,
     };
     let client_id = ClientMessageId(text(row, 8)?.into());
-    Ok(MessageKey { id, client_id, hash: BodyHash(array(row, 9)?), external })
+    Ok(MessageKey { id, client_id, external })
 }
 
 /// Where a message is.
 pub(super) fn message_ref(row: &Row) -> Outcome<MessageRef> {
-    Ok(MessageRef {
-        room: room(row, 0)?,
-        seq: seq(row, 1)?,
-        id: MessageId(column(row, 2)?),
-        hash: BodyHash(array(row, 3)?),
-    })
+    Ok(MessageRef { room: room(row, 0)?, seq: seq(row, 1)?, id: MessageId(column(row, 2)?) })
 }
 
 /// A user and how far they have come.

@@ -29,8 +29,7 @@ macro_rules! statements {
 macro_rules! log_rows {
     ($which:literal) => {
         concat!(
-            "SELECT seq, n, epoch, kind, actor, at_ms, body, message_id, client_id, body_hash, ext_source, ext_chat,
-                    ext_message
+            "SELECT seq, n, epoch, kind, actor, at_ms, body, message_id, client_id, ext_source, ext_chat, ext_message
              FROM room_log WHERE ",
             $which
         )
@@ -40,7 +39,7 @@ macro_rules! log_rows {
 /// Where a message is, in the order that [`super::rows::message_ref`] reads.
 macro_rules! message_ref {
     ($which:literal) => {
-        concat!("SELECT room, seq, message_id, body_hash FROM room_log WHERE ", $which)
+        concat!("SELECT room, seq, message_id FROM room_log WHERE ", $which)
     };
 }
 
@@ -72,18 +71,18 @@ macro_rules! append {
                 RETURNING c.room
             ), log AS (
                 INSERT INTO room_log (room, seq, n, epoch, kind, actor, at_ms, message_id, client_id, client_first,
-                                      body_hash, ext_source, ext_chat, ext_message, body)
+                                      ext_source, ext_chat, ext_message, body)
                 SELECT v.* FROM unnest($10::uuid[], $11::bigint[], $12::bigint[], $13::bigint[], $14::smallint[],
                                        $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[], $19::boolean[],
-                                       $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[], $24::bytea[])
+                                       $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[])
                     AS v(room, seq, n, epoch, kind, actor, at_ms, message_id, client_id, client_first,
-                         body_hash, ext_source, ext_chat, ext_message, body)
+                         ext_source, ext_chat, ext_message, body)
                 WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
             ), positions AS (
                 INSERT INTO room_position AS p (room, user_id, read_seq, read_n, delivered_seq, sent_n, floor_n,
                                                 floor_seq)
-                SELECT v.* FROM unnest($25::uuid[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[],
-                                       $30::bigint[], $31::bigint[], $32::bigint[])
+                SELECT v.* FROM unnest($24::uuid[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[],
+                                       $29::bigint[], $30::bigint[], $31::bigint[])
                     AS v(room, user_id, read_seq, read_n, delivered_seq, sent_n, floor_n, floor_seq)
                 WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
                 ON CONFLICT (room, user_id) DO UPDATE
@@ -108,22 +107,22 @@ statements! {
     ] = append!(
         ", settings AS (
             INSERT INTO room (room, settings)
-            SELECT v.* FROM unnest($33::uuid[], $34::bytea[]) AS v(room, settings)
+            SELECT v.* FROM unnest($32::uuid[], $33::bytea[]) AS v(room, settings)
             WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
             ON CONFLICT (room) DO UPDATE SET settings = excluded.settings
         ), gone AS (
-            DELETE FROM membership m USING unnest($35::uuid[], $36::bigint[]) AS v(room, user_id)
+            DELETE FROM membership m USING unnest($34::uuid[], $35::bigint[]) AS v(room, user_id)
             WHERE m.room = v.room AND m.user_id = v.user_id AND (v.room IN (SELECT room FROM gate)) IS TRUE
         ), kept AS (
             INSERT INTO membership (room, user_id, body, room_type, partner)
-            SELECT v.* FROM unnest($37::uuid[], $38::bigint[], $39::bytea[], $40::smallint[], $41::bigint[])
+            SELECT v.* FROM unnest($36::uuid[], $37::bigint[], $38::bytea[], $39::smallint[], $40::bigint[])
                 AS v(room, user_id, body, room_type, partner)
             WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
             ON CONFLICT (room, user_id) DO UPDATE
             SET body = excluded.body, room_type = excluded.room_type, partner = excluded.partner
         ), fresh AS (
             INSERT INTO membership (room, user_id, body, room_type, partner)
-            SELECT v.* FROM unnest($42::uuid[], $43::bigint[], $44::bytea[], $45::smallint[], $46::bigint[])
+            SELECT v.* FROM unnest($41::uuid[], $42::bigint[], $43::bytea[], $44::smallint[], $45::bigint[])
                 AS v(room, user_id, body, room_type, partner)
             WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
             ON CONFLICT (room, user_id) DO UPDATE
@@ -131,30 +130,30 @@ statements! {
                 pinned = false, muted_until_ms = 0, hidden_at = NULL, hidden_messages = 0
         ), states AS (
             INSERT INTO message_state (room, seq, body)
-            SELECT v.* FROM unnest($47::uuid[], $48::bigint[], $49::bytea[]) AS v(room, seq, body)
+            SELECT v.* FROM unnest($46::uuid[], $47::bigint[], $48::bytea[]) AS v(room, seq, body)
             WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
             ON CONFLICT (room, seq) DO UPDATE SET body = excluded.body
         ), redacted AS (
             UPDATE room_log l SET body = v.body
-            FROM unnest($50::uuid[], $51::bigint[], $52::bytea[]) AS v(room, seq, body)
+            FROM unnest($49::uuid[], $50::bigint[], $51::bytea[]) AS v(room, seq, body)
             WHERE l.room = v.room AND l.seq = v.seq AND (v.room IN (SELECT room FROM gate)) IS TRUE
         ), unreacted AS (
             DELETE FROM reaction r
-            USING unnest($53::uuid[], $54::bigint[], $55::bigint[], $56::bytea[]) AS v(room, seq, user_id, reaction)
+            USING unnest($52::uuid[], $53::bigint[], $54::bigint[], $55::bytea[]) AS v(room, seq, user_id, reaction)
             WHERE r.room = v.room AND r.seq = v.seq AND r.user_id = v.user_id AND r.reaction = v.reaction
                 AND (v.room IN (SELECT room FROM gate)) IS TRUE
         ), reacted AS (
             INSERT INTO reaction (room, seq, user_id, reaction)
-            SELECT v.* FROM unnest($57::uuid[], $58::bigint[], $59::bigint[], $60::bytea[])
+            SELECT v.* FROM unnest($56::uuid[], $57::bigint[], $58::bigint[], $59::bytea[])
                 AS v(room, seq, user_id, reaction)
             WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
             ON CONFLICT DO NOTHING
         ), unpinned AS (
-            DELETE FROM pin p USING unnest($61::uuid[], $62::bigint[]) AS v(room, seq)
+            DELETE FROM pin p USING unnest($60::uuid[], $61::bigint[]) AS v(room, seq)
             WHERE p.room = v.room AND p.seq = v.seq AND (v.room IN (SELECT room FROM gate)) IS TRUE
         ), pinned AS (
             INSERT INTO pin (room, seq, pin_seq)
-            SELECT v.* FROM unnest($63::uuid[], $64::bigint[], $65::bigint[]) AS v(room, seq, pin_seq)
+            SELECT v.* FROM unnest($62::uuid[], $63::bigint[], $64::bigint[]) AS v(room, seq, pin_seq)
             WHERE (v.room IN (SELECT room FROM gate)) IS TRUE
             ON CONFLICT (room, seq) DO UPDATE SET pin_seq = excluded.pin_seq
         )"
@@ -183,7 +182,7 @@ statements! {
     FIND_MESSAGE: ["room_log_message"] = message_ref!("message_id = $1");
     /// Of many pairs of sender and client id; each row ends with the place of its pair, from 1.
     FIND_CLIENT_MESSAGES: ["room_log_client"] =
-        "SELECT l.room, l.seq, l.message_id, l.body_hash, v.place
+        "SELECT l.room, l.seq, l.message_id, v.place
          FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS v(actor, client_id, place)
          JOIN room_log l ON l.actor = v.actor AND l.client_id = v.client_id AND l.client_first";
     FIND_EXTERNAL: ["room_log_external"] =

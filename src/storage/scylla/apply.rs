@@ -273,8 +273,8 @@ impl Core {
                 continue;
             };
             let twin = (external.source.clone(), external.chat.clone(), external.message.clone());
-            let found = (uuid(room), number(record.seq.0), message.id.0, message.hash.0.to_vec());
-            let row = (twin.0, twin.1, twin.2, found.0, found.1, found.2, found.3, adding(at));
+            let found = (uuid(room), number(record.seq.0), message.id.0);
+            let row = (twin.0, twin.1, twin.2, found.0, found.1, found.2, adding(at));
             rows.push((self.statements.external_put.clone(), Box::new(row)));
         }
         rows

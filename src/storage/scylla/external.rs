@@ -103,7 +103,7 @@ impl Core {
         };
         let key = (&external.source, &external.chat, &external.message);
         let found = self.database.row::<super::rows::RefRow>(OP, &self.statements.external_read, key).await?;
-        if let Some((_, _, id, _)) = found
+        if let Some((_, _, id)) = found
             && id != new.0.0
         {
             return Err(error::conflict(OP, "another message has this external reference"));

@@ -67,7 +67,7 @@ impl Core {
         while let Some((room, seq, record)) = looks.try_next().await? {
             let Some(record) = record else { continue };
             if let Some(message) = record.message.as_ref().filter(|message| is(&record, message)) {
-                return Ok(Some(MessageRef { room, seq, id: message.id, hash: message.hash }));
+                return Ok(Some(MessageRef { room, seq, id: message.id }));
             }
         }
         if is_more { Err(StoreError::new(StoreErrorKind::Overloaded, op)) } else { Ok(None) }
@@ -230,7 +230,7 @@ impl LogStore for ScyllaStore {
         }
         let key = (&external.source, &external.chat, &external.message);
         let row = self.core.database.row::<RefRow>(OP, &self.core.statements.external_read, key).await?;
-        row.map(|row| message_ref(OP, row)).transpose()
+        Ok(row.map(message_ref))
     }
 
     async fn message_states(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<(Seq, Bytes)>> {

@@ -1,7 +1,8 @@
 //! Numbered migrations: each is carried out once, in order, whatever number of nodes start at the same time.
 //!
 //! A schema change cannot be undone by the database when it fails half-way, so every statement of a migration must be
-//! one that may be repeated (`IF NOT EXISTS`), and a lock row keeps nodes from changing the schema together.
+//! one that may be repeated (`IF NOT EXISTS`; the removal of a column that is gone is left out here, as not every
+//! database has `IF EXISTS` for it), and a lock row keeps nodes from changing the schema together.
 
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ macro_rules! migrations {
 }
 
 /// All of them; number 1 is the first. What was released is never edited.
-pub(super) const MIGRATIONS: &[Migration] = migrations!["0001-log", "0002-rooms", "0003-lookups", "0004-users"];
+pub(super) const MIGRATIONS: &[Migration] =
+    migrations!["0001-log", "0002-rooms", "0003-lookups", "0004-users", "0005-no-hash"];
 
 /// The runner's own tables.
 const OWN: &str = "
@@ -105,6 +107,11 @@ async fn run_locked(database: &Database, clock: &SharedClock, lock: &Lock) -> Re
         tracing::info!(number, name = migration.name, "migrating the keyspace");
         for statement in statements(migration.text) {
             lock.renew(database).await?;
+            if let Some((table, column)) = removal(&statement)
+                && !has_column(database, table, column).await?
+            {
+                continue;
+            }
             change(database, statement).await?;
         }
         let row = (number, migration.name, checksum(migration.text), CqlTimestamp(clock.now_ms()));
@@ -112,6 +119,23 @@ async fn run_locked(database: &Database, clock: &SharedClock, lock: &Lock) -> Re
         database.session().query_unpaged(put, row).await.map_err(|source| error::driver(OP, source))?;
     }
     Ok(())
+}
+
+/// Table and column, if a statement removes one.
+fn removal(statement: &str) -> Option<(&str, &str)> {
+    match statement.split_whitespace().collect::<Vec<_>>()[..] {
+        ["ALTER", "TABLE", table, "DROP", column] => Some((table, column)),
+        _ => None,
+    }
+}
+
+async fn has_column(database: &Database, table: &str, column: &str) -> Result<bool> {
+    let select = "SELECT column_name FROM system_schema.columns \
+        WHERE keyspace_name = ? AND table_name = ? AND column_name = ?";
+    let keyspace = database.session().get_keyspace().map(|name| name.to_string()).unwrap_or_default();
+    let result = database.session().query_unpaged(select, (keyspace, table, column)).await;
+    let rows = result.map_err(|source| error::driver(OP, source))?.into_rows_result();
+    Ok(rows.map_err(|source| error::corrupt(OP, source))?.rows_num() > 0)
 }
 
 /// Carries out one change of the schema and waits until all nodes have it.

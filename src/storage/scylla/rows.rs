@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{error, resolve::LogRow};
 use crate::{
-    domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
+    domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
     storage::{MessageKey, MessageRef, Record, Result},
 };
 
@@ -80,7 +80,6 @@ pub(super) struct LogPut {
     pub(super) at: CqlTimestamp,
     pub(super) message_id: MaybeUnset<i64>,
     pub(super) client_message_id: MaybeUnset<String>,
-    pub(super) hash: MaybeUnset<Vec<u8>>,
     pub(super) external_source: MaybeUnset<String>,
     pub(super) external_chat: MaybeUnset<String>,
     pub(super) external_message: MaybeUnset<String>,
@@ -139,7 +138,6 @@ impl LogPut {
             at: CqlTimestamp(record.at_ms),
             message_id: set(message.map(|message| message.id.0)),
             client_message_id: set(message.map(|message| message.client_id.0.to_string())),
-            hash: set(message.map(|message| message.hash.0.to_vec())),
             external_source: set(external.map(|external| external.source.clone())),
             external_chat: set(external.map(|external| external.chat.clone())),
             external_message: set(external.map(|external| external.message.clone())),
@@ -165,7 +163,6 @@ pub(super) struct LogGet {
     at: Option<CqlTimestamp>,
     message_id: Option<i64>,
     client_message_id: Option<String>,
-    hash: Option<Vec<u8>>,
     external_source: Option<String>,
     external_chat: Option<String>,
     external_message: Option<String>,
@@ -235,15 +232,12 @@ impl LogGet {
             (Some(source), Some(chat), Some(message)) => Some(ExternalRef { source, chat, message }),
             _ => None,
         };
-        let message = match (self.message_id, self.client_message_id, self.hash) {
-            (Some(id), Some(client_id), Some(hash)) => Some(MessageKey {
-                id: MessageId(id),
-                client_id: ClientMessageId(client_id.into()),
-                hash: body_hash(op, &hash)?,
-                external,
-            }),
-            (None, None, None) => None,
-            _ => return Err(error::corrupt(op, "a message has an id, a client id and a hash")),
+        let message = match (self.message_id, self.client_message_id) {
+            (Some(id), Some(client_id)) => {
+                Some(MessageKey { id: MessageId(id), client_id: ClientMessageId(client_id.into()), external })
+            }
+            (None, None) => None,
+            _ => return Err(error::corrupt(op, "a message has an id and a client id")),
         };
         Ok(Record {
             seq: Seq(self.seq.cast_unsigned()),
@@ -258,22 +252,12 @@ impl LogGet {
     }
 }
 
-/// A hash from its bytes.
-pub(super) fn body_hash(op: &'static str, bytes: &[u8]) -> Result<BodyHash> {
-    bytes.try_into().map(BodyHash).map_err(|_| error::corrupt(op, "a hash has 16 bytes"))
-}
-
-/// Where a message is: room, seq, id, hash.
-pub(super) type RefRow = (Uuid, i64, i64, Vec<u8>);
+/// Where a message is: room, seq, id.
+pub(super) type RefRow = (Uuid, i64, i64);
 
 /// Where a message is.
-pub(super) fn message_ref(op: &'static str, (room, seq, id, hash): RefRow) -> Result<MessageRef> {
-    Ok(MessageRef {
-        room: RoomId(room.into_bytes()),
-        seq: Seq(seq.cast_unsigned()),
-        id: MessageId(id),
-        hash: body_hash(op, &hash)?,
-    })
+pub(super) fn message_ref((room, seq, id): RefRow) -> MessageRef {
+    MessageRef { room: RoomId(room.into_bytes()), seq: Seq(seq.cast_unsigned()), id: MessageId(id) }
 }
 
 #[cfg(test)]

@@ -87,11 +87,11 @@ statements! {
     active_page: Read "SELECT room_key FROM active_rooms WHERE bucket = ? AND room_key > ? GROUP BY room_key LIMIT ?";
 
     // The log.
-    log_put: Write "INSERT INTO messages_by_room (room_id, block, seq, epoch, origin_epoch, batch_last, stamp, n, kind, actor, at, message_id, client_message_id, hash, external_source, external_chat, \
+    log_put: Write "INSERT INTO messages_by_room (room_id, block, seq, epoch, origin_epoch, batch_last, stamp, n, kind, actor, at, message_id, client_message_id, external_source, external_chat, \
         external_message, body, projection) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP :ts";
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP :ts";
     log_range: Read "SELECT seq, epoch, origin_epoch, batch_last, stamp, n, kind, actor, at, message_id, client_message_id, \
-        hash, external_source, external_chat, external_message, body \
+        external_source, external_chat, external_message, body \
         FROM messages_by_room WHERE room_id = ? AND block = ? AND seq >= ? AND seq <= ?";
     log_projection: Read "SELECT projection FROM messages_by_room \
         WHERE room_id = ? AND block = ? AND seq = ? AND epoch = ?";
@@ -165,8 +165,8 @@ statements! {
     sender_read: Read "SELECT room_id, seq FROM message_by_sender_message_id WHERE sender_id = ? AND bucket = ? \
         AND client_message_id = ?";
     external_put: Write "INSERT INTO message_by_external_ref (source, chat, external_message, room_id, seq, \
-        message_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
-    external_read: Read "SELECT room_id, seq, message_id, hash FROM message_by_external_ref \
+        message_id) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    external_read: Read "SELECT room_id, seq, message_id FROM message_by_external_ref \
         WHERE source = ? AND chat = ? AND external_message = ?";
     reservation_put: Transact "INSERT INTO external_reservations (source, chat, external_message, message_id, \
         room_id, epoch) VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS";

@@ -50,6 +50,17 @@ pub(crate) fn forget(settings: Settings) {
     }
 }
 
+/// Everything that a database of these settings holds, as whoever reads it has it: texts as they are, bytes in lower-case
+/// hexadecimal. Nothing of the embedded store, which is files.
+pub(crate) async fn dump(settings: &Settings) -> String {
+    let value = |wanted| settings.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
+    match (value("postgres.schema"), value("scylla.keyspace")) {
+        (Some(schema), _) => postgres::dump(&schema).await,
+        (_, Some(keyspace)) => scylla::dump(&keyspace).await,
+        _ => String::new(),
+    }
+}
+
 /// Within a runtime, which must not be blocked on: another thread does it.
 fn in_a_runtime(work: impl Future<Output = ()> + Send + 'static) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

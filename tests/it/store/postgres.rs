@@ -33,3 +33,21 @@ pub(super) async fn forget(schema: String) {
     let (dropped, _) = tokio::join!(drop_it, connection);
     dropped.expect("drop the schema");
 }
+
+/// Every row of every table, as text.
+pub(super) async fn dump(schema: &str) -> String {
+    let (client, connection) = server().connect(NoTls).await.expect("the server is there");
+    let read = async move {
+        let names = "SELECT table_name FROM information_schema.tables WHERE table_schema = $1";
+        let mut all = String::new();
+        for table in client.query(names, &[&schema]).await.expect("tables") {
+            let select = format!("SELECT t::text FROM {schema}.{} t", table.get::<_, String>(0));
+            for row in client.query(&select, &[]).await.expect("rows") {
+                all.push_str(row.get(0));
+                all.push('\n');
+            }
+        }
+        all
+    };
+    tokio::join!(read, connection).0
+}

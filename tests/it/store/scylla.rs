@@ -5,7 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use scylla::client::{session::Session, session_builder::SessionBuilder};
+use scylla::{
+    client::{session::Session, session_builder::SessionBuilder},
+    serialize::row::SerializeRow,
+};
 use tokio::time::{Instant, sleep_until};
 
 /// How long a keyspace rests: what the server that had it has under way must not end in the next one's tables.
@@ -72,12 +75,33 @@ async fn connect() -> Session {
     builder.build().await.expect("the server is there")
 }
 
+/// The texts that a statement answers with, one a row.
+async fn texts(session: &Session, select: &str, values: impl SerializeRow) -> Vec<String> {
+    let found = session.query_unpaged(select, values).await.expect(select).into_rows_result().expect("rows");
+    found.rows::<(String,)>().expect("texts").map(|row| row.expect("a text").0).collect()
+}
+
+async fn tables(session: &Session, keyspace: &str) -> Vec<String> {
+    texts(session, "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?", (keyspace,)).await
+}
+
+/// Every row of every table, as JSON.
+pub(super) async fn dump(keyspace: &str) -> String {
+    let session = connect().await;
+    let mut all = String::new();
+    for table in tables(&session, keyspace).await {
+        for row in texts(&session, &format!("SELECT JSON * FROM {keyspace}.{table}"), ()).await {
+            all.push_str(&row);
+            all.push('\n');
+        }
+    }
+    all
+}
+
 /// Empties all tables but those of the migrations.
 async fn empty(keyspace: &str) {
     let session = connect().await;
-    let select = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
-    let tables = session.query_unpaged(select, (keyspace,)).await.expect("tables").into_rows_result().expect("rows");
-    let tables: Vec<String> = tables.rows::<(String,)>().expect("names").map(|row| row.expect("a name").0).collect();
+    let tables = tables(&session, keyspace).await;
     let truncate = async |table: &String| {
         let look = format!("SELECT * FROM {keyspace}.{table} LIMIT 1");
         let found = session.query_unpaged(look, ()).await.expect("a row").into_rows_result().expect("rows");

@@ -27,6 +27,7 @@ mod recent;
 mod rescue;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 pub mod witness;
 
 pub use open::{OpenOptions, SyncPolicy, open};

@@ -21,12 +21,13 @@ use super::{
     journal,
     queue::Queue,
     rescue::Rescue,
+    upgrade,
     witness::Witness,
 };
 use crate::{secret_file, storage::error::StoreErrorKind};
 
-/// Version of the row layout that this program writes.
-pub const FORMAT: u64 = 1;
+/// Version of the row layout that this program writes: 2 has no hashes of texts.
+pub const FORMAT: u64 = 2;
 
 const FORMAT_NAME: &[u8] = b"format";
 
@@ -126,12 +127,16 @@ pub(super) fn recover(dir: &Path, options: &OpenOptions, tails: Tails) -> Outcom
         }
         check::Found::Lost(lost) => return Err(rescue.refuse(&lost)?),
     };
-    check_format(&tables, commits)?;
+    let format = check_format(&tables, commits)?;
     if let Err(fault) = check::rooms(&tables) {
         if !options.accept_data_loss {
             return Err(rescue.refuse(&fault)?);
         }
         tracing::error!(%fault, "opening in spite of damaged rooms, as asked");
+    }
+    if format < FORMAT {
+        upgrade::run(&tables, format)?;
+        note_format(&tables)?;
     }
     rescue.finish()?;
     let witness = Witness::open(dir, commits)?;
@@ -219,20 +224,25 @@ fn create(rows: &Path, options: &OpenOptions) -> Outcome<()> {
     Ok(parent.map_or(Ok(()), |parent| parent.sync_all())?)
 }
 
-/// Refuses rows of a newer program; marks rows that are new.
-fn check_format(tables: &Tables, commits: u64) -> Outcome<()> {
+/// The format of the rows. Refuses those of a newer program; marks rows that are new.
+fn check_format(tables: &Tables, commits: u64) -> Outcome<u64> {
     let key = Key::of(Table::Meta).bytes(FORMAT_NAME);
     let stored = tables.rows.get(key.as_ref())?.map(|row| rows::decode_number(&row)).transpose()?;
     match stored {
-        Some(FORMAT) => Ok(()),
+        Some(format @ 1..=FORMAT) => Ok(format),
         Some(newer) if newer > FORMAT => Err(Fault::because(
             StoreErrorKind::Invalid,
             format!("the data directory has format {newer}, this program knows up to {FORMAT}: use a newer program"),
         )),
-        None if commits == 0 => {
-            tables.rows.insert(key.slice(), rows::encode_number(FORMAT))?;
-            Ok(tables.db.persist(PersistMode::SyncAll)?)
-        }
+        None if commits == 0 => note_format(tables),
         Some(_) | None => Err(Fault::corrupt("format row")),
     }
+}
+
+/// Marks rows as those of this program.
+fn note_format(tables: &Tables) -> Outcome<u64> {
+    let key = Key::of(Table::Meta).bytes(FORMAT_NAME);
+    tables.rows.insert(key.slice(), rows::encode_number(FORMAT))?;
+    tables.db.persist(PersistMode::SyncAll)?;
+    Ok(FORMAT)
 }

@@ -8,11 +8,11 @@
 use bytes::Bytes;
 
 use crate::{
-    domain::ids::{BodyHash, ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
+    domain::ids::{ClientMessageId, Epoch, ExternalRef, MessageId, Ordinal, RoomId, Seq, UserId},
     storage::{MessageKey, MessageRef, Record, RoomHead},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Bytes of [`mark`].
 pub(super) const MARK_LEN: usize = 1 + 8 * 5 + 4;
@@ -100,18 +100,12 @@ pub(super) fn encode_ref(found: &MessageRef) -> Vec<u8> {
     out.extend(found.room.0);
     out.extend(found.seq.0.to_be_bytes());
     out.extend(found.id.0.to_be_bytes());
-    out.extend(found.hash.0);
     out
 }
 
 pub(super) fn decode_ref(bytes: &[u8]) -> Option<MessageRef> {
     let mut reader = Reader(bytes.strip_prefix(&[VERSION])?);
-    let found = MessageRef {
-        room: RoomId(reader.array()?),
-        seq: Seq(reader.u64()?),
-        id: MessageId(reader.i64()?),
-        hash: BodyHash(reader.array()?),
-    };
+    let found = MessageRef { room: RoomId(reader.array()?), seq: Seq(reader.u64()?), id: MessageId(reader.i64()?) };
     reader.0.is_empty().then_some(found)
 }
 
@@ -128,7 +122,6 @@ pub(super) fn encode_records(records: &Vec<Record>) -> Option<Vec<u8>> {
             Some(message) => {
                 out.push(if message.external.is_some() { 2 } else { 1 });
                 out.extend(message.id.0.to_be_bytes());
-                out.extend(message.hash.0);
                 put_bytes(out, message.client_id.0.as_bytes())?;
                 if let Some(external) = &message.external {
                     for part in [&external.source, &external.chat, &external.message] {
@@ -155,7 +148,7 @@ pub(super) fn decode_records(bytes: &[u8]) -> Option<Vec<Record>> {
 }
 
 fn decode_message_key(reader: &mut Reader<'_>, form: u8) -> Option<MessageKey> {
-    let (id, hash) = (MessageId(reader.i64()?), BodyHash(reader.array()?));
+    let id = MessageId(reader.i64()?);
     let client_id = ClientMessageId(reader.text()?.into());
     let external = match form {
         1 => None,
@@ -165,7 +158,7 @@ fn decode_message_key(reader: &mut Reader<'_>, form: u8) -> Option<MessageKey> {
         }
         _ => return None,
     };
-    Some(MessageKey { id, client_id, hash, external })
+    Some(MessageKey { id, client_id, external })
 }
 
 pub(super) fn encode_states(states: &Vec<(Seq, Bytes)>) -> Option<Vec<u8>> {

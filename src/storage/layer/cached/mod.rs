@@ -142,7 +142,7 @@ impl Cached {
         if result.is_ok() {
             for record in records {
                 if let Some(message) = &record.message {
-                    self.keep_ref(&MessageRef { room, seq: record.seq, id: message.id, hash: message.hash });
+                    self.keep_ref(&MessageRef { room, seq: record.seq, id: message.id });
                 }
             }
         }

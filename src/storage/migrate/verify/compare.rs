@@ -45,7 +45,6 @@ fn message_keys(place: Place<'_>, key: &str, from: &MessageKey, to: &MessageKey)
     const TABLE: &str = "log";
     place.field(TABLE, key, "message id", (&from.id, &to.id), shown);
     place.field(TABLE, key, "client id", (&from.client_id, &to.client_id), |id| id.0.to_string());
-    place.field(TABLE, key, "hash", (&from.hash, &to.hash), |hash| hex::encode(hash.0));
     place.field(TABLE, key, "external reference", (&from.external, &to.external), shown);
 }
 

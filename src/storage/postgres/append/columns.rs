@@ -47,7 +47,6 @@ struct Log<'a> {
     message_id: Vec<Option<i64>>,
     client_id: Vec<Option<&'a [u8]>>,
     client_first: Vec<bool>,
-    body_hash: Vec<Option<&'a [u8]>>,
     ext_source: Vec<Option<&'a [u8]>>,
     ext_chat: Vec<Option<&'a [u8]>>,
     ext_message: Vec<Option<&'a [u8]>>,
@@ -84,7 +83,7 @@ impl<'a> Messages<'a> {
         let mut params: Vec<Param<'_>> = vec![&h.room, &h.epoch, &h.previous, &h.seq, &h.n, &h.message_seq];
         params.extend([&h.message_id as Param<'_>, &h.activity_ms, &h.members]);
         params.extend([&l.room as Param<'_>, &l.seq, &l.n, &l.epoch, &l.kind, &l.actor, &l.at_ms, &l.message_id]);
-        params.extend([&l.client_id as Param<'_>, &l.client_first, &l.body_hash]);
+        params.extend([&l.client_id as Param<'_>, &l.client_first]);
         params.extend([&l.ext_source as Param<'_>, &l.ext_chat, &l.ext_message, &l.body]);
         params.extend([&p.room as Param<'_>, &p.user]);
         params.extend(p.numbers.iter().map(|column| column as Param<'_>));
@@ -121,7 +120,6 @@ impl<'a> Log<'a> {
         self.message_id.push(message.map(|message| message.id.0));
         self.client_id.push(message.map(|message| message.client_id.0.as_bytes()));
         self.client_first.push(client_first);
-        self.body_hash.push(message.map(|message| &message.hash.0[..]));
         self.ext_source.push(external.map(|external| external.source.as_bytes()));
         self.ext_chat.push(external.map(|external| external.chat.as_bytes()));
         self.ext_message.push(external.map(|external| external.message.as_bytes()));
@@ -129,7 +127,7 @@ impl<'a> Log<'a> {
     }
 }
 
-/// What the other parts of the great statement take: parameters 33 to 65.
+/// What the other parts of the great statement take: parameters 32 to 64.
 #[derive(Default)]
 pub(super) struct Others<'a> {
     settings: (Vec<Uuid>, Vec<&'a [u8]>),

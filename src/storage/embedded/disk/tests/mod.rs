@@ -17,6 +17,7 @@ mod crash;
 mod damage;
 mod engine;
 mod equal;
+mod upgrade;
 
 fn open(dir: &Path) -> Result<EmbeddedStore<DiskEngine>, StoreError> {
     EmbeddedStore::open(dir, &OpenOptions::default())
