@@ -223,6 +223,24 @@ fn bytes_of_former_versions_are_read() {
     assert_eq!(codec::decode_device(&bytes("device")).unwrap(), (String::from("token"), 2, 1_790_000_000_000));
 }
 
+/// The hash of what was sent stood beside the body of a message, and stayed in that of a deleted one.
+#[test]
+fn bytes_from_before_hashes_were_sealed_are_read() {
+    let kept = include_str!("../testdata/former_forms.txt");
+    let bytes = |name: &str| {
+        let line = kept.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        hex::decode(line.rsplit(' ').next().unwrap()).unwrap()
+    };
+    let (_, event) = events().into_iter().find(|(name, _)| *name == "message").unwrap();
+    let record = Record { body: bytes("event.message").into(), ..codec::encode_event(&event) };
+    let expected = Message { hash: message().draft.hash(ROOM), ..message() };
+    assert_eq!(codec::decode_message(ROOM, &record).unwrap(), expected);
+    assert_eq!(codec::decode_state(ROOM, &bytes("state.erased")).unwrap(), edited().erased());
+    let record = Record { kind: kind::EDITED, body: bytes("edit.erased").into(), message: None, ..record };
+    let EventBody::Edited(erased) = codec::decode_event(ROOM, &record).unwrap().body else { panic!("{record:?}") };
+    assert_eq!(*erased, edited().erased());
+}
+
 /// A redacted row reads as a deleted message that says nothing, under its old keys.
 #[test]
 fn a_redacted_row_is_a_deleted_message() {

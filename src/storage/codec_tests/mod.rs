@@ -101,7 +101,7 @@ fn a_message() -> impl Strategy<Value = Message> {
                 sender: UserId(sender),
                 at_ms,
                 client_id: ClientMessageId(client_id.into()),
-                hash: BodyHash(hash),
+                hash: if deleted { BodyHash::default() } else { BodyHash(hash) },
                 draft: Arc::new(draft),
                 edited_at_ms,
                 edits,
@@ -116,7 +116,16 @@ fn a_message() -> impl Strategy<Value = Message> {
 
 /// As it is when sent.
 fn pristine(message: Message) -> Message {
-    Message { edited_at_ms: 0, edits: Vec::new(), deleted: false, reactions: Vec::new(), pinned: false, ..message }
+    let hash = message.draft.hash(ROOM);
+    Message {
+        hash,
+        edited_at_ms: 0,
+        edits: Vec::new(),
+        deleted: false,
+        reactions: Vec::new(),
+        pinned: false,
+        ..message
+    }
 }
 
 prop_compose! {

@@ -105,7 +105,7 @@ impl Finder {
         let senders: Vec<i64> = group.iter().map(|ticket| ticket.job.sender.0).collect();
         let client_ids: Vec<&[u8]> = group.iter().map(|ticket| ticket.job.client_id.0.as_bytes()).collect();
         let found = self.db.read(&sql::FIND_CLIENT_MESSAGES, &[&senders, &client_ids]).await?;
-        found.iter().map(|row| Ok((column(row, 4)?, rows::message_ref(row)?))).collect()
+        found.iter().map(|row| Ok((column(row, 3)?, rows::message_ref(row)?))).collect()
     }
 }
 

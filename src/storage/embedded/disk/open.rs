@@ -113,10 +113,11 @@ pub(super) enum Tails {
 /// Lets the library recover what is in a directory that this process has locked, and compares it with the witness.
 pub(super) fn recover(dir: &Path, options: &OpenOptions, tails: Tails) -> Outcome<Opened> {
     let testimony = Witness::read(dir)?;
+    upgrade::finish(&rows_dir(dir))?;
     let rescue = Rescue::new(dir);
     cut_unreadable_tails(&rows_dir(dir), &rescue, tails)?;
     journal::renew_newest(&rows_dir(dir))?;
-    let tables = tables(dir, options)?;
+    let mut tables = tables(dir, options)?;
     let commits = match check::commits(&tables, testimony)? {
         check::Found::Whole(commits) => commits,
         check::Found::Lost(lost) if options.accept_data_loss => {
@@ -135,7 +136,8 @@ pub(super) fn recover(dir: &Path, options: &OpenOptions, tails: Tails) -> Outcom
         tracing::error!(%fault, "opening in spite of damaged rooms, as asked");
     }
     if format < FORMAT {
-        upgrade::run(&tables, format)?;
+        upgrade::run(&rows_dir(dir), tables, options)?;
+        tables = tables_in(&rows_dir(dir), options)?;
         note_format(&tables)?;
     }
     rescue.finish()?;
@@ -203,7 +205,7 @@ fn tables(dir: &Path, options: &OpenOptions) -> Outcome<Tables> {
     tables_in(&rows, options)
 }
 
-fn tables_in(rows: &Path, options: &OpenOptions) -> Outcome<Tables> {
+pub(super) fn tables_in(rows: &Path, options: &OpenOptions) -> Outcome<Tables> {
     let db = Database::builder(rows).cache_size(options.cache_bytes).open()?;
     let rows: Keyspace = db.keyspace("rows", KeyspaceCreateOptions::default)?;
     Ok(Tables { db, rows })
@@ -220,8 +222,7 @@ fn create(rows: &Path, options: &OpenOptions) -> Outcome<()> {
     tables.db.persist(PersistMode::SyncAll)?;
     drop(tables);
     fs::rename(&unfinished, rows)?;
-    let parent = rows.parent().map(File::open).transpose()?;
-    Ok(parent.map_or(Ok(()), |parent| parent.sync_all())?)
+    upgrade::sync_parent(rows)
 }
 
 /// The format of the rows. Refuses those of a newer program; marks rows that are new.

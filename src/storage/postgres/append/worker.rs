@@ -181,7 +181,7 @@ impl Appender {
         let (senders, client_ids): (Vec<i64>, Vec<&[u8]>) =
             messages.map(|(record, message)| (record.actor.0, message.client_id.0.as_bytes())).unzip();
         let found = self.db.read(&sql::FIND_CLIENT_MESSAGES, &[&senders, &client_ids]).await?;
-        let taken: HashSet<i64> = found.iter().map(|row| column(row, 4)).collect::<Outcome<_>>()?;
+        let taken: HashSet<i64> = found.iter().map(|row| column(row, 3)).collect::<Outcome<_>>()?;
         let mut place = 0;
         for (first, record) in append.client_first.iter_mut().zip(&append.records) {
             if record.message.is_some() {

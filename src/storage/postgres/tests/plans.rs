@@ -16,9 +16,9 @@ const FILL: &str = "
     INSERT INTO room_control (room, epoch, active, appended, seq)
         SELECT a_room(n), 1, n % 100 = 0, true, 100 FROM generate_series(1, $rows / 4) n;
     INSERT INTO room (room, settings) SELECT a_room(n), 'x' FROM generate_series(1, $rows / 4) n;
-    INSERT INTO room_log (room, seq, n, epoch, kind, actor, at_ms, message_id, client_id, client_first, body_hash,
+    INSERT INTO room_log (room, seq, n, epoch, kind, actor, at_ms, message_id, client_id, client_first,
                           ext_source, ext_chat, ext_message, body)
-        SELECT a_room(n / 100), n % 100, n, 1, 1, n % 1000, n, n, int8send(n), true, '', int8send(n), 'c', 'm', 'body'
+        SELECT a_room(n / 100), n % 100, n, 1, 1, n % 1000, n, n, int8send(n), true, int8send(n), 'c', 'm', 'body'
         FROM generate_series(1, $rows) n;
     INSERT INTO membership (room, user_id, body, room_type, partner)
         SELECT a_room(n / 20), n / 400 + n % 20, 'm', 2, 0 FROM generate_series(1, $rows) n;

@@ -3,7 +3,14 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::storage::postgres::migrate::{self, MIGRATIONS, Migration};
+use crate::{
+    domain::ids::{ClientMessageId, MessageId, Seq, UserId},
+    storage::{
+        LogStore as _, Store as _,
+        conformance::room,
+        postgres::migrate::{self, MIGRATIONS, Migration},
+    },
+};
 
 /// All columns, indexes and functions of the schema, as the server describes them.
 async fn described(options: &PostgresOptions) -> Vec<String> {
@@ -43,11 +50,11 @@ async fn a_step_that_fails_leaves_nothing() {
     let Some((options, _guard)) = schema() else { return };
     migrate::run(&options).await.unwrap();
     let before = described(&options).await;
-    let bad = Migration { name: "9999-bad", sql: "CREATE TABLE half (x int); SELECT 1 / 0;" };
+    let bad = Migration { name: "9999-bad", sql: "CREATE TABLE half (x int); SELECT 1 / 0;", left: "" };
     let all: Vec<Migration> = MIGRATIONS.iter().copied().chain([bad]).collect();
     assert!(migrate::run_all(&options, &all).await.is_err());
     assert_eq!(described(&options).await, before);
-    let good = Migration { name: "9999-good", sql: "CREATE TABLE whole (x int)" };
+    let good = Migration { name: "9999-good", sql: "CREATE TABLE whole (x int)", left: "" };
     let all: Vec<Migration> = MIGRATIONS.iter().copied().chain([good]).collect();
     migrate::run_all(&options, &all).await.unwrap();
     assert!(described(&options).await.iter().any(|line| line.starts_with("whole.x")));
@@ -56,8 +63,8 @@ async fn a_step_that_fails_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_history_is_refused() {
     let Some((options, _guard)) = schema() else { return };
-    let step = Migration { name: "0001-a", sql: "CREATE TABLE a (x int)" };
-    let newer = Migration { name: "0002-b", sql: "CREATE TABLE b (x int)" };
+    let step = Migration { name: "0001-a", sql: "CREATE TABLE a (x int)", left: "" };
+    let newer = Migration { name: "0002-b", sql: "CREATE TABLE b (x int)", left: "" };
     migrate::run_all(&options, &[step, newer]).await.unwrap();
     let refused = async |migrations: &[Migration]| {
         let fault = migrate::run_all(&options, migrations).await.unwrap_err();
@@ -68,4 +75,24 @@ async fn another_history_is_refused() {
     let changed = Migration { sql: "CREATE TABLE a (x bigint)", ..step };
     assert!(refused(&[changed, newer]).await.contains("another form"));
     assert!(PostgresStore::open(&options).await.unwrap_err().to_string().contains("open"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hashes_of_texts_go_and_their_messages_stay() {
+    let Some((options, _guard)) = schema() else { return };
+    migrate::run_all(&options, &MIGRATIONS[..1]).await.unwrap();
+    let (client, connection) = options.driver().connect(NoTls).await.unwrap();
+    tasks::spawn(TaskKind::Connection, connection);
+    let r = room(1);
+    let old = "INSERT INTO room_log (room, seq, n, epoch, kind, actor, at_ms, message_id, client_id, client_first,
+                                     body_hash, body)
+               VALUES ($1, 1, 1, 1, 1, 7, 5, 9, 'c', true, '\\x00112233445566778899aabbccddeeff', 'sealed')";
+    client.execute(old, &[&rows::uuid(r)]).await.unwrap();
+    let store = PostgresStore::open(&options).await.unwrap();
+    let record = store.record(r, Seq(1)).await.unwrap().unwrap();
+    assert_eq!((record.message.unwrap().id, &*record.body), (MessageId(9), &b"sealed"[..]));
+    let found = store.find_client_message(UserId(7), &ClientMessageId("c".into())).await.unwrap();
+    assert_eq!(found.unwrap().id, MessageId(9));
+    assert!(!described(&options).await.iter().any(|line| line.contains("body_hash")));
+    store.close().await.unwrap();
 }

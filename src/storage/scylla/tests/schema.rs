@@ -7,9 +7,11 @@ use futures_util::future::join_all;
 use super::Keyspace;
 use crate::{
     clock::SystemClock,
+    domain::ids::Seq,
     storage::{
-        StoreErrorKind,
-        scylla::{Options, Replication, ScyllaStore, StoreConsistency, keyspace, migrate, session},
+        Direction, LogStore as _, StoreErrorKind,
+        conformance::{filled, room},
+        scylla::{Options, Replication, ScyllaStore, StoreConsistency, keyspace, migrate, rows::uuid, session},
     },
 };
 
@@ -58,6 +60,34 @@ async fn nodes_that_start_at_once_migrate_once() {
     let select = "SELECT number FROM schema_migrations WHERE part = 0";
     let rows = again.core.database.session().query_unpaged(select, ()).await.unwrap().into_rows_result().unwrap();
     assert_eq!(rows.rows_num(), migrate::MIGRATIONS.len());
+}
+
+/// Also when the one who did it died half-way.
+#[tokio::test]
+async fn hashes_of_texts_go_and_their_messages_stay() {
+    let Some(keyspace) = Keyspace::alone() else { return };
+    for is_half_done in [false, true] {
+        let store = keyspace.open().await;
+        let r = room(1 + u32::from(is_half_done));
+        let (_, records) = filled(&store, r, 3).await;
+        let database = &store.core.database;
+        let mut tables = vec!["messages_by_room", "message_by_external_ref"];
+        for table in &tables {
+            migrate::change(database, format!("ALTER TABLE {table} ADD hash blob")).await.unwrap();
+        }
+        let hash = "UPDATE messages_by_room SET hash = 0x00112233445566778899aabbccddeeff \
+            WHERE room_id = ? AND block = 0 AND seq = 1 AND epoch = 1";
+        database.session().query_unpaged(hash, (uuid(r),)).await.unwrap();
+        if is_half_done {
+            migrate::change(database, format!("ALTER TABLE {} DROP hash", tables.remove(0))).await.unwrap();
+        }
+        let undone = "DELETE FROM schema_migrations WHERE part = 0 AND number = 5";
+        database.session().query_unpaged(undone, ()).await.unwrap();
+        let upgraded = keyspace.open().await;
+        assert_eq!(upgraded.read_log(r, Seq(0), Direction::Forward, 9).await.unwrap(), records);
+        let described = described(&upgraded.core.database, &keyspace.options.keyspace).await;
+        assert!(!described.keys().any(|column| column.ends_with(".hash")), "{described:?}");
+    }
 }
 
 #[tokio::test]
