@@ -31,14 +31,14 @@ impl Encrypted {
         for ((record, sealed_record), stored) in plain.0.iter().zip(sealed.0).zip(stored) {
             let redacted = plain.1.redacted.iter().position(|(seq, _)| *seq == record.seq);
             let body = redacted.map_or(&record.body, |place| &plain.1.redacted[place].1);
-            let is_same =
-                stored.seq == record.seq && self.open("append", Row::Log(room, stored.seq), &stored.body)? == *body;
+            let sealed_body = stored.body.clone();
+            let is_same = stored.seq == record.seq && self.open_record("append", room, stored)?.body == *body;
             if !is_same {
                 return Ok(false);
             }
             match redacted {
-                Some(place) => sealed.1.redacted[place].1 = stored.body,
-                None => sealed_record.body = stored.body,
+                Some(place) => sealed.1.redacted[place].1 = sealed_body,
+                None => sealed_record.body = sealed_body,
             }
         }
         Ok(true)
@@ -71,6 +71,7 @@ impl LogStore for Encrypted {
     ) -> Result<Durability> {
         let mut sealed = self.seal_records(room, records);
         let mut changes = self.seal_projection(room, projection);
+        changes.redacted = self.seal_redacted(room, records, &projection.redacted).await?;
         match self.inner.append(room, epoch, &sealed, &changes).await {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {
                 let plain = (records, projection);

@@ -4,12 +4,14 @@
 //! jobs, profiles and devices. Keys and numbers are not: ids, times, positions, reactions, client ids and external
 //! references are what the store finds rows by.
 //!
-//! Each body is bound to its row (table and key), so that a body moved to another row does not open. What does not open
-//! is `Corrupt`.
+//! Each body is bound to its row (table and key), so that a body moved to another row does not open; that of an event also
+//! to all else its row says and that never changes: who, when, what kind, which message. Whoever can write to the store
+//! gives no message to another author. What does not open is `Corrupt`.
 
 use std::{fmt::Debug, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 
 use crate::{
     domain::ids::{RoomId, Seq, UserId},
@@ -54,7 +56,10 @@ pub struct Encrypted {
 /// never change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Row<'a> {
+    /// An event as older programs sealed it, bound to its place alone. Only read.
     Log(RoomId, Seq),
+    /// An event with everything that its row says in clear, but for the epoch: that is the store's.
+    Event(RoomId, &'a Record),
     State(RoomId, Seq),
     Room(RoomId),
     Member(RoomId, UserId),
@@ -69,6 +74,7 @@ impl Row<'_> {
         let of_room = |tag: u8, room: &RoomId, rest: &[u8]| [&[tag], &room.0[..], rest].concat();
         match self {
             Self::Log(room, seq) => of_room(1, room, &seq.0.to_be_bytes()),
+            Self::Event(room, record) => of_room(9, room, &columns(record)),
             Self::State(room, seq) => of_room(2, room, &seq.0.to_be_bytes()),
             Self::Room(room) => of_room(3, room, &[]),
             Self::Member(room, user) => of_room(4, room, &user.0.to_be_bytes()),
@@ -83,6 +89,7 @@ impl Row<'_> {
     fn scope(&self) -> &[u8] {
         match self {
             Self::Log(room, _)
+            | Self::Event(room, _)
             | Self::State(room, _)
             | Self::Room(room)
             | Self::Member(room, _)
@@ -91,6 +98,30 @@ impl Row<'_> {
             Self::Profile(_) | Self::Device(..) => USER_SCOPE,
         }
     }
+}
+
+/// What an event's row says in clear: numbers in eight bytes, texts behind their length in four.
+fn columns(record: &Record) -> Vec<u8> {
+    let mut all = Vec::with_capacity(128);
+    for number in [record.seq.0, record.n.0, record.actor.0.cast_unsigned(), record.at_ms.cast_unsigned()] {
+        all.extend(number.to_be_bytes());
+    }
+    all.push(record.kind);
+    let Some(message) = &record.message else {
+        all.push(0);
+        return all;
+    };
+    all.push(if message.external.is_some() { 2 } else { 1 });
+    all.extend(message.id.0.to_be_bytes());
+    let mut text = |text: &str| {
+        all.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+        all.extend(text.as_bytes());
+    };
+    text(&message.client_id.0);
+    for part in message.external.iter().flat_map(|external| [&external.source, &external.chat, &external.message]) {
+        text(part);
+    }
+    all
 }
 
 impl Encrypted {
@@ -116,16 +147,44 @@ impl Encrypted {
     }
 
     fn open_record(&self, op: &'static str, room: RoomId, record: Record) -> Result<Record> {
-        let body = self.open(op, Row::Log(room, record.seq), &record.body)?;
+        let body = self.open(op, Row::Event(room, &record), &record.body);
+        // Of an older program.
+        let body = body.or_else(|_| self.open(op, Row::Log(room, record.seq), &record.body))?;
         Ok(Record { body, ..record })
     }
 
     fn seal_records(&self, room: RoomId, records: &[Record]) -> Vec<Record> {
         let seal =
-            |record: &Record| Record { body: self.seal(Row::Log(room, record.seq), &record.body), ..record.clone() };
+            |record: &Record| Record { body: self.seal(Row::Event(room, record), &record.body), ..record.clone() };
         records.iter().map(seal).collect()
     }
 
+    /// Seals what takes the place of events' bodies, each bound to its event: one of `records`, or one that is stored.
+    async fn seal_redacted(
+        &self,
+        room: RoomId,
+        records: &[Record],
+        redacted: &[(Seq, Bytes)],
+    ) -> Result<Vec<(Seq, Bytes)>> {
+        let seal = |(seq, body): &(Seq, Bytes)| {
+            let (seq, body) = (*seq, body.clone());
+            async move {
+                if let Some(record) = records.iter().find(|record| record.seq == seq) {
+                    return Ok((seq, self.seal(Row::Event(room, record), &body)));
+                }
+                let Some(stored) = self.inner.record(room, seq).await? else {
+                    // The store below refuses it.
+                    return Ok((seq, self.seal(Row::Log(room, seq), &body)));
+                };
+                // What is forged is not sealed for truth.
+                let stored = self.open_record("append", room, stored)?;
+                Ok((seq, self.seal(Row::Event(room, &stored), &body)))
+            }
+        };
+        try_join_all(redacted.iter().map(seal)).await
+    }
+
+    /// All but what is redacted.
     fn seal_projection(&self, room: RoomId, projection: &Projection) -> Projection {
         let member =
             |row: &MemberRow| MemberRow { body: self.seal(Row::Member(room, row.user), &row.body), ..row.clone() };
@@ -133,7 +192,7 @@ impl Encrypted {
             room: projection.room.as_ref().map(|body| self.seal(Row::Room(room), body)),
             members: projection.members.iter().map(member).collect(),
             states: self.seal_bodies(&projection.states, |seq| Row::State(room, seq)),
-            redacted: self.seal_bodies(&projection.redacted, |seq| Row::Log(room, seq)),
+            redacted: Vec::new(),
             head: projection.head,
             removed: projection.removed.clone(),
             positions: projection.positions.clone(),

@@ -2,8 +2,9 @@
 
 use super::{toy::ToySealer, *};
 use crate::{
+    domain::ids::{ClientMessageId, MessageId, Ordinal},
     storage::{
-        DeviceRow, Direction, LogStore, UserStore,
+        DeviceRow, Direction, LogStore, MessageKey, UserStore,
         conformance::{Fixture, event, filled, head, kind, member, message, room},
         embedded::EmbeddedStore,
     },
@@ -109,10 +110,12 @@ async fn an_append_made_again_keeps_the_stored_bytes() {
 
 #[test]
 fn every_row_is_bound_to_itself() {
+    let (first, second) = (event(1), event(2));
     let rows = [
         Row::Log(room(1), Seq(1)),
-        Row::Log(room(1), Seq(2)),
-        Row::Log(room(2), Seq(1)),
+        Row::Event(room(1), &first),
+        Row::Event(room(1), &second),
+        Row::Event(room(2), &first),
         Row::State(room(1), Seq(1)),
         Row::Room(room(1)),
         Row::Member(room(1), UserId(1)),
@@ -129,5 +132,63 @@ fn every_row_is_bound_to_itself() {
     assert_eq!(forms.len(), rows.len());
     let r = hex::encode(room(1).0);
     assert_eq!(hex::encode(rows[0].aad()), format!("01{r}0000000000000001"), "part of what is stored");
-    assert_eq!(hex::encode(rows[11].aad()), "08000000000000000161");
+    assert_eq!(hex::encode(rows[12].aad()), "08000000000000000161");
+}
+
+/// What stands beside a body in clear is as it was, or the body does not open.
+#[tokio::test]
+async fn an_event_whose_row_was_changed_is_corrupt() {
+    let (r, user) = (room(1), UserId(1));
+    let twin = crate::storage::conformance::external("s", "c", "m");
+    let original = crate::storage::conformance::with_external(message(r, 1, 1), &twin);
+    let (inner, store) = sealed();
+    let epoch = store.claim(r).await.unwrap();
+    store.append(r, epoch, std::slice::from_ref(&original), &head(1)).await.unwrap();
+    let stored = inner.record(r, Seq(1)).await.unwrap().unwrap();
+    let key = stored.message.clone().unwrap();
+    let forged = |change: &dyn Fn(&mut Record)| {
+        let mut record = stored.clone();
+        change(&mut record);
+        record
+    };
+    let rows = [
+        forged(&|record| record.actor = UserId(2)),
+        forged(&|record| record.at_ms -= 86_400_000),
+        forged(&|record| record.kind = 2),
+        forged(&|record| record.n = Ordinal(7)),
+        forged(&|record| record.message = None),
+        forged(&|record| record.message = Some(MessageKey { id: MessageId(5), ..key.clone() })),
+        forged(&|record| record.message = Some(MessageKey { client_id: ClientMessageId("x".into()), ..key.clone() })),
+        forged(&|record| record.message = Some(MessageKey { external: None, ..key.clone() })),
+    ];
+    for row in rows {
+        let inner: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory());
+        let epoch = inner.claim(r).await.unwrap();
+        inner.append(r, epoch, std::slice::from_ref(&row), &head(1)).await.unwrap();
+        let store = Encrypted::new(inner, Arc::new(ToySealer::default()));
+        assert_eq!(kind(store.record(r, Seq(1)).await), StoreErrorKind::Corrupt, "{row:?}");
+        // Nor does a deletion make it true.
+        let erase = Projection { redacted: vec![(Seq(1), Bytes::from_static(b"gone"))], ..head(1) };
+        assert_eq!(kind(store.append(r, epoch, &[], &erase).await), StoreErrorKind::Corrupt, "{row:?}");
+    }
+    assert_eq!(store.record(r, Seq(1)).await.unwrap().unwrap().actor, user);
+}
+
+/// They were bound to their place alone, and are until something else is put there.
+#[tokio::test]
+async fn events_that_older_programs_sealed_are_read() {
+    let (inner, store) = sealed();
+    let r = room(1);
+    let epoch = store.claim(r).await.unwrap();
+    let old = Record { body: store.seal(Row::Log(r, Seq(1)), b"once"), ..message(r, 1, 1) };
+    inner.append(r, epoch, &[old], &head(1)).await.unwrap();
+    assert_eq!(store.record(r, Seq(1)).await.unwrap().unwrap().body, &b"once"[..]);
+    let erase = Projection { redacted: vec![(Seq(1), Bytes::from_static(b"gone"))], ..head(1) };
+    store.append(r, epoch, &[], &erase).await.unwrap();
+    let stored = inner.record(r, Seq(1)).await.unwrap().unwrap();
+    assert_eq!(
+        store.open("test", Row::Event(r, &stored), &stored.body).unwrap(),
+        &b"gone"[..],
+        "bound to all of it now"
+    );
 }
