@@ -137,6 +137,11 @@ impl Sandbox {
         all
     }
 
+    /// See [`store::give_away`].
+    pub(crate) async fn give_away(&self, room: &str, seq: i64, author: i64) -> bool {
+        store::give_away(&self.store, room, seq, author).await
+    }
+
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.as_ref().unwrap().addr()

@@ -1,12 +1,17 @@
 //! What the store tells to whoever reads all of it and has no key.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tertulia::domain::{ids::RoomId, message::Draft};
+use tertulia::{
+    client::check::{CheckOptions, check},
+    domain::{ids::RoomId, message::Draft},
+};
 use tonic::Code;
 
 use crate::{
-    caller::{group, say},
+    caller::{group, number, say},
     sandbox::Sandbox,
 };
 
@@ -86,4 +91,32 @@ async fn a_send_again_is_told_from_another_by_what_is_sealed() {
             assert_eq!((&again["message"]["content"], &again["message"]["deleted"]), (&json!(""), &json!(true)));
         }
     }
+}
+
+/// Whoever can write to the database puts words in nobody's mouth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_given_to_another_author_is_not_shown() {
+    let mut sandbox = Sandbox::start().await;
+    let ana = sandbox.user(1);
+    let id = group(&ana, &[2, 3]).await;
+    let first = say(&ana, &id, "fui yo").await;
+    let second = say(&ana, &id, "y yo").await;
+    sandbox.stop().await;
+    if !sandbox.give_away(&id, number(&first, "/seq"), 3).await {
+        return;
+    }
+    sandbox.start_again().await;
+    let ben = sandbox.user(2);
+    for (method, request) in [
+        ("GetMessageHistory", json!({"room_id": id})),
+        ("GetMessage", json!({"message_id": first["id"]})),
+        ("SearchMessages", json!({"query": "fui", "room_id": id})),
+    ] {
+        let refused = ben.ask(method, request).await.expect_err(method);
+        assert_eq!((refused.code, &*refused.reason), (Code::DataLoss, "store_failed"), "{method}: {refused:?}");
+    }
+    assert_eq!(ben.ok("GetMessage", json!({"message_id": second["id"]})).await["message"]["content"], "y yo");
+    let token = sandbox.mint(9_999, true, Duration::from_secs(600), 0);
+    let report = check(CheckOptions::new(format!("http://{}", sandbox.addr()), token)).await;
+    assert!(report.map_or(true, |report| !report.ok), "the check finds it");
 }

@@ -61,6 +61,17 @@ pub(crate) async fn dump(settings: &Settings) -> String {
     }
 }
 
+/// Gives a stored event to another author, as whoever can write to the database could. False of the embedded store.
+pub(crate) async fn give_away(settings: &Settings, room: &str, seq: i64, author: i64) -> bool {
+    let value = |wanted| settings.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
+    match (value("postgres.schema"), value("scylla.keyspace")) {
+        (Some(schema), _) => postgres::give_away(&schema, room, seq, author).await,
+        (_, Some(keyspace)) => scylla::give_away(&keyspace, room, seq, author).await,
+        _ => return false,
+    }
+    true
+}
+
 /// Within a runtime, which must not be blocked on: another thread does it.
 fn in_a_runtime(work: impl Future<Output = ()> + Send + 'static) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -51,3 +51,10 @@ pub(super) async fn dump(schema: &str) -> String {
     };
     tokio::join!(read, connection).0
 }
+
+pub(super) async fn give_away(schema: &str, room: &str, seq: i64, author: i64) {
+    let (client, connection) = server().connect(NoTls).await.expect("the server is there");
+    let forge = format!("UPDATE {schema}.room_log SET actor = {author} WHERE room = '{room}' AND seq = {seq}");
+    let (changed, _) = tokio::join!(async move { client.execute(&forge, &[]).await }, connection);
+    assert_eq!(changed.expect("the event is there"), 1);
+}

@@ -98,6 +98,19 @@ pub(super) async fn dump(keyspace: &str) -> String {
     all
 }
 
+pub(super) async fn give_away(keyspace: &str, room: &str, seq: i64, author: i64) {
+    let session = connect().await;
+    let place = format!("room_id = {room} AND block = 0 AND seq = {seq}");
+    let epochs = format!("SELECT CAST(epoch AS text) FROM {keyspace}.messages_by_room WHERE {place}");
+    let epochs = texts(&session, &epochs, ()).await;
+    assert!(!epochs.is_empty(), "the event is there");
+    for epoch in epochs {
+        let forge =
+            format!("UPDATE {keyspace}.messages_by_room SET actor = {author} WHERE {place} AND epoch = {epoch}");
+        session.query_unpaged(forge, ()).await.expect("the event is changed");
+    }
+}
+
 /// Empties all tables but those of the migrations.
 async fn empty(keyspace: &str) {
     let session = connect().await;
