@@ -84,10 +84,13 @@ async fn hashes_of_texts_go_and_their_messages_stay() {
     let (client, connection) = options.driver().connect(NoTls).await.unwrap();
     tasks::spawn(TaskKind::Connection, connection);
     let r = room(1);
-    let old = "INSERT INTO room_log (room, seq, n, epoch, kind, actor, at_ms, message_id, client_id, client_first,
-                                     body_hash, body)
-               VALUES ($1, 1, 1, 1, 1, 7, 5, 9, 'c', true, '\\x00112233445566778899aabbccddeeff', 'sealed')";
-    client.execute(old, &[&rows::uuid(r)]).await.unwrap();
+    let old = format!(
+        "INSERT INTO {}.room_log (room, seq, n, epoch, kind, actor, at_ms, message_id, client_id, client_first,
+                                  body_hash, body)
+         VALUES ($1, 1, 1, 1, 1, 7, 5, 9, 'c', true, 'sixteen bytes...', 'sealed')",
+        options.schema
+    );
+    client.execute(&old, &[&rows::uuid(r)]).await.unwrap();
     let store = PostgresStore::open(&options).await.unwrap();
     let record = store.record(r, Seq(1)).await.unwrap().unwrap();
     assert_eq!((record.message.unwrap().id, &*record.body), (MessageId(9), &b"sealed"[..]));
