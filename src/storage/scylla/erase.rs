@@ -31,7 +31,7 @@ pub(super) fn settled(projection: &Projection) -> Option<Vec<u8>> {
 }
 
 /// The open ranges of epochs at a place between those that are there, up to the `owner`'s.
-fn between(epochs: &[i64], owner: i64) -> Vec<(i64, i64)> {
+pub(super) fn between(epochs: &[i64], owner: i64) -> Vec<(i64, i64)> {
     let mut ends: Vec<i64> = epochs.iter().copied().filter(|epoch| *epoch < owner).collect();
     ends.sort_unstable();
     ends.insert(0, -1);
@@ -118,9 +118,9 @@ impl Core {
     ) -> Result<()> {
         let epochs = self.epochs(op, room, last).await?;
         let mut rows = self.shut(room, last, &epochs, owner, removing(stamp));
-        if let Some(rest) = settled(projection) {
-            rows.extend(epochs.into_iter().map(|epoch| self.settle_row(room, last, epoch, stamp, &rest)));
-        }
+        // Also if this one is forgotten already: a row that has come since may have it still.
+        let rest = settled(projection).unwrap_or_else(|| wal::encode(projection));
+        rows.extend(epochs.into_iter().map(|epoch| self.settle_row(room, last, epoch, stamp, &rest)));
         self.database.write_all(op, rows).await
     }
 

@@ -55,6 +55,10 @@ impl Core {
         let marker = self.marker(OP, room).await?;
         let from = Seq(marker.first.0.max(1));
         let (rows, amendment) = tokio::try_join!(self.tail(OP, room, from), self.amendment(room))?;
+        if rows.last().is_some_and(|row| row.epoch() > epoch) {
+            // The gate would say so, but what was written back before it would have what the newer owner forgets only of its own.
+            return Err(error::fenced(OP));
+        }
         let committed = marker.head.unwrap_or_default().seq;
         if rows.last().map_or(0, |row| row.seq().0) < committed.0 {
             return Err(error::corrupt(OP, format!("the log of room {room} ends before event {committed}")));

@@ -6,10 +6,11 @@ use super::Keyspace;
 use crate::{
     domain::ids::{Epoch, RoomId, Seq},
     storage::{
-        LogStore, Projection, Record,
+        LogStore, Projection, Record, StoreErrorKind,
         conformance::{event, head, message, room},
         scylla::{
             ScyllaStore,
+            resolve::LogRow as _,
             rows::{BatchKey, LogPut, number, uuid},
             wal,
         },
@@ -147,4 +148,33 @@ async fn a_part_of_a_row_is_no_row() {
     a.core.database.write("test", &a.core.statements.log_redact, part).await.unwrap();
     assert_eq!(a.record(r, Seq(1)).await.unwrap().unwrap().epoch, Epoch(1));
     assert_eq!(a.read_log(r, Seq(0), crate::storage::Direction::Forward, 9).await.unwrap().len(), 2);
+}
+
+/// It would keep what the newer owner forgets in rows of its own alone.
+#[tokio::test]
+async fn who_lost_the_room_before_it_has_read_writes_nothing_back() {
+    let Some(keyspace) = Keyspace::new().await else { return };
+    let (a, b) = (keyspace.open().await, keyspace.open().await);
+    let r = room(1);
+    let old = a.claim(r).await.unwrap();
+    let late = frozen(&b, r).await;
+    let newest = told(&a, r).await;
+    a.core.trails.caught_up("test", r).await.unwrap();
+    let failed = b.core.recover(r, old, late, b.core.present.load_full()).await.unwrap_err();
+    assert_eq!(failed.kind(), StoreErrorKind::Fenced);
+    let rows = b.core.raw("test", r, 0, Seq(1), Seq(2)).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.epoch()).collect::<Vec<_>>(), [newest, newest]);
+}
+
+/// The next owner has read a projection that is forgotten already; then the row of a frozen one lands, who read it before.
+#[tokio::test]
+async fn what_has_come_while_the_next_owner_reads_is_forgotten() {
+    let Some(keyspace) = Keyspace::new().await else { return };
+    let (a, b) = (keyspace.open().await, keyspace.open().await);
+    let r = room(1);
+    let epoch = told(&a, r).await;
+    let (late, stamp) = (frozen(&b, r).await, stamp_of(&a, r, 2).await);
+    writes_back(&b, r, Record { epoch, ..event(2) }, &told_again(), late, stamp).await;
+    b.core.settle_batch("test", r, (Seq(2), stamp), &head(2), Epoch(late.0 + 1)).await.unwrap();
+    assert_eq!(cells(&b).await.len(), 2, "the message, and its present state");
 }
