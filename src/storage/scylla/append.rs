@@ -112,7 +112,7 @@ impl Core {
                 seat.pending = Some(Pending { records, projection, stamp, is_tried: false });
                 let result = self.carry_out(room, seat).await;
                 if result.as_ref().is_err_and(|failed| failed.outcome() == Outcome::NotApplied) {
-                    self.unreserve(room, epoch, reserved).await;
+                    self.unreserve(room, seat, reserved).await;
                 }
                 result
             }
@@ -200,6 +200,9 @@ impl Core {
                 return Err(error::open(OP, failed));
             }
             let verdict = self.judged(room, seat.epoch, &records).await;
+            if verdict.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced) {
+                self.take_back(room, &records, seat.epoch, stamp).await;
+            }
             if verdict.is_ok() || verdict.as_ref().is_err_and(|failed| failed.kind() == StoreErrorKind::Fenced) {
                 // It is in the next owner's log, or never will be in any. Either way this seat is done.
                 seat.pending = None;

@@ -73,6 +73,19 @@ impl Core {
         self.database.write_all(op, rows).await
     }
 
+    /// Removes the rows of an append that certainly counts nowhere: its text may come to be in the log by another way, and be
+    /// deleted there. As well as it can: who is killed before it leaves them.
+    pub(super) async fn take_back(&self, room: RoomId, records: &[Record], epoch: Epoch, stamp: i64) {
+        let by = number(epoch.0);
+        let remove = |record: &Record| -> Write {
+            let row = (adding(stamp), uuid(room), block(record.seq), number(record.seq.0), by - 1, by + 1);
+            (self.statements.log_shut.clone(), Box::new(row))
+        };
+        if let Err(failed) = self.database.write_all("append", records.iter().map(remove).collect()).await {
+            tracing::warn!(%room, error = %failed, "rows of an append that was refused stay");
+        }
+    }
+
     /// Removes what owners older than the settled one have changed without an event, and what they may still write there:
     /// that one has carried it out, or it is void.
     pub(super) async fn void_amendments(&self, op: &'static str, room: RoomId, mark: Mark) -> Result<()> {

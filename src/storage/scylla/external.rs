@@ -27,7 +27,7 @@ impl Core {
     ///
     /// # Errors
     /// `Conflict` if another message has one of them; `Overloaded` if that is not decided yet.
-    pub(super) async fn reserve(&self, room: RoomId, seat: &Seat, records: &[Record]) -> Result<Vec<Reserved>> {
+    pub(super) async fn reserve(&self, room: RoomId, seat: &mut Seat, records: &[Record]) -> Result<Vec<Reserved>> {
         let mut reserved: Vec<Reserved> = Vec::new();
         for message in records.iter().filter_map(|record| record.message.as_ref()) {
             let Some(external) = &message.external else { continue };
@@ -38,7 +38,7 @@ impl Core {
                 self.reserve_one(external, (message.id, room, seat.epoch)).await
             };
             if let Err(failed) = result {
-                self.unreserve(room, seat.epoch, reserved).await;
+                self.unreserve(room, seat, reserved).await;
                 return Err(failed);
             }
             reserved.push((external.clone(), message.id));
@@ -99,7 +99,9 @@ impl Core {
             // One append of a room is in flight, and this is it: an older owner's is settled, its own are done.
             true
         } else {
-            self.marker(OP, holder.1).await?.epoch > holder.2
+            let marker = self.marker(OP, holder.1).await?;
+            // An empty log has no row that closes it: what comes late would count.
+            marker.epoch > holder.2 && marker.head.is_some_and(|head| head.seq.0 > 0)
         };
         let key = (&external.source, &external.chat, &external.message);
         let found = self.database.row::<super::rows::RefRow>(OP, &self.statements.external_read, key).await?;
@@ -111,11 +113,14 @@ impl Core {
         if is_settled { Ok(()) } else { Err(StoreError::new(StoreErrorKind::Overloaded, OP)) }
     }
 
-    /// Gives reservations back, as well as it can: those it cannot are taken over when they are asked for.
-    pub(super) async fn unreserve(&self, room: RoomId, epoch: Epoch, reserved: Vec<Reserved>) {
+    /// Gives reservations back, as well as it can: those it cannot are taken over when they are asked for. If one may be
+    /// given back later yet, the seat is lost: the same append made again under the same epoch would have the same
+    /// reservation, and lose it.
+    pub(super) async fn unreserve(&self, room: RoomId, seat: &mut Seat, reserved: Vec<Reserved>) {
         for (external, id) in reserved {
-            let row = (&external.source, &external.chat, &external.message, id.0, uuid(room), number(epoch.0));
+            let row = (&external.source, &external.chat, &external.message, id.0, uuid(room), number(seat.epoch.0));
             if let Err(failed) = self.database.transact(OP, &self.statements.reservation_drop, row).await {
+                seat.is_lost |= failed.outcome() == crate::storage::Outcome::Unknown;
                 tracing::debug!(error = %failed, "a reservation of an external reference stays");
             }
         }

@@ -99,8 +99,8 @@ async fn a_stale_owner_takes_no_reservation_of_a_newer_one() {
     let twin = external("tg", "chat", "1");
     let (mine, theirs) = (with_external(message(r, 2, 1), &twin), with_external(message(r, 3, 2), &twin));
     let reserve = async |store: &ScyllaStore, epoch: Epoch, record| {
-        let seat = Seat::fresh(epoch, store.core.present.load_full());
-        store.core.reserve(r, &seat, &[record]).await.map(drop)
+        let mut seat = Seat::fresh(epoch, store.core.present.load_full());
+        store.core.reserve(r, &mut seat, &[record]).await.map(drop)
     };
     reserve(&b, newer, mine.clone()).await.unwrap();
     assert_eq!(kind(reserve(&a, old, theirs).await), StoreErrorKind::Fenced);
