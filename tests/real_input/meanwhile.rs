@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tertulia::client::ClientError;
+use tertulia::{
+    client::ClientError,
+    tasks::{self, TaskKind},
+};
 use tertulia_proto::chat::v1::{GetMessageHistoryRequest, GetRoomsRequest, SendMessageRequest, SendMessageResponse};
 use tokio::{
     task::{JoinHandle, JoinSet},
@@ -93,8 +96,9 @@ pub(crate) async fn with_rooms_held(
 ) -> JoinHandle<Result<SendMessageResponse, ClientError>> {
     let until = Instant::now() + HELD_FOR;
     let (client, request) = (server.at.client(held.crowd[0], false), meanwhile(held, held.crowd[0], 0));
-    let stuck = tokio::spawn(async move { client.send_until_acked(request, NODE_AWAY).await });
-    let sending = tokio::spawn(keep_sending(free.clone(), server.at.clone(), Arc::clone(ledger), until));
+    let stuck = tasks::spawn(TaskKind::Client, async move { client.send_until_acked(request, NODE_AWAY).await });
+    let sending = keep_sending(free.clone(), server.at.clone(), Arc::clone(ledger), until);
+    let sending = tasks::spawn(TaskKind::Client, sending);
     while Instant::now() < until {
         let (status, reasons) = server.health().await;
         assert!(status == 200 && reasons.is_empty(), "{status}: {reasons:?}");
