@@ -8,6 +8,7 @@
 //! It must not know anything of chat, and it must not hold a whole response stream: messages are translated one by
 //! one as the client reads them, and dropping the response drops the inner call.
 
+mod answer;
 mod codec;
 mod compression;
 mod cors;
@@ -29,7 +30,7 @@ use std::{
     fmt,
     future::Future,
     mem,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -39,18 +40,12 @@ use http::{Request, Response, Version};
 use prost_reflect::DescriptorPool;
 use tower::{Layer, Service};
 
+use self::{answer::answer, method::Methods};
 pub use self::{
     cors::cors,
     gate::{Entering, Gate},
     request::ConnectCall,
 };
-use self::{
-    error::ConnectError,
-    method::Methods,
-    route::{Route, route},
-};
-use super::{deadline::Begun, status::ApiError};
-use crate::telemetry::panics;
 
 /// Bounds of the adapter.
 #[derive(Debug, Clone, Copy)]
@@ -158,61 +153,6 @@ where
             return Box::pin(linger::hear_out(request, |request| answer(inner, shared, request)));
         }
         Box::pin(answer(inner, shared, request))
-    }
-}
-
-/// Answers a request by the protocol that it speaks, also when that panics.
-async fn answer<S>(mut inner: S, shared: Arc<Shared>, mut request: Request<Body>) -> Result<Response<Body>, S::Error>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-{
-    let begun = Begun::of(request.extensions_mut());
-    let path = request.uri().path().to_owned();
-    let route = route(&shared.methods, &request);
-    let mistake = Mistake::of(&shared, &route, &request);
-    let answer = {
-        let shared = Arc::clone(&shared);
-        let answer = async {
-            match route {
-                Route::Grpc => inner.call(request).await,
-                Route::Refused(response) => Ok(response),
-                Route::Unary(call) => unary::serve(inner, shared, call, request).await,
-                Route::Stream(call) => stream::serve(inner, shared, call, request).await,
-            }
-        };
-        panics::caught(pin!(answer)).await
-    };
-    answer.unwrap_or_else(|panicked| {
-        // A path that is none of ours may hold anything.
-        let known = shared.methods.get(&path);
-        panicked.note(known.map_or("", |_| &path));
-        let is_safe = known.is_some_and(|method| method.safe);
-        Ok(mistake.told(!is_safe && begun.may_have_happened(), &shared))
-    })
-}
-
-/// How a call is told of a mistake of the server.
-enum Mistake {
-    Grpc,
-    Unary,
-    Stream(stream::Refusal),
-}
-
-impl Mistake {
-    fn of(shared: &Arc<Shared>, route: &Route, request: &Request<Body>) -> Self {
-        match route {
-            Route::Grpc => Self::Grpc,
-            Route::Unary(_) | Route::Refused(_) => Self::Unary,
-            Route::Stream(call) => Self::Stream(stream::Refusal::of(shared, call, request)),
-        }
-    }
-
-    fn told(self, may_have_happened: bool, shared: &Shared) -> Response<Body> {
-        match self {
-            Self::Grpc => tonic::Status::from(ApiError::panicked(may_have_happened)).into_http(),
-            Self::Unary => ConnectError::panicked(may_have_happened).to_response(shared.methods.pool()),
-            Self::Stream(refusal) => refusal.told(ConnectError::panicked(false)),
-        }
     }
 }
 

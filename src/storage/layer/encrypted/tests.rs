@@ -2,7 +2,7 @@
 
 use super::{toy::ToySealer, *};
 use crate::{
-    domain::ids::{ClientMessageId, MessageId, Ordinal},
+    domain::ids::{ClientMessageId, MessageId, Ordinal, UserId},
     storage::{
         DeviceRow, Direction, LogStore, MessageKey, UserStore,
         conformance::{Fixture, event, filled, head, kind, member, message, room},
